@@ -1,0 +1,16 @@
+//! The vocabulary of the domain: parsed types without I/O. Every other module may use it; it uses none.
+//!
+//! A value that comes from outside is parsed once, here, into a type with private fields; from then on the
+//! type is the proof that it is well formed.
+
+pub mod digest;
+pub mod fault;
+pub mod finding;
+pub mod json;
+pub mod limits;
+pub mod package;
+pub mod path;
+pub mod platform;
+pub mod progress;
+pub mod text;
+pub mod time;

@@ -1,0 +1,51 @@
+//! Making foreign text safe to print.
+
+/// The most characters of one foreign text that a message shows.
+const SHOWN: usize = 200;
+
+/// `text` in double quotes with control, bidirectional and other invisible characters escaped as `\u{..}`, cut
+/// after 200 characters. The only way foreign text reaches a terminal, a log or a report.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", escaped(text))
+}
+
+/// As [`quoted`], without the quotes.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (count, c) in text.chars().enumerate() {
+        if count == SHOWN {
+            out.push('…');
+            break;
+        }
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if is_plain(c) => out.push(c),
+            c => out.extend(c.escape_unicode()),
+        }
+    }
+    out
+}
+
+/// Whether a character shows itself and nothing else.
+fn is_plain(c: char) -> bool {
+    let hidden = c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    !hidden
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn nothing_invisible_survives() {
+        assert_eq!(
+            quoted("a\u{1b}[2Jb\u{202e}c\n"),
+            r#""a\u{1b}[2Jb\u{202e}c\u{a}""#
+        );
+        assert_eq!(quoted("Größe 1"), "\"Größe 1\"");
+        assert_eq!(quoted(&"x".repeat(500)).chars().count(), 203);
+    }
+}

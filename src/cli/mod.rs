@@ -1,0 +1,223 @@
+//! The command line: from words to calls to words. The only module that reads the clock, the environment and the
+//! terminal, and the only one that maps failures to exit codes.
+
+pub mod cmd;
+pub mod exit;
+pub mod explain;
+pub mod ui;
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser};
+
+use crate::base::fault::{Code, Fault, Kind};
+use crate::base::time::Timestamp;
+use crate::cli::exit::Exit;
+use crate::cli::ui::{Color, Format, Ui, UiOptions};
+
+/// Codes of this module.
+pub const CODES: &[&Code] = &[&CLI_USAGE];
+
+static CLI_USAGE: Code = Code::new("cli-usage", Kind::Usage);
+
+/// Wrong use of the command line that clap cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct UsageError {
+    /// One sentence, lowercase, foreign text already escaped.
+    pub message: String,
+}
+
+impl UsageError {
+    /// With this sentence.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+        }
+    }
+}
+
+impl Fault for UsageError {
+    fn code(&self) -> &'static Code {
+        &CLI_USAGE
+    }
+}
+
+/// Carry the whole dependency closure of an agent runtime across an air gap, and prove what was carried.
+///
+/// On a connected host: init, resolve, fetch, bundle, sign. In the enclave: verify, import, repo.
+#[derive(Debug, Parser)]
+#[command(name = "stage", version = VERSION, propagate_version = true, arg_required_else_help = true,
+    after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: cmd::Command,
+}
+
+/// Version and build.
+pub const VERSION: &str = if cfg!(feature = "connected") {
+    concat!(env!("CARGO_PKG_VERSION"), " (connected)")
+} else {
+    concat!(env!("CARGO_PKG_VERSION"), " (enclave)")
+};
+
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage or unreadable input, 3 denied by policy, 4 untrusted \
+(stop, keep the medium), 5 unsafe host or state, 6 stale (--locked, --check), 70 bug, 130 interrupted. \
+`stage explain CODE` tells more about an error code.";
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Form of the data on stdout; `json` prints exactly one document, also on failure
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "human",
+        env = "STAGE_FORMAT"
+    )]
+    pub format: Format,
+    /// When to colour messages
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        env = "STAGE_COLOR"
+    )]
+    pub color: Color,
+    /// Less talk: once, errors and data only; twice, data and exit code only
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "verbose")]
+    pub quiet: u8,
+    /// More talk: once, what and where; twice, every request
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// No progress display
+    #[arg(long, global = true, env = "STAGE_NO_PROGRESS", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    pub no_progress: bool,
+    /// Folder for downloads and registry answers [default: $XDG_CACHE_HOME/stage or ~/.cache/stage]
+    #[arg(long, global = true, value_name = "DIR", env = "STAGE_CACHE")]
+    pub cache: Option<PathBuf>,
+    /// Use no network; what is not in the cache is an error
+    #[arg(long, global = true, env = "STAGE_OFFLINE", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    pub offline: bool,
+    /// Most downloads or workers at a time
+    #[arg(short, long, global = true, value_name = "N", env = "STAGE_JOBS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+}
+
+/// What a command gets besides its own arguments: everything that comes from outside.
+#[derive(Debug)]
+pub struct Context {
+    /// The printer.
+    pub ui: Ui,
+    /// The time now.
+    pub now: Timestamp,
+    /// Global options as given.
+    pub global: Global,
+}
+
+impl Context {
+    fn new(global: Global) -> Self {
+        let no_color = env("NO_COLOR").is_some_and(|v| !v.is_empty());
+        let color = match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => std::io::stderr().is_terminal() && !no_color,
+        };
+        let progress = !global.no_progress && global.verbose == 0 && env("CI").is_none();
+        let options = UiOptions {
+            format: global.format,
+            color,
+            quiet: global.quiet,
+            verbose: global.verbose,
+            progress,
+        };
+        Self {
+            ui: Ui::new(options),
+            now: now(),
+            global,
+        }
+    }
+
+    /// An environment variable; `None` when unset, empty or not UTF-8.
+    pub fn env(&self, name: &str) -> Option<String> {
+        env(name)?.into_string().ok().filter(|v| !v.is_empty())
+    }
+
+    /// The cache folder.
+    pub fn cache_dir(&self) -> Result<PathBuf, UsageError> {
+        if let Some(dir) = &self.global.cache {
+            return Ok(dir.clone());
+        }
+        let base = self.env("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || self.env("HOME").map(|h| PathBuf::from(h).join(".cache"));
+        base.filter(|p| p.is_absolute())
+            .or_else(home)
+            .map(|p| p.join("stage"))
+            .ok_or_else(|| {
+                UsageError::new("no cache folder: HOME is not set; give --cache DIR or STAGE_CACHE")
+            })
+    }
+
+    /// The time that outputs are stamped with: `SOURCE_DATE_EPOCH` when set, else now.
+    pub fn stamp(&self) -> Result<Timestamp, UsageError> {
+        let Some(text) = self.env("SOURCE_DATE_EPOCH") else {
+            return Ok(self.now);
+        };
+        let seconds = text.parse().ok().and_then(|s| Timestamp::from_unix(s).ok());
+        seconds.ok_or_else(|| UsageError::new("SOURCE_DATE_EPOCH is not a number of seconds"))
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cli is where the environment is read"
+)]
+fn env(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+#[expect(clippy::disallowed_methods, reason = "cli is where the clock is read")]
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(0);
+    Timestamp::from_unix(seconds).unwrap_or_else(|_range| Timestamp::default())
+}
+
+/// Runs one command line; may be called more than once in a process.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let ctx = Context::new(cli.global);
+    let result = cmd::dispatch(&ctx, cli.command);
+    ctx.ui.finish(result).into()
+}
+
+/// Help and version are data; anything else is wrong use.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed stdout or stderr leaves nobody to tell.
+    if error.print().is_err() {}
+    if error.use_stderr() {
+        Exit::Usage.into()
+    } else {
+        Exit::Ok.into()
+    }
+}
+
+/// The clap command, for man pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}

@@ -1,0 +1,350 @@
+//! The only user of `std::fs`. Every error names the operation and the path; every replacement of a file is a
+//! temporary file in the same directory, synced and renamed.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this module is where std::fs is used"
+)]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
+use std::path::{Path, PathBuf};
+
+use crate::base::fault::{Class, Code, Fault};
+use crate::base::limits::Limited;
+
+/// Codes of this module.
+pub const CODES: &[&Code] = &[&FS_IO, &FS_LOCKED];
+
+static FS_IO: Code = Code::classed("fs-io", Class::E10);
+static FS_LOCKED: Code = Code::classed("fs-locked", Class::E11);
+
+/// A file operation that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FsError {
+    /// The operation, the path and what the system said.
+    #[error("cannot {operation} {}", crate::base::text::quoted(&path.to_string_lossy()))]
+    Io {
+        /// For example `read` or `rename to`.
+        operation: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process holds the lock.
+    #[error("another process works on {}", crate::base::text::quoted(&path.to_string_lossy()))]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+}
+
+impl Fault for FsError {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Io { .. } => &FS_IO,
+            Self::Locked { .. } => &FS_LOCKED,
+        }
+    }
+}
+
+impl FsError {
+    /// Whether the file was simply not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// Names an I/O error's operation and path.
+pub fn context(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FsError {
+    let path = path.to_owned();
+    move |source| FsError::Io {
+        operation,
+        path,
+        source,
+    }
+}
+
+/// Reads a whole file of at most `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
+    let file = File::open(path).map_err(context("open", path))?;
+    let mut bytes = Vec::new();
+    Limited::new(file, limit)
+        .read_to_end(&mut bytes)
+        .map_err(context("read", path))?;
+    Ok(bytes)
+}
+
+/// As [`read`], `None` when the file does not exist.
+pub fn read_optional(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
+    match read(path, limit) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a file for reading.
+pub fn open(path: &Path) -> Result<File, FsError> {
+    File::open(path).map_err(context("open", path))
+}
+
+/// Opens a file for reading and writing in place.
+pub fn open_read_write(path: &Path) -> Result<File, FsError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(context("open", path))
+}
+
+/// Opens a file for appending, created with `mode` when missing.
+pub fn open_append(path: &Path, mode: u32) -> Result<File, FsError> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(mode)
+        .open(path)
+        .map_err(context("open", path))
+}
+
+/// Creates a new file with `mode`; an existing one is an error.
+pub fn create_new(path: &Path, mode: u32) -> Result<File, FsError> {
+    OpenOptions::new()
+        .write(true)
+        .read(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(context("create", path))
+}
+
+/// Whether anything, even a dangling link, is at `path`.
+pub fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// What is at `path`, links not followed.
+pub fn symlink_metadata(path: &Path) -> Result<fs::Metadata, FsError> {
+    fs::symlink_metadata(path).map_err(context("examine", path))
+}
+
+/// What is at `path`, links followed.
+pub fn metadata(path: &Path) -> Result<fs::Metadata, FsError> {
+    fs::metadata(path).map_err(context("examine", path))
+}
+
+/// Size of the file at `path` in bytes.
+pub fn size(path: &Path) -> Result<u64, FsError> {
+    Ok(metadata(path)?.size())
+}
+
+/// Creates a directory and its parents with `mode`.
+pub fn create_dir_all(path: &Path, mode: u32) -> Result<(), FsError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(context("create directory", path))
+}
+
+/// The names in a directory, sorted.
+pub fn list(path: &Path) -> Result<Vec<PathBuf>, FsError> {
+    let mut out = Vec::new();
+    for entry in fs::read_dir(path).map_err(context("list", path))? {
+        out.push(entry.map_err(context("list", path))?.path());
+    }
+    out.sort();
+    Ok(out)
+}
+
+/// All regular files below `root`, as paths relative to it, sorted. Links and special files are returned apart.
+pub fn walk(root: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), FsError> {
+    let (mut files, mut others, mut todo) = (Vec::new(), Vec::new(), vec![root.to_owned()]);
+    while let Some(directory) = todo.pop() {
+        for path in list(&directory)? {
+            let kind = symlink_metadata(&path)?.file_type();
+            let relative = path.strip_prefix(root).unwrap_or(&path).to_owned();
+            if kind.is_dir() {
+                todo.push(path);
+            } else if kind.is_file() {
+                files.push(relative);
+            } else {
+                others.push(relative);
+            }
+        }
+    }
+    files.sort();
+    others.sort();
+    Ok((files, others))
+}
+
+/// Removes a file; it is fine when there is none.
+pub fn remove_file(path: &Path) -> Result<(), FsError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(context("remove", path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory tree; it is fine when there is none. Directories made read-only by `stage` are opened up first.
+pub fn remove_tree(path: &Path) -> Result<(), FsError> {
+    if !exists(path) {
+        return Ok(());
+    }
+    let mut todo = vec![path.to_owned()];
+    while let Some(directory) = todo.pop() {
+        if !symlink_metadata(&directory)?.is_dir() {
+            continue;
+        }
+        set_mode(&directory, 0o755)?;
+        for child in list(&directory)? {
+            if symlink_metadata(&child)?.is_dir() {
+                todo.push(child);
+            }
+        }
+    }
+    fs::remove_dir_all(path).map_err(context("remove", path))
+}
+
+/// Renames within one file system.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
+    fs::rename(from, to).map_err(context("rename to", to))
+}
+
+/// Makes `new` another name of the file `existing`.
+pub fn hard_link(existing: &Path, new: &Path) -> Result<(), FsError> {
+    fs::hard_link(existing, new).map_err(context("link", new))
+}
+
+/// Where the symbolic link at `path` points.
+pub fn read_link(path: &Path) -> Result<PathBuf, FsError> {
+    fs::read_link(path).map_err(context("read link", path))
+}
+
+/// Makes a symbolic link at `path`.
+pub fn symlink(target: &Path, path: &Path) -> Result<(), FsError> {
+    std::os::unix::fs::symlink(target, path).map_err(context("make link", path))
+}
+
+/// The absolute path with links resolved.
+pub fn canonicalize(path: &Path) -> Result<PathBuf, FsError> {
+    fs::canonicalize(path).map_err(context("resolve", path))
+}
+
+/// Sets permission bits, whatever the umask.
+pub fn set_mode(path: &Path, mode: u32) -> Result<(), FsError> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(context("set mode of", path))
+}
+
+/// Sets permission bits of an open file, whatever the umask.
+pub fn set_file_mode(file: &File, path: &Path, mode: u32) -> Result<(), FsError> {
+    file.set_permissions(fs::Permissions::from_mode(mode))
+        .map_err(context("set mode of", path))
+}
+
+/// Makes a file's bytes durable. A failure is final: it is never tried again.
+pub fn sync(file: &File, path: &Path) -> Result<(), FsError> {
+    file.sync_all().map_err(context("sync", path))
+}
+
+/// Makes the names in a directory durable.
+pub fn sync_dir(path: &Path) -> Result<(), FsError> {
+    let directory = File::open(path).map_err(context("open", path))?;
+    directory.sync_all().map_err(context("sync", path))
+}
+
+/// The directory of `path`, `.` for a bare name.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    }
+}
+
+/// Replaces the file at `path`, all or nothing: what is there stays until the new bytes are on disk.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
+    let mut draft = Draft::new(path, mode)?;
+    draft.write_all(bytes).map_err(context("write", path))?;
+    draft.commit()
+}
+
+/// A file being written beside its final place; removed again when dropped without [`Draft::commit`].
+#[derive(Debug)]
+pub struct Draft {
+    file: io::BufWriter<File>,
+    temporary: PathBuf,
+    target: PathBuf,
+    mode: u32,
+    done: bool,
+}
+
+impl Draft {
+    /// Starts a file that will become `target` with `mode`.
+    pub fn new(target: &Path, mode: u32) -> Result<Self, FsError> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = parent(target).join(format!(".{name}.{}.tmp", std::process::id()));
+        remove_file(&temporary)?;
+        let file = create_new(&temporary, 0o600)?;
+        let file = io::BufWriter::with_capacity(1 << 20, file);
+        Ok(Self {
+            file,
+            temporary,
+            target: target.to_owned(),
+            mode,
+            done: false,
+        })
+    }
+
+    /// Makes the bytes durable and gives the file its name, replacing what was there.
+    pub fn commit(mut self) -> Result<(), FsError> {
+        self.file.flush().map_err(context("write", &self.target))?;
+        set_file_mode(self.file.get_ref(), &self.temporary, self.mode)?;
+        sync(self.file.get_ref(), &self.target)?;
+        rename(&self.temporary, &self.target)?;
+        self.done = true;
+        sync_dir(parent(&self.target))
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.file.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.done && fs::remove_file(&self.temporary).is_err() {
+            // Nothing to do: the name says what it is, and the next run removes it.
+        }
+    }
+}
+
+/// An exclusive advisory lock on a file, held until dropped; the kernel frees it when the process dies.
+#[derive(Debug)]
+pub struct LockFile(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
+
+impl LockFile {
+    /// Takes the lock without waiting; the file is created when missing.
+    pub fn try_exclusive(path: &Path) -> Result<Self, FsError> {
+        let file = open_append(path, 0o600)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(fs::TryLockError::WouldBlock) => Err(FsError::Locked {
+                path: path.to_owned(),
+            }),
+            Err(fs::TryLockError::Error(source)) => Err(context("lock", path)(source)),
+        }
+    }
+}
