@@ -6,4 +6,6 @@ pub mod fs;
 pub mod lock;
 pub mod manifest;
 #[cfg(feature = "connected")]
+pub mod resolve;
+#[cfg(feature = "connected")]
 pub mod upstream;
