@@ -184,8 +184,8 @@ pub fn read_roots(files: &[(String, Vec<u8>)], now: Timestamp) -> Result<CaBundl
     let mut seen = BTreeSet::new();
     for (name, bytes) in files {
         let file = escaped(name);
-        check_text(&file, bytes)?;
-        for (index, der) in certificates(&file, bytes)?.iter().enumerate() {
+        let expected = check_text(&file, bytes)?;
+        for (index, der) in certificates(&file, bytes, expected)?.iter().enumerate() {
             let read = Reader {
                 file: &file,
                 number: index + 1,
@@ -202,8 +202,8 @@ pub fn read_roots(files: &[(String, Vec<u8>)], now: Timestamp) -> Result<CaBundl
     Ok(bundle)
 }
 
-/// Refuses what must not be in the file, line by line.
-fn check_text(file: &str, bytes: &[u8]) -> Result<(), CaError> {
+/// Refuses what must not be in the file, line by line; counts the certificates.
+fn check_text(file: &str, bytes: &[u8]) -> Result<usize, CaError> {
     let refuse = |line: usize, reason| CaError::NotPem {
         file: file.to_owned(),
         line: line + 1,
@@ -219,15 +219,18 @@ fn check_text(file: &str, bytes: &[u8]) -> Result<(), CaError> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(refuse(0, "is not PEM text"));
     };
-    let mut opened = None;
+    let (mut opened, mut count) = (None, 0);
     for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
+        let line = line.trim_end();
         let inside = opened.is_some();
         match line {
             BEGIN if inside => return Err(refuse(number, "begins a certificate inside another")),
             BEGIN => opened = Some(number),
             END if !inside => return Err(refuse(number, "ends a certificate that never began")),
-            END => opened = None,
+            END => {
+                opened = None;
+                count += 1;
+            }
             _ if line.starts_with("-----") => {
                 return Err(refuse(number, "has a PEM block that is not a certificate"));
             }
@@ -239,7 +242,7 @@ fn check_text(file: &str, bytes: &[u8]) -> Result<(), CaError> {
     }
     match opened {
         Some(number) => Err(refuse(number, "has a certificate without end")),
-        None => Ok(()),
+        None => Ok(count),
     }
 }
 
@@ -251,7 +254,8 @@ fn is_stray(line: &str) -> bool {
         || (body.len() >= STRAY_BASE64 && body.bytes().all(base64))
 }
 
-fn certificates(file: &str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, CaError> {
+/// The certificates as DER; exactly as many as the lines said.
+fn certificates(file: &str, bytes: &[u8], expected: usize) -> Result<Vec<Vec<u8>>, CaError> {
     let mut out = Vec::new();
     let mut rest = bytes;
     loop {
@@ -267,6 +271,9 @@ fn certificates(file: &str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, CaError> {
                 rest = after;
             }
             Ok(Some(_)) => return Err(unreadable("not a certificate".to_owned())),
+            Ok(None) if out.len() < expected => {
+                return Err(unreadable("broken PEM block".to_owned()));
+            }
             Ok(None) if out.is_empty() => {
                 return Err(CaError::Empty {
                     file: file.to_owned(),

@@ -187,3 +187,15 @@ fn names_from_certificates_are_escaped() {
         "{shown}"
     );
 }
+
+/// The file was made with OpenSSL: an RSA root of 1024 bits, valid from November 2026.
+#[test]
+fn a_short_rsa_key_is_a_finding() {
+    let text = include_bytes!("../data/ca/rsa-1024.pem").to_vec();
+    let later = "2027-01-01T00:00:00Z".parse().unwrap();
+    let bundle = read_roots(&[("weak.pem".to_owned(), text)], later).unwrap();
+    assert_eq!(bundle.certificates[0].subject, "CN=Weak Root");
+    assert_eq!(bundle.findings.len(), 1);
+    assert_eq!(bundle.findings[0].code.name, "manifest-ca-weak-key");
+    assert!(bundle.findings[0].message.contains("1024 bits"));
+}
