@@ -9,4 +9,6 @@ pub mod manifest;
 pub mod release;
 pub mod sbom;
 #[cfg(feature = "connected")]
+pub mod resolve;
+#[cfg(feature = "connected")]
 pub mod upstream;
