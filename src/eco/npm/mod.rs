@@ -2,6 +2,7 @@
 //! rendering needs), `packument`, `pick`, `tree`, `resolve`, `lockfile` (connected: Arborist's ideal tree), `repo`
 //! and `pins` (enclave).
 
+pub mod placed;
 pub mod records;
 
 use crate::base::package::{Purl, ReleaseId};
