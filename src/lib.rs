@@ -7,8 +7,8 @@ pub mod fs;
 pub mod lock;
 pub mod manifest;
 pub mod release;
-pub mod sbom;
 #[cfg(feature = "connected")]
 pub mod resolve;
+pub mod sbom;
 #[cfg(feature = "connected")]
 pub mod upstream;

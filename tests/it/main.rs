@@ -12,5 +12,6 @@ mod arch;
 mod ca;
 mod fixture;
 mod house;
+mod inspect;
 mod sbom;
 mod schemas;
