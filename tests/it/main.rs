@@ -13,5 +13,7 @@ mod ca;
 mod fixture;
 mod house;
 mod inspect;
+#[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
+mod source;
