@@ -9,9 +9,10 @@ use crate::base::finding::{Finding, Severity};
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::platform::{Platform, Target};
 use crate::base::progress::{Progress, Unit};
-use crate::base::text::quoted;
+use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
 use crate::eco::{self, EcoError, InstallRequest};
+use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedFinding, LockedPackage, LockedRequirement, Records};
 use crate::upstream::{Resolution, Resolver, Upstream};
 
@@ -21,14 +22,12 @@ pub const CODES: &[&Code] = &[
     &REPUBLISHED,
     &LOCK_RECORDS,
     &NO_ECOSYSTEM,
-    &NOT_IN_LOCK,
 ];
 
 static OPEN_EDGE: Code = Code::new("lock-open-edge", Kind::Denied);
 static REPUBLISHED: Code = Code::classed("upstream-republished", Class::E51);
 static LOCK_RECORDS: Code = Code::new("lock-records", Kind::Usage);
 static NO_ECOSYSTEM: Code = Code::new("lock-unknown-ecosystem", Kind::Usage);
-static NOT_IN_LOCK: Code = Code::new("lock-no-such-package", Kind::Usage);
 
 /// Why there is no closure.
 #[derive(Debug, thiserror::Error)]
@@ -64,12 +63,6 @@ pub enum ResolveError {
         /// Checksum the upstream states now.
         found: String,
     },
-    /// A package that was asked about is not in the lock.
-    #[error("the lock has no package {name}")]
-    NotInLock {
-        /// The name, quoted and escaped.
-        name: String,
-    },
 }
 
 impl From<EcoError> for ResolveError {
@@ -95,7 +88,6 @@ impl Fault for ResolveError {
             Self::UnknownEcosystem { .. } => &NO_ECOSYSTEM,
             Self::Records { .. } => &LOCK_RECORDS,
             Self::Republished { .. } => &REPUBLISHED,
-            Self::NotInLock { .. } => &NOT_IN_LOCK,
         }
     }
 
@@ -111,7 +103,7 @@ impl Fault for ResolveError {
             } => {
                 vec![("expected", expected.clone()), ("found", found.clone())]
             }
-            Self::UnknownEcosystem { .. } | Self::NotInLock { .. } => Vec::new(),
+            Self::UnknownEcosystem { .. } => Vec::new(),
         }
     }
 }
@@ -334,7 +326,7 @@ pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, Res
             severity: Severity::Deny,
             subject: format!("{id} {}", edge.from),
             message,
-            chain: chains.to(&id, &edge.from),
+            chain: chains.chain(&id, &edge.from).iter().map(|c| escaped(c)).collect(),
             fix: Some("run `stage resolve` again; do not edit the lock by hand".to_owned()),
         });
     }
@@ -357,103 +349,4 @@ pub fn check_records(
         expected,
         found,
     })
-}
-
-/// Shortest ways from requirements to packages.
-#[derive(Debug)]
-pub struct Chains<'a> {
-    lock: &'a Lock,
-    parents: BTreeMap<(&'a EcosystemId, ReleaseId), (Option<ReleaseId>, String)>,
-}
-
-impl<'a> Chains<'a> {
-    /// Walks the lock breadth first from its requirements.
-    pub fn new(lock: &'a Lock) -> Self {
-        let edges: BTreeMap<_, _> = lock
-            .packages
-            .iter()
-            .map(|p| ((&p.ecosystem, p.id()), &p.dependencies))
-            .collect();
-        let mut parents = BTreeMap::new();
-        let mut wave: Vec<(&EcosystemId, ReleaseId)> = Vec::new();
-        for requirement in &lock.requirements {
-            for package in roots_of(lock, requirement) {
-                let key = (&package.ecosystem, package.id());
-                if !parents.contains_key(&key) {
-                    parents.insert(key.clone(), (None, requirement.spec.clone()));
-                    wave.push(key);
-                }
-            }
-        }
-        while !wave.is_empty() {
-            let mut next = Vec::new();
-            for (ecosystem, release) in wave {
-                for dependency in edges
-                    .get(&(ecosystem, release.clone()))
-                    .into_iter()
-                    .flat_map(|d| d.iter())
-                {
-                    let key = (ecosystem, dependency.clone());
-                    if !parents.contains_key(&key) {
-                        parents.insert(key.clone(), (Some(release.clone()), String::new()));
-                        next.push(key);
-                    }
-                }
-            }
-            wave = next;
-        }
-        Self { lock, parents }
-    }
-
-    /// The chain to a release: requirement first, release last; empty when nothing leads to it.
-    pub fn to(&self, ecosystem: &EcosystemId, release: &ReleaseId) -> Vec<String> {
-        let mut chain = Vec::new();
-        let mut at = Some(release.clone());
-        while let Some(release) = at.take() {
-            let Some((parent, requirement)) = self.parents.get(&(ecosystem, release.clone()))
-            else {
-                break;
-            };
-            chain.push(release.to_string());
-            if parent.is_none() {
-                chain.push(requirement.clone());
-            }
-            at.clone_from(parent);
-        }
-        chain.reverse();
-        chain
-    }
-
-    /// The chains to every release called `name` (or `name@version`), one per release.
-    pub fn why(
-        &self,
-        name: &str,
-    ) -> Result<Vec<(EcosystemId, ReleaseId, Vec<String>)>, ResolveError> {
-        let found: Vec<_> = self
-            .lock
-            .packages
-            .iter()
-            .filter(|p| p.name == name || p.id().to_string() == name)
-            .map(|p| (p.ecosystem.clone(), p.id(), self.to(&p.ecosystem, &p.id())))
-            .collect();
-        if found.is_empty() {
-            Err(ResolveError::NotInLock { name: quoted(name) })
-        } else {
-            Ok(found)
-        }
-    }
-}
-
-/// Packages that a requirement asked for by name: those that stand at the top of its install.
-fn roots_of<'a>(lock: &'a Lock, requirement: &LockedRequirement) -> Vec<&'a LockedPackage> {
-    let name = eco::npm::split_requirement(&requirement.spec)
-        .map_or(requirement.spec.as_str(), |(name, _)| name);
-    let place = format!("{}:node_modules/{name}", requirement.install);
-    lock.packages
-        .iter()
-        .filter(|p| p.ecosystem == requirement.ecosystem)
-        .filter(|p| {
-            p.places.contains(&place) || (p.places.is_empty() && p.name == requirement.spec)
-        })
-        .collect()
 }

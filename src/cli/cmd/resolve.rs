@@ -12,6 +12,7 @@ use crate::base::fault::{Code, Fault, Kind};
 use crate::base::finding::{Finding, Severity};
 use crate::base::limits::LIMITS;
 use crate::base::package::EcosystemId;
+use crate::base::text::{escaped, quoted};
 use crate::cli::cmd::CommandResult;
 use crate::cli::connect;
 use crate::cli::exit::Exit;
@@ -20,9 +21,10 @@ use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
 use crate::eco::InstallRequest;
 use crate::fs;
+use crate::lock::chain::Chains;
 use crate::lock::{Lock, Records, format};
 use crate::manifest::{self, ExcludeNewer, Manifest};
-use crate::resolve::{self, Chains, Closure, Input, ResolveError};
+use crate::resolve::{self, Closure, Input, ResolveError};
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[&LOCK_STALE];
@@ -239,13 +241,23 @@ fn report(closure: &Closure, project: &Project, lock: &[u8], egress: &[String]) 
 }
 
 fn why(lock: &Lock, package: &str) -> CommandResult {
-    let chains = Chains::new(lock).why(package)?;
-    let mut text = String::new();
-    for (ecosystem, release, chain) in &chains {
-        let shown = if chain.is_empty() { "nothing in the lock leads to it".to_owned() } else { chain.join(" > ") };
-        text.push_str(&format!("{ecosystem} {release}\n  {shown}\n"));
+    let chains = Chains::new(lock);
+    let found: Vec<_> = lock
+        .packages
+        .iter()
+        .filter(|p| p.name == package || p.id().to_string() == package)
+        .map(|p| (&p.ecosystem, p.id(), chains.chain(&p.ecosystem, &p.id())))
+        .collect();
+    if found.is_empty() {
+        return Err(UsageError::new(format!("the lock has no package {}", quoted(package))).into());
     }
-    let found: Vec<Value> = chains
+    let mut text = String::new();
+    for (ecosystem, release, chain) in &found {
+        let chain: Vec<String> = chain.iter().map(|c| escaped(c)).collect();
+        let shown = if chain.is_empty() { "nothing in the lock leads to it".to_owned() } else { chain.join(" > ") };
+        text.push_str(&format!("{ecosystem} {}\n  {shown}\n", escaped(&release.to_string())));
+    }
+    let found: Vec<Value> = found
         .iter()
         .map(|(ecosystem, release, chain)| json!({"ecosystem": ecosystem, "release": release, "chain": chain}))
         .collect();

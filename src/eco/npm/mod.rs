@@ -4,6 +4,7 @@
 
 #[cfg(feature = "connected")]
 pub mod closure;
+pub mod placed;
 pub mod records;
 
 use crate::base::package::{Purl, ReleaseId};
