@@ -12,5 +12,8 @@ mod arch;
 mod ca;
 mod fixture;
 mod house;
+mod inspect;
+#[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
+mod source;
