@@ -21,7 +21,7 @@ use crate::base::limits::Limited;
 /// Codes of this module.
 pub const CODES: &[&Code] = &[&FS_IO, &FS_LOCKED];
 
-pub(crate) static FS_IO: Code = Code::classed("fs-io", Class::E10);
+static FS_IO: Code = Code::classed("fs-io", Class::E10);
 static FS_LOCKED: Code = Code::classed("fs-locked", Class::E11);
 
 /// A file operation that failed.

@@ -2,8 +2,12 @@
 pub mod base;
 pub mod cli;
 pub mod eco;
+#[cfg(feature = "connected")]
+pub mod fetch;
 pub mod fs;
 pub mod lock;
+#[cfg(feature = "connected")]
+pub mod net;
 pub mod store;
 #[cfg(feature = "connected")]
 pub mod upstream;

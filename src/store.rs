@@ -20,15 +20,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::{Digest, Digests, Hasher, Sha512, UpstreamChecksum};
-use crate::base::fault::{Class, Code, Fault};
+use crate::base::fault::{Class, Code, Fault, Kind};
 use crate::fs::{self, FsError};
 
 /// Codes of this module.
-pub const CODES: &[&Code] = &[&FETCH_DIGEST_MISMATCH, &FETCH_WEAK_CHECKSUM, &FETCH_TOO_LARGE];
+pub const CODES: &[&Code] = &[
+    &FETCH_DIGEST_MISMATCH,
+    &FETCH_WEAK_CHECKSUM,
+    &FETCH_TOO_LARGE,
+    &FETCH_INTERRUPTED,
+];
 
 static FETCH_DIGEST_MISMATCH: Code = Code::classed("fetch-digest-mismatch", Class::E51);
 static FETCH_WEAK_CHECKSUM: Code = Code::classed("fetch-weak-checksum", Class::E51);
 static FETCH_TOO_LARGE: Code = Code::classed("fetch-too-large", Class::E21);
+static FETCH_INTERRUPTED: Code = Code::new("fetch-interrupted", Kind::Failed);
 
 /// A partial file smaller than this is not worth resuming, in bytes.
 pub const RESUME_FROM: u64 = 1 << 20;
@@ -78,7 +84,7 @@ impl Fault for StoreError {
             Self::Mismatch { .. } => &FETCH_DIGEST_MISMATCH,
             Self::Weak { .. } => &FETCH_WEAK_CHECKSUM,
             Self::TooLarge { .. } => &FETCH_TOO_LARGE,
-            Self::Read { .. } => &fs::FS_IO,
+            Self::Read { .. } => &FETCH_INTERRUPTED,
             Self::Fs(error) => error.code(),
         }
     }

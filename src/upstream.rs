@@ -10,11 +10,17 @@ use crate::base::finding::Finding;
 use crate::lock::{LockedPackage, Records};
 
 /// Codes of this module.
-pub const CODES: &[&Code] = &[&UPSTREAM_NOT_FOUND, &UPSTREAM_FAILED, &UPSTREAM_OFFLINE];
+pub const CODES: &[&Code] = &[
+    &UPSTREAM_NOT_FOUND,
+    &UPSTREAM_FAILED,
+    &UPSTREAM_OFFLINE,
+    &UPSTREAM_ADDRESS,
+];
 
 static UPSTREAM_NOT_FOUND: Code = Code::new("upstream-not-found", Kind::Failed);
 static UPSTREAM_FAILED: Code = Code::new("upstream-failed", Kind::Failed);
 static UPSTREAM_OFFLINE: Code = Code::new("upstream-offline", Kind::Failed);
+pub(crate) static UPSTREAM_ADDRESS: Code = Code::new("upstream-address", Kind::Usage);
 
 /// A URL that never prints the user name or password it may carry.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +115,12 @@ pub enum UpstreamError {
         /// What was asked.
         url: SafeUrl,
     },
+    /// There is no URL to ask: no address is configured, or the path does not fit it.
+    #[error("{reason}")]
+    NoAddress {
+        /// Why, escaped.
+        reason: String,
+    },
 }
 
 impl Fault for UpstreamError {
@@ -117,6 +129,7 @@ impl Fault for UpstreamError {
             Self::NotFound { .. } => &UPSTREAM_NOT_FOUND,
             Self::Failed { .. } => &UPSTREAM_FAILED,
             Self::Offline { .. } => &UPSTREAM_OFFLINE,
+            Self::NoAddress { .. } => &UPSTREAM_ADDRESS,
         }
     }
 }
