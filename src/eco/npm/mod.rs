@@ -2,6 +2,9 @@
 //! rendering needs), `packument`, `pick`, `tree`, `resolve`, `lockfile` (connected: Arborist's ideal tree), `repo`
 //! and `pins` (enclave).
 
+#[cfg(feature = "connected")]
+pub mod closure;
+pub mod placed;
 pub mod records;
 
 use crate::base::package::{Purl, ReleaseId};
