@@ -14,6 +14,7 @@ use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::progress::{Progress, Unit};
 use crate::fs::FsError;
 use crate::lock::{Lock, LockedArtifact, LockedPackage};
+use crate::net::settings::shown;
 use crate::net::{Downloader, HttpUpstream, NetError, Resume};
 use crate::store::{RESUME_FROM, Store, StoreError, Stored};
 use crate::upstream::{CacheRule, Request, SafeUrl};
@@ -240,7 +241,7 @@ impl Work<'_, '_> {
         }
         match outcome {
             Outcome::Stored(stored) => Ok(stored),
-            Outcome::Spoiled => Err(fail(NetError::Start { reason: "x".to_owned() }.into())),
+            Outcome::Spoiled => Err(fail(StoreError::changed().into())),
         }
     }
 

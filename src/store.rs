@@ -78,6 +78,15 @@ pub enum StoreError {
     Fs(#[from] FsError),
 }
 
+impl StoreError {
+    /// Another process changed a partial file while it was in use.
+    pub(crate) fn changed() -> Self {
+        Self::Read {
+            source: io::Error::other("the partial file was changed by another process"),
+        }
+    }
+}
+
 impl Fault for StoreError {
     fn code(&self) -> &'static Code {
         match self {

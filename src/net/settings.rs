@@ -170,6 +170,14 @@ impl Settings {
         set.into_iter().cloned().collect()
     }
 
+    /// The address of an upstream, for one scope or in general.
+    pub fn address_of(&self, name: &str, scope: Option<&str>) -> Option<&Url> {
+        let scoped = scope.map(|scope| (name.to_owned(), scope.to_owned()));
+        scoped
+            .and_then(|key| self.scopes.get(&key))
+            .or_else(|| self.bases.get(name))
+    }
+
     /// Shows `credential` to everything below `prefix`, and to nothing else.
     pub fn add_credential(&mut self, prefix: &Url, credential: Credential) {
         let (Credential::Bearer(secret) | Credential::Basic(secret)) = &credential;
@@ -222,9 +230,7 @@ impl Settings {
             let end = path.find(['/', '%']).unwrap_or(path.len());
             path.get(..end).unwrap_or(path).to_owned()
         });
-        scope
-            .and_then(|scope| self.scopes.get(&(upstream.to_owned(), scope)))
-            .or_else(|| self.bases.get(upstream))
+        self.address_of(upstream, scope.as_deref())
             .ok_or_else(|| NetError::NoAddress {
                 upstream: crate::base::text::escaped(upstream),
             })
@@ -315,20 +321,26 @@ pub(super) fn longest<'a, T>(list: &'a [(Url, T)], url: &Url) -> Option<&'a T> {
 }
 
 /// An `http` or `https` URL with a host.
-pub(super) fn web_url(text: &str) -> Option<Url> {
+pub fn web_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
 }
 
 /// `url` as it may be shown: no user, no password, no fragment, and nothing of its query, where signed addresses
 /// carry their signature.
-pub(super) fn shown(url: &Url) -> SafeUrl {
+pub fn shown(url: &Url) -> SafeUrl {
     let mut url = url.clone();
     url.set_fragment(None);
     if url.query().is_some() {
         url.set_query(Some("***"));
     }
     SafeUrl::new(url)
+}
+
+/// `https://host:port` of a URL, as the list of hosts shows it.
+pub fn host_of(url: &Url) -> String {
+    let host = Authority(url).to_string();
+    format!("{}://{}", url.scheme(), crate::base::text::escaped(&host))
 }
 
 #[cfg(test)]
