@@ -57,6 +57,8 @@ pub mod base;
 pub mod ca;
 pub mod cli;
 pub mod eco;
+#[cfg(feature = "connected")]
+pub mod fetch;
 pub mod fs;
 pub mod lock;
 pub mod manifest;
@@ -67,5 +69,8 @@ pub mod sbom;
 #[cfg(feature = "connected")]
 pub mod trial;
 pub mod trust;
+#[cfg(feature = "connected")]
+pub mod net;
+pub mod store;
 #[cfg(feature = "connected")]
 pub mod upstream;

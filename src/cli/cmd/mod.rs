@@ -2,8 +2,12 @@
 
 pub mod diff;
 pub mod explain;
+#[cfg(feature = "connected")]
+pub mod fetch;
 pub mod generate;
 pub mod inspect;
+#[cfg(feature = "connected")]
+pub mod resolve;
 
 use clap::Subcommand;
 
@@ -17,9 +21,12 @@ use crate::cli::ui::{Failure, Outcome};
     reason = "the help of a command is the doc comment of its arguments; one here would hide it"
 )]
 pub enum Command {
+    #[cfg(feature = "connected")]
+    Resolve(resolve::ResolveArgs),
+    #[cfg(feature = "connected")]
+    Fetch(fetch::FetchArgs),
     Inspect(inspect::InspectArgs),
     Diff(diff::DiffArgs),
-    /// Tell more about an error or finding code
     Explain(explain::ExplainArgs),
     Generate(generate::GenerateArgs),
 }
@@ -30,6 +37,10 @@ pub(crate) type CommandResult = Result<Outcome, Failure>;
 /// Runs a command.
 pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
     match command {
+        #[cfg(feature = "connected")]
+        Command::Resolve(args) => resolve::run(ctx, &args),
+        #[cfg(feature = "connected")]
+        Command::Fetch(args) => fetch::run(ctx, &args),
         Command::Inspect(args) => inspect::run(ctx, &args),
         Command::Diff(args) => diff::run(ctx, &args),
         Command::Explain(args) => explain::run(ctx, &args),
