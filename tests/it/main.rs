@@ -14,3 +14,9 @@ mod fixture;
 mod house;
 mod sbom;
 mod schemas;
+#[cfg(feature = "connected")]
+mod fetch;
+#[cfg(feature = "connected")]
+mod loopback;
+#[cfg(feature = "connected")]
+mod net;
