@@ -266,7 +266,9 @@ impl Engine {
         };
         let certificate = rejected(&error);
         let advice = match &certificate {
-            Some(rustls::CertificateError::UnknownIssuer) => {
+            Some(
+                rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
+            ) => {
                 " (no certification authority that is configured here signed the server's certificate)"
             }
             _ => "",
@@ -432,15 +434,15 @@ fn chain(error: &reqwest::Error) -> String {
 fn rejected(error: &reqwest::Error) -> Option<rustls::CertificateError> {
     let mut next = error.source();
     while let Some(cause) = next {
-        let inner = cause.downcast_ref::<std::io::Error>();
-        let inner = inner.and_then(|io| io.get_ref());
-        let tls = cause
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|e| e.downcast_ref::<rustls::Error>()));
-        if let Some(rustls::Error::InvalidCertificate(reason)) = tls {
+        if let Some(rustls::Error::InvalidCertificate(reason)) = cause.downcast_ref() {
             return Some(reason.clone());
         }
-        next = cause.source();
+        // What an I/O error wraps is not its source.
+        let wrapped = cause.downcast_ref::<std::io::Error>();
+        next = match wrapped.and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
     }
     None
 }

@@ -17,3 +17,9 @@ mod inspect;
 mod sbom;
 mod schemas;
 mod source;
+#[cfg(feature = "connected")]
+mod fetch;
+#[cfg(feature = "connected")]
+mod loopback;
+#[cfg(feature = "connected")]
+mod net;
