@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sign",
         ],
     ),
+    ("trial", &["fs", "lock", "store", "eco"]),
     ("verify", &["fs", "lock", "trust", "sbom", "bundle", "eco"]),
     (
         "import",
@@ -43,7 +44,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &[
             "fs", "manifest", "lock", "upstream", "store", "trust", "ca", "release", "eco", "sbom",
-            "bundle", "sign", "resolve", "net", "fetch", "pack", "verify", "import", "serve",
+            "bundle", "sign", "resolve", "net", "fetch", "pack", "trial", "verify", "import",
+            "serve",
         ],
     ),
 ];
