@@ -71,6 +71,11 @@ static SIGNED_ALREADY: Code = Code::new("bundle-signed-already", Kind::Usage);
 pub struct BundleId(pub Digest);
 
 impl BundleId {
+    /// The identity of the bundle with this statement.
+    pub fn of(statement: &[u8]) -> Self {
+        Self(Digest::of(statement))
+    }
+
     /// The id in 16 groups of 4 hex digits, for reading aloud.
     pub fn grouped(&self) -> String {
         let hex = self.0.hex();
@@ -108,6 +113,9 @@ pub enum BundleError {
         /// What the system said.
         source: io::Error,
     },
+    /// A directory where a bundle was expected.
+    #[error("a directory is not a bundle")]
+    Directory,
     /// The bundle ends too early.
     #[error("the bundle is cut off")]
     Truncated,
@@ -253,7 +261,8 @@ impl Fault for BundleError {
                 source: JsonError::TooLarge { .. },
                 ..
             } => &LIMIT,
-            Self::Header { .. }
+            Self::Directory
+            | Self::Header { .. }
             | Self::MemberSize { .. }
             | Self::Padding { .. }
             | Self::Marker

@@ -146,7 +146,7 @@ impl BundlePlan {
 
     /// The bundle's identity.
     pub fn id(&self) -> BundleId {
-        BundleId(Digest::of(&self.statement_bytes()))
+        BundleId::of(&self.statement_bytes())
     }
 
     /// The manifest.

@@ -86,7 +86,7 @@ pub(super) fn judge<R: Read>(
         5,
         format!("channel {}, serial {}", claims.channel, claims.serial),
     );
-    let id = BundleId(Digest::of(&open.statement));
+    let id = BundleId::of(&open.statement);
     let already_imported = fresh(&claims, &open.roots, &root, judge, id)?;
     pass.note(
         sink,

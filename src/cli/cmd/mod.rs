@@ -1,6 +1,10 @@
 //! One file per command: the arguments struct, whose doc comment is the help, and the function that runs it.
 
 pub mod explain;
+pub mod key;
+pub mod sign;
+pub mod trust;
+pub mod verify;
 
 use clap::Subcommand;
 
@@ -12,6 +16,14 @@ use crate::cli::ui::{Failure, Outcome};
 pub enum Command {
     /// Tell more about an error or finding code
     Explain(explain::ExplainArgs),
+    /// Make signing keys and look at them
+    Key(key::KeyArgs),
+    /// Add a signature to a bundle, in place
+    Sign(sign::SignArgs),
+    /// Make trust roots and look at them
+    Trust(trust::TrustArgs),
+    /// Check a bundle: signatures, freshness, every byte, and that its contents agree
+    Verify(verify::VerifyArgs),
 }
 
 /// What every command returns.
@@ -21,5 +33,9 @@ pub(crate) type CommandResult = Result<Outcome, Failure>;
 pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
     match command {
         Command::Explain(args) => explain::run(ctx, &args),
+        Command::Key(args) => key::run(ctx, &args),
+        Command::Sign(args) => sign::run(ctx, &args),
+        Command::Trust(args) => trust::run(ctx, &args),
+        Command::Verify(args) => verify::run(ctx, &args),
     }
 }
