@@ -10,6 +10,7 @@ pub mod explain;
 mod npm_client;
 pub mod project;
 pub mod subject;
+pub mod secret;
 pub mod ui;
 
 use std::ffi::OsString;

@@ -8,6 +8,10 @@ pub mod generate;
 pub mod inspect;
 #[cfg(feature = "connected")]
 pub mod resolve;
+pub mod key;
+pub mod sign;
+pub mod trust;
+pub mod verify;
 
 use clap::Subcommand;
 
@@ -29,6 +33,14 @@ pub enum Command {
     Diff(diff::DiffArgs),
     Explain(explain::ExplainArgs),
     Generate(generate::GenerateArgs),
+    /// Make signing keys and look at them
+    Key(key::KeyArgs),
+    /// Add a signature to a bundle, in place
+    Sign(sign::SignArgs),
+    /// Make trust roots and look at them
+    Trust(trust::TrustArgs),
+    /// Check a bundle: signatures, freshness, every byte, and that its contents agree
+    Verify(verify::VerifyArgs),
 }
 
 /// What every command returns.
@@ -45,5 +57,9 @@ pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
         Command::Diff(args) => diff::run(ctx, &args),
         Command::Explain(args) => explain::run(ctx, &args),
         Command::Generate(args) => generate::run(ctx, &args),
+        Command::Key(args) => key::run(ctx, &args),
+        Command::Sign(args) => sign::run(ctx, &args),
+        Command::Trust(args) => trust::run(ctx, &args),
+        Command::Verify(args) => verify::run(ctx, &args),
     }
 }

@@ -3,10 +3,11 @@
 //! and `pins` (enclave).
 
 #[cfg(feature = "connected")]
-pub mod closure;
 mod assemble;
 #[cfg(feature = "connected")]
 mod catalog;
+#[cfg(feature = "connected")]
+pub mod closure;
 #[cfg(feature = "connected")]
 pub mod fault;
 #[cfg(feature = "connected")]
