@@ -118,7 +118,12 @@ pub enum RepoContent {
     /// A blob of the store, by its SHA-256.
     Blob(Digest),
     /// Blobs of the store, joined in order (a file of 4 GiB or more is carried in parts).
-    Parts(Vec<Digest>),
+    Joined {
+        /// SHA-256 of the whole, which the joined bytes must have.
+        whole: Digest,
+        /// The parts in order.
+        parts: Vec<Digest>,
+    },
 }
 
 /// One imported bundle as rendering sees it.
@@ -126,6 +131,8 @@ pub enum RepoContent {
 pub struct BundleView<'a> {
     /// Channel of the bundle.
     pub channel: &'a str,
+    /// Epoch of the bundle; within a channel, the later bundle is the one with the higher epoch, then serial.
+    pub epoch: u64,
     /// Serial of the bundle.
     pub serial: u64,
     /// When it was made.
