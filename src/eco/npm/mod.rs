@@ -2,7 +2,11 @@
 //! rendering needs), `packument`, `pick`, `tree`, `resolve`, `lockfile` (connected: Arborist's ideal tree), `repo`
 //! and `pins` (enclave).
 
+pub mod bootstrap;
+pub mod pins;
+pub mod placed;
 pub mod records;
+pub mod repo;
 
 use crate::base::package::{Purl, ReleaseId};
 
