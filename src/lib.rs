@@ -4,5 +4,6 @@ pub mod cli;
 pub mod eco;
 pub mod fs;
 pub mod lock;
+pub mod trust;
 #[cfg(feature = "connected")]
 pub mod upstream;

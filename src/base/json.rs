@@ -38,6 +38,15 @@ pub enum JsonError {
 
 /// Parses a signed document: at most `limit` bytes, canonical to the byte.
 pub fn strict(bytes: &[u8], limit: u64) -> Result<Value, JsonError> {
+    let value = parse(bytes, limit)?;
+    if canonical(&value) != bytes {
+        return Err(JsonError::NotCanonical);
+    }
+    Ok(value)
+}
+
+/// Parses a document that has a canonical form but need not be in it: no key twice, no floats, no big integers.
+pub fn parse(bytes: &[u8], limit: u64) -> Result<Value, JsonError> {
     if bytes.len() as u64 > limit {
         return Err(JsonError::TooLarge {
             size: bytes.len() as u64,
@@ -49,9 +58,6 @@ pub fn strict(bytes: &[u8], limit: u64) -> Result<Value, JsonError> {
     })?;
     if depth(&parsed.0) > MAX_DEPTH {
         return Err(JsonError::TooDeep);
-    }
-    if canonical(&parsed.0) != bytes {
-        return Err(JsonError::NotCanonical);
     }
     Ok(parsed.0)
 }

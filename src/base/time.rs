@@ -25,14 +25,14 @@ pub struct Timestamp(i64);
 const LATEST: i64 = 253_402_300_799;
 
 impl Timestamp {
-    /// From seconds since 1970-01-01T00:00:00Z; years 0000 to 9999.
+    /// From seconds since 1970-01-01T00:00:00Z; years 0001 to 9999.
     pub fn from_unix(seconds: i64) -> Result<Self, TimeError> {
         let fail = || TimeError {
-            expected: "time between the years 0000 and 9999",
+            expected: "time between the years 0001 and 9999",
             found: seconds.to_string(),
         };
         let parsed = OffsetDateTime::from_unix_timestamp(seconds).map_err(|_range| fail())?;
-        if parsed.year() < 0 || seconds > LATEST {
+        if parsed.year() < 1 || seconds > LATEST {
             return Err(fail());
         }
         Ok(Self(seconds))
@@ -170,6 +170,7 @@ mod tests {
             "2026-11-22T09:08:07.0Z",
             "2026-11-22T09:08:07+00:00",
             "2026-02-30T00:00:00Z",
+            "0000-01-01T00:00:00Z",
             "",
         ] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");

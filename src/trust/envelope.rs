@@ -1,0 +1,147 @@
+//! DSSE 1.0: the bytes that are signed, signatures beside them, and envelopes around them. The key id in a signature
+//! is a hint that selects a key of the root; it decides nothing.
+
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+
+use crate::base::json;
+use crate::trust::TrustError;
+use crate::trust::key::KeyId;
+
+/// Payload type of a bundle's statement.
+pub const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
+/// Payload type of a trust root.
+pub const ROOT_TYPE: &str = "application/vnd.stage.root+json";
+
+/// The pre-authentication encoding: what a signature is made over.
+pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    let mut out = format!(
+        "DSSEv1 {} {payload_type} {} ",
+        payload_type.len(),
+        payload.len()
+    )
+    .into_bytes();
+    out.extend_from_slice(payload);
+    out
+}
+
+/// One signature as it is written, not yet judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureEntry {
+    /// The key it claims to be by, as text.
+    pub keyid: String,
+    /// Base64 of the signature, as text.
+    pub sig: String,
+}
+
+impl SignatureEntry {
+    /// A new signature.
+    pub fn new(key: KeyId, signature: &[u8]) -> Self {
+        Self {
+            keyid: key.hex(),
+            sig: BASE64.encode(signature),
+        }
+    }
+
+    /// From `{"keyid", "sig"}`, exactly these two texts; `None` for anything else.
+    pub fn from_value(value: &Value) -> Option<Self> {
+        let map = value.as_object().filter(|m| m.len() == 2)?;
+        Some(Self {
+            keyid: map.get("keyid")?.as_str()?.to_owned(),
+            sig: map.get("sig")?.as_str()?.to_owned(),
+        })
+    }
+
+    /// As JSON.
+    pub fn to_value(&self) -> Value {
+        json!({"keyid": self.keyid, "sig": self.sig})
+    }
+}
+
+/// Decodes canonical base64: padded, no spaces, unused bits zero.
+pub fn base64(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text.as_bytes()).ok()
+}
+
+/// An envelope around a trust root. Its signatures are not judged yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootEnvelope {
+    /// The root document's bytes.
+    pub payload: Vec<u8>,
+    /// The signatures as they stand in the envelope.
+    pub signatures: Vec<Value>,
+}
+
+impl RootEnvelope {
+    /// From an envelope's JSON: exactly `payloadType`, `payload` and `signatures`.
+    pub fn from_value(value: &Value) -> Result<Self, TrustError> {
+        let shape = || TrustError::root("the envelope is not a trust root's");
+        let map = value
+            .as_object()
+            .filter(|m| m.len() == 3)
+            .ok_or_else(shape)?;
+        if map.get("payloadType").and_then(Value::as_str) != Some(ROOT_TYPE) {
+            return Err(shape());
+        }
+        let payload = map
+            .get("payload")
+            .and_then(Value::as_str)
+            .ok_or_else(shape)?;
+        let signatures = map
+            .get("signatures")
+            .and_then(Value::as_array)
+            .ok_or_else(shape)?;
+        Ok(Self {
+            payload: base64(payload).ok_or(TrustError::Base64)?,
+            signatures: signatures.clone(),
+        })
+    }
+
+    /// The canonical bytes of an envelope.
+    pub fn canonical(payload: &[u8], signatures: &[SignatureEntry]) -> Vec<u8> {
+        let signatures: Vec<Value> = signatures.iter().map(SignatureEntry::to_value).collect();
+        json::canonical(&json!({
+            "payloadType": ROOT_TYPE,
+            "payload": BASE64.encode(payload),
+            "signatures": signatures,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SignatureEntry, base64, pae};
+    use serde_json::json;
+
+    #[test]
+    fn pae_is_the_specification_s() {
+        assert_eq!(
+            pae("http://example.com/HelloWorld", b"hello world"),
+            b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+        );
+    }
+
+    #[test]
+    fn base64_has_one_spelling() {
+        assert_eq!(base64("YQ==").unwrap(), b"a");
+        assert_eq!(base64("").unwrap(), b"");
+        for bad in ["YQ", "YR==", "YQ==\n", "Y Q==", "YQ=", "_w=="] {
+            assert!(base64(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn signatures_have_two_texts_and_nothing_else() {
+        let good = json!({"keyid": "a", "sig": "b"});
+        assert_eq!(SignatureEntry::from_value(&good).unwrap().to_value(), good);
+        for bad in [
+            json!({"keyid": "a"}),
+            json!({"keyid": "a", "sig": 1}),
+            json!({"keyid": "a", "sig": "b", "alg": "none"}),
+            json!([]),
+            json!(null),
+        ] {
+            assert!(SignatureEntry::from_value(&bad).is_none(), "{bad}");
+        }
+    }
+}
