@@ -51,7 +51,7 @@ pub struct Entry {
 }
 
 /// The journal as read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Journal {
     /// Every whole line.
     pub entries: Vec<Entry>,
@@ -70,12 +70,7 @@ pub fn read(layout: &Layout) -> Result<Journal, ImportError> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Journal, ImportError> {
-    let mut journal = Journal {
-        entries: Vec::new(),
-        last: None,
-        whole: 0,
-        torn: false,
-    };
+    let mut journal = Journal::default();
     for line in bytes.split_inclusive(|b| *b == b'\n') {
         let number = journal.entries.len() as u64 + 1;
         let Some(text) = line.strip_suffix(b"\n") else {
