@@ -432,3 +432,14 @@ pub fn open_beneath(directory: &Path, relative: &str) -> Result<File, FsError> {
     let found = at.metadata().map_err(context("examine", &target))?;
     if found.is_file() { Ok(at) } else { Err(missing()) }
 }
+
+/// Gives a folder and everything in it to another account; links are not followed.
+pub fn chown_tree(path: &Path, uid: u32, gid: u32) -> Result<(), FsError> {
+    std::os::unix::fs::lchown(path, Some(uid), Some(gid)).map_err(context("change owner of", path))?;
+    if symlink_metadata(path)?.is_dir() {
+        for child in list(path)? {
+            chown_tree(&child, uid, gid)?;
+        }
+    }
+    Ok(())
+}

@@ -1,9 +1,75 @@
-//! `stage` carries the dependency closure of an agent runtime across an air gap.
+//! `stage` carries the complete dependency closure of an agent runtime from a connected host into an air-gapped
+//! enclave and proves what was carried, from where, signed by whom, checked how.
+//!
+//! # Data flow
+//!
+//! Data flows one way; a module uses only modules that stand above it in the table.
+//!
+//! ```text
+//! stage.toml --resolve--> stage.lock --fetch--> store --pack--> NAME.stage == media == verify --import--> repository --> npm
+//!                         + records                     sign                 receipt     journal          serve
+//! ```
+//!
+//! # Modules
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`base`] | the vocabulary: digests, names, times, platforms, findings, canonical JSON; no I/O |
+//! | [`fs`] | the only user of the file system's API |
+//! | [`manifest`] | `stage.toml`, read with the place of every value |
+//! | [`lock`] | `stage.lock` and its records, chains, differences |
+//! | `upstream` * | asking registries without a socket: requests, answers, resolvers as state machines |
+//! | [`store`] | downloaded bytes by digest |
+//! | [`trust`] | keys, trust roots, roles, the one counter of signatures |
+//! | [`ca`] | the private CA that travels along |
+//! | [`sbom`] | CycloneDX |
+//! | [`bundle`] | the format of what travels: statement, manifest, blobs |
+//! | [`sign`] | secret keys |
+//! | [`release`] | `releases.toml`: serials and times of bundles already made |
+//! | [`eco`] | what each ecosystem knows: npm, plain files |
+//! | `resolve` * | requirements to closure; the closure check |
+//! | `net` * | the only client sockets |
+//! | `fetch` * | lock to store |
+//! | `pack` * | lock, store and CA to a bundle |
+//! | `trial` * | install scripts, run without a network |
+//! | [`verify`] | bundle to `Verified<Bundle>`, the only way to get one |
+//! | [`import`] | `Verified<Bundle>` to a new generation of the repository |
+//! | [`serve`] | a small read-only web server for the repository |
+//! | [`cli`] | words to calls to words: clock, environment, terminal, exit codes |
+//!
+//! Modules marked * exist only with the feature `connected`. Without it the program is the *enclave build*: no HTTP
+//! client, no TLS, no async runtime, no resolver. The feature never changes what [`verify`] accepts.
+//!
+//! # Files on disk
+//!
+//! | file | what it is | specified in |
+//! |---|---|---|
+//! | `stage.toml` | what the user wants | [`manifest`] |
+//! | `stage.lock`, `stage.records/` | the closure, for review | [`lock::format`] |
+//! | `releases.toml` | bundles made so far | [`release`] |
+//! | `root.json` | the trust root | [`trust::root`] |
+//! | `NAME.stage` | the bundle | [`bundle`] |
+//! | `REPO/` | the repository in the enclave | [`import`] |
+//!
+//! JSON Schemas of all documents are in `schemas/`.
+
 pub mod base;
+pub mod bundle;
+pub mod ca;
 pub mod cli;
 pub mod eco;
 pub mod fs;
+pub mod import;
 pub mod lock;
+pub mod manifest;
+pub mod release;
+#[cfg(feature = "connected")]
+pub mod resolve;
+pub mod sbom;
+pub mod serve;
+#[cfg(feature = "connected")]
+pub mod trial;
 pub mod trust;
 #[cfg(feature = "connected")]
 pub mod upstream;
+pub mod verify;

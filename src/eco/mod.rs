@@ -6,7 +6,7 @@
 pub mod file;
 pub mod npm;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -26,7 +26,7 @@ static ECO_RECORDS: Code = Code::classed("eco-records", Class::E20);
 static ECO_CONFLICT: Code = Code::classed("import-conflict", Class::E50);
 
 /// Every ecosystem.
-pub const ALL: &[&dyn Ecosystem] = &[];
+pub const ALL: &[&dyn Ecosystem] = &[&npm::Npm, &file::PlainFile];
 
 /// The ecosystem with this id.
 pub fn by_id(id: &EcosystemId) -> Option<&'static dyn Ecosystem> {
@@ -91,6 +91,10 @@ pub struct InstallRequest {
     pub number: u32,
     /// Requirements as the manifest has them.
     pub requirements: Vec<String>,
+    /// Requirements that are for some platforms of the target only, by their text; the others are for all.
+    pub only_for: BTreeMap<String, Vec<Platform>>,
+    /// Versions to prefer where a range allows them, by name: those of the lock that is being resolved again.
+    pub prefer: BTreeMap<String, BTreeSet<String>>,
     /// Bytes of a client lock file to take instead of requirements.
     pub lockfile: Option<Vec<u8>>,
     /// Dependency kinds to include, such as `prod`, `optional`, `peer`, `dev`.
@@ -176,6 +180,11 @@ pub trait Ecosystem: Sync {
 
     /// What the records say about each release.
     fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError>;
+
+    /// One records document for several installs of the same ecosystem. Where `kept` (the previous lock's document) has
+    /// a release with the same files, its entry stays as it was.
+    #[cfg(feature = "connected")]
+    fn merge_records(&self, parts: &[Vec<u8>], kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError>;
 
     /// The registry tree for the union of bundles, without `pins` and `bootstrap`.
     fn render(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError>;

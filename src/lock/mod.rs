@@ -3,6 +3,7 @@
 //! `stage.lock` is complete, readable, sorted and byte-for-byte reproducible; what index rendering needs beyond it
 //! stands in records, one canonical JSON document per ecosystem, in `NAME.records/` beside `NAME.lock`.
 
+pub mod chain;
 pub mod diff;
 pub mod format;
 

@@ -3,21 +3,98 @@
 //! In locks a file's name is its path in the enclave and its version the SHA-256 of its bytes in hex. A file of 4 GiB
 //! or more is carried as consecutive parts `artifacts/file/<sha256>/0001` and joined at import.
 
+pub mod records;
+#[cfg(feature = "connected")]
+pub mod resolve;
+
 use std::collections::BTreeMap;
 
 use crate::base::digest::{Digest, UpstreamChecksum};
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::path::RelPath;
-use crate::eco::{BundleView, EcoError, RepoContent, RepoFile, RepoView};
+use crate::eco::{
+    BundleView, ClientFile, EcoError, Ecosystem, ReleaseFacts, RepoContent, RepoFile, RepoView,
+};
 use crate::lock::LockedArtifact;
+#[cfg(feature = "connected")]
+use crate::{
+    base::fault::Fault,
+    base::platform::Platform,
+    eco::{InstallRequest, OpenEdge},
+    lock::Lock,
+    upstream::Resolver,
+};
 
 /// The ecosystem of plain files.
 #[derive(Debug, Clone, Copy)]
 pub struct PlainFile;
 
-/// The release that stands for the file at `path` with these bytes.
-pub fn release(path: &RelPath, digest: &Digest) -> ReleaseId {
-    ReleaseId::new(path.as_str(), digest.hex())
+impl Ecosystem for PlainFile {
+    fn id(&self) -> EcosystemId {
+        EcosystemId::file()
+    }
+
+    fn purl(&self, release: &ReleaseId) -> Purl {
+        purl(release)
+    }
+
+    fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError> {
+        let files = records::parse(records)?.files;
+        Ok(files
+            .into_iter()
+            .map(|(path, record)| {
+                let checksum = UpstreamChecksum::Sha256(record.sha256);
+                let facts = ReleaseFacts {
+                    files: BTreeMap::from([(path.clone(), checksum)]),
+                    ..ReleaseFacts::default()
+                };
+                (ReleaseId::new(path, record.sha256.hex()), facts)
+            })
+            .collect())
+    }
+
+    #[cfg(feature = "connected")]
+    fn merge_records(&self, parts: &[Vec<u8>], _kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError> {
+        let mut merged = records::FileRecords::default();
+        for part in parts {
+            merged.files.extend(records::parse(part)?.files);
+        }
+        Ok(records::write(&merged))
+    }
+
+    fn render(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
+        render(view)
+    }
+
+    /// A plain file is its own pin.
+    fn pins(&self, _bundle: &BundleView<'_>, _base_url: &str) -> Result<Vec<RepoFile>, EcoError> {
+        Ok(Vec::new())
+    }
+
+    /// Plain files need no client.
+    fn client_files(&self, _base_url: &str) -> Vec<ClientFile> {
+        Vec::new()
+    }
+
+    fn bootstrap(&self, _view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
+        Ok(Vec::new())
+    }
+
+    /// Plain files have no edges.
+    #[cfg(feature = "connected")]
+    fn check_closure(
+        &self,
+        _lock: &Lock,
+        _records: &[u8],
+        _platform: Platform,
+    ) -> Result<Vec<OpenEdge>, EcoError> {
+        Ok(Vec::new())
+    }
+
+    #[cfg(feature = "connected")]
+    fn resolver(&self, request: InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
+        resolve::resolver(&request)
+    }
 }
 
 /// Package URL of a file: its path, and its checksum as qualifier.
@@ -103,9 +180,9 @@ fn broken(reason: String) -> EcoError {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{purl, release, render};
+    use super::{purl, render};
     use crate::base::digest::{Digest, Digests, UpstreamChecksum};
-    use crate::base::package::EcosystemId;
+    use crate::base::package::{EcosystemId, ReleaseId};
     use crate::base::platform::{Libc, Platform, Target};
     use crate::base::time::Timestamp;
     use crate::eco::{BundleView, RepoContent, RepoView};
@@ -200,7 +277,7 @@ mod tests {
 
     #[test]
     fn the_purl_says_the_checksum() {
-        let release = release(&"a/x.bin".parse().unwrap(), &Digest::of(b"1"));
+        let release = ReleaseId::new("a/x.bin", Digest::of(b"1").hex());
         assert!(purl(&release).as_str().starts_with("pkg:generic/a/x.bin@"));
         assert!(purl(&release).as_str().contains("?checksum=sha256:"));
     }

@@ -3,10 +3,15 @@
 //! and `pins` (enclave).
 
 pub mod bootstrap;
+#[cfg(feature = "connected")]
+pub mod closure;
+pub mod ecosystem;
 pub mod pins;
 pub mod placed;
 pub mod records;
 pub mod repo;
+#[cfg(feature = "connected")]
+pub mod resolve;
 
 use crate::base::package::{Purl, ReleaseId};
 

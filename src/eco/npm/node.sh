@@ -114,14 +114,14 @@ fi
 
 # Launchers: they find Node without any PATH, and the scripts that npm runs find it too.
 for name in npm npx; do
-    cat >"$work/$name" <<LAUNCHER
+    cat >"$work/launcher" <<LAUNCHER
 #!/bin/sh
 PATH='$prefix/bin':\$PATH
 export PATH
 exec '$prefix/bin/node' '$prefix/lib/node_modules/npm/bin/$name-cli.js' "\$@"
 LAUNCHER
-    chmod 755 "$work/$name"
-    mv -f "$work/$name" "$prefix/bin/$name"
+    chmod 755 "$work/launcher"
+    mv -f "$work/launcher" "$prefix/bin/$name"
 done
 
 # npm's own configuration of this prefix. What ~/.npmrc says goes first.

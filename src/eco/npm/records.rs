@@ -147,3 +147,34 @@ pub fn parse(bytes: &[u8]) -> Result<NpmRecords, EcoError> {
 pub fn write(records: &NpmRecords) -> Vec<u8> {
     crate::base::json::to_canonical(records).unwrap_or_default()
 }
+
+/// One document for several installs: the union of their releases; a tag that two of them state goes to the one that
+/// stands later. A release that `kept` has with the same tarball keeps its entry, and a package whose releases did not
+/// change keeps its tags.
+#[cfg(feature = "connected")]
+pub fn merge(parts: &[Vec<u8>], kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError> {
+    let mut merged = NpmRecords::default();
+    for part in parts {
+        for (name, package) in parse(part)?.packages {
+            let known = merged.packages.entry(name).or_default();
+            known.versions.extend(package.versions);
+            known.dist_tags.extend(package.dist_tags);
+        }
+    }
+    let mut old = kept.map(parse).transpose()?.unwrap_or_default();
+    for (name, package) in &mut merged.packages {
+        let Some(mut before) = old.packages.remove(name) else { continue };
+        if before.versions.keys().eq(package.versions.keys()) {
+            package.dist_tags = before.dist_tags;
+        }
+        for (number, version) in &mut package.versions {
+            let integrity = |v: &NpmVersion| v.dist.as_ref().and_then(|d| d.integrity.clone());
+            if let Some(was) = before.versions.remove(number)
+                && integrity(&was) == integrity(version)
+            {
+                *version = was;
+            }
+        }
+    }
+    Ok(write(&merged))
+}

@@ -1,0 +1,114 @@
+//! `stage init`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use crate::base::text::quoted;
+use crate::cli::cmd::CommandResult;
+use crate::cli::ui::{Failure, Outcome};
+use crate::cli::{Context, UsageError};
+use crate::fs;
+use crate::manifest::{self, Manifest, starter};
+
+/// Largest client file that is read, in bytes.
+const LIMIT: u64 = 256 << 20;
+
+/// Write a commented starter manifest.
+///
+/// Start from a runtime that stage knows, from what you have (a package-lock.json is taken as it is, a package.json
+/// gives its requirements), or from a blank page. Then adapt [target] and run `stage resolve`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  stage init --runtime openclaw\n  stage init --from package-lock.json\n  \
+    stage init --from package.json -o web.toml")]
+pub struct InitArgs {
+    /// Agent runtime: openclaw or blank (nanobot, zeroclaw and nanoclaw come with later versions)
+    #[arg(long, value_name = "NAME", conflicts_with = "from")]
+    runtime: Option<String>,
+    /// A package-lock.json (version 2 or 3) or package.json to start from
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Channel of the bundles [default: the runtime's name, or the name in the file]
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
+    /// Manifest to write; an existing file is never replaced
+    #[arg(short, long, value_name = "FILE", default_value = "stage.toml")]
+    output: PathBuf,
+}
+
+pub(crate) fn run(_ctx: &Context, args: &InitArgs) -> CommandResult {
+    let text = match (&args.from, args.runtime.as_deref().unwrap_or("blank")) {
+        (Some(from), _) => from_file(args, from)?,
+        (None, runtime) => from_runtime(runtime)?,
+    };
+    let text = match &args.channel {
+        Some(channel) => with_channel(&text, channel)?,
+        None => text,
+    };
+    let parsed = Manifest::parse(&args.output.to_string_lossy(), text.as_bytes())?;
+    if fs::exists(&args.output) {
+        let path = quoted(&args.output.to_string_lossy());
+        return Err(UsageError::new(format!("{path} exists already; choose another name with -o")).into());
+    }
+    fs::write_atomic(&args.output, text.as_bytes(), 0o644)?;
+    let path = args.output.to_string_lossy();
+    Ok(Outcome::new("stage/init-report/v1", json!({"manifest": path, "channel": parsed.bundle.channel}))
+        .line(format!("Wrote {path} (channel {})", parsed.bundle.channel))
+        .line(format!("Next: read it, then `stage resolve{}`", file_option(&args.output))))
+}
+
+/// The `-f` option that names a manifest, empty for the default.
+pub(crate) fn file_option(manifest: &Path) -> String {
+    if manifest == Path::new("stage.toml") { String::new() } else { format!(" -f {}", manifest.display()) }
+}
+
+fn from_runtime(name: &str) -> Result<String, Failure> {
+    if let Some(text) = starter::for_runtime(name) {
+        return Ok(text);
+    }
+    let known = starter::RUNTIMES.iter().find(|r| r.name == name);
+    let message = match known.and_then(|r| r.comes_with) {
+        Some(version) => format!("runtime {name} comes with stage {version}; this is {}", env!("CARGO_PKG_VERSION")),
+        None => {
+            let names: Vec<&str> = starter::RUNTIMES.iter().map(|r| r.name).collect();
+            format!("unknown runtime {}; known: {}", quoted(name), names.join(", "))
+        }
+    };
+    Err(UsageError::new(message).into())
+}
+
+fn from_file(args: &InitArgs, from: &Path) -> Result<String, Failure> {
+    let bytes = fs::read(from, LIMIT)?;
+    let client = crate::eco::npm::lockfile::read_client_file(&bytes)?;
+    let channel = channel_of(client.name.as_deref());
+    if client.is_lockfile {
+        let folder = fs::parent(&args.output);
+        let named = from.strip_prefix(folder).unwrap_or(from);
+        let shown = if folder == Path::new(".") || named != from { named.to_owned() } else { fs::canonicalize(from)? };
+        return Ok(starter::for_lockfile(&channel, &shown.to_string_lossy()));
+    }
+    Ok(starter::for_requirements(&channel, &client.requirements))
+}
+
+/// A channel name made from a package name.
+fn channel_of(name: Option<&str>) -> String {
+    let name = name.unwrap_or_default().to_ascii_lowercase();
+    let cleaned: String = name
+        .trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
+        .take(64)
+        .collect();
+    if manifest::is_channel(&cleaned) { cleaned } else { "default".to_owned() }
+}
+
+fn with_channel(text: &str, channel: &str) -> Result<String, UsageError> {
+    if !manifest::is_channel(channel) {
+        return Err(UsageError::new(format!("{} is not a channel name", quoted(channel))));
+    }
+    let lines = text.lines().map(|line| {
+        if line.starts_with("channel = ") { format!("channel = \"{channel}\"") } else { line.to_owned() }
+    });
+    Ok(lines.collect::<Vec<_>>().join("\n") + "\n")
+}

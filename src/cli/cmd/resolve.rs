@@ -1,0 +1,298 @@
+//! `stage resolve`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::base::digest::Digest;
+use crate::base::fault::{Code, Fault, Kind};
+use crate::base::finding::{Finding, Severity};
+use crate::base::limits::LIMITS;
+use crate::base::package::EcosystemId;
+use crate::base::text::{escaped, quoted};
+use crate::cli::cmd::CommandResult;
+use crate::cli::connect;
+use crate::cli::exit::Exit;
+use crate::cli::project::{self, Project};
+use crate::cli::ui::{self, Failure, Outcome};
+use crate::cli::{Context, UsageError};
+use crate::eco::InstallRequest;
+use crate::fs;
+use crate::lock::chain::Chains;
+use crate::lock::{Lock, Records, format};
+use crate::manifest::{self, ExcludeNewer, Manifest};
+use crate::resolve::{self, Closure, Input, ResolveError};
+
+/// Codes of this module.
+pub const CODES: &[&Code] = &[&LOCK_STALE];
+
+static LOCK_STALE: Code = Code::new("lock-stale", Kind::Stale);
+
+/// The lock would change, but `--locked` forbids it.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not what resolving gives now", crate::base::text::quoted(lock))]
+pub struct StaleError {
+    lock: String,
+    expected: Digest,
+    found: Option<Digest>,
+}
+
+impl Fault for StaleError {
+    fn code(&self) -> &'static Code {
+        &LOCK_STALE
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let found = self.found.map_or_else(|| "no lock".to_owned(), |d| d.to_string());
+        vec![("expected", self.expected.to_string()), ("found", found)]
+    }
+}
+
+/// Find everything the manifest's requirements need on the target, and write it down in stage.lock.
+///
+/// The lock and its records (NAME.lock, NAME.records/) are made to be reviewed and committed. Resolving again keeps the
+/// locked versions as long as the requirements allow them; --upgrade looks for newer ones.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  stage resolve\n  stage resolve --locked        # for CI: exit 6 if the lock would \
+    change\n  stage resolve --why undici    # who needs it\n  stage resolve --plan          # hosts, sizes, disk; \
+    nothing is resolved")]
+pub struct ResolveArgs {
+    /// The manifest
+    #[arg(short, long, value_name = "FILE", default_value = "stage.toml", env = "STAGE_FILE")]
+    file: PathBuf,
+    /// Write nothing; exit 6 if the lock would change
+    #[arg(long, env = "STAGE_LOCKED", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    locked: bool,
+    /// Look for newer versions of everything, or of one package
+    #[arg(long, value_name = "PKG", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    upgrade: Option<String>,
+    /// Print the chain that needs PKG (`name` or `name@version`) from the lock; no network
+    #[arg(long, value_name = "PKG", conflicts_with_all = ["locked", "upgrade", "plan"])]
+    why: Option<String>,
+    /// Say which hosts will be asked and how much disk is needed, then stop
+    #[arg(long, conflicts_with = "locked")]
+    plan: bool,
+    /// Resolve and report, but write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
+    if let Some(package) = &args.why {
+        return why(&Project::load_lock_only(&args.file)?, package);
+    }
+    let started = Instant::now();
+    let project = Project::load(&args.file)?;
+    let previous = project.previous()?;
+    let input = input(ctx, args, &project, previous.as_ref().map(|(lock, _)| lock))?;
+    let mut connection = connect::open(ctx, &project)?;
+    connection.preflight()?;
+    if args.plan {
+        return Ok(plan(&connection, previous.as_ref()));
+    }
+    let kept = previous.as_ref().map(|(lock, records)| (lock, records));
+    let closure =
+        resolve::run(&input, kept, &mut connection.upstream, &ctx.ui).map_err(ResolveError::into_fault)?;
+    finish(ctx, args, &project, &closure, started, &connection.egress())
+}
+
+fn input(
+    ctx: &Context,
+    args: &ResolveArgs,
+    project: &Project,
+    previous: Option<&Lock>,
+) -> Result<Input, Failure> {
+    let manifest = &project.manifest;
+    let exclude_newer = match manifest.exclude_newer {
+        None => None,
+        Some(ExcludeNewer::At(at)) => Some(at),
+        Some(ExcludeNewer::MinAge(age)) => {
+            let kept = previous.filter(|_| args.upgrade.is_none()).and_then(|lock| lock.exclude_newer);
+            Some(kept.unwrap_or_else(|| ctx.now.plus_seconds(-age.seconds())))
+        }
+    };
+    let mut prefer: BTreeMap<String, _> = BTreeMap::new();
+    for package in previous.iter().flat_map(|lock| &lock.packages).filter(|p| p.ecosystem == EcosystemId::npm()) {
+        let upgraded = args.upgrade.as_ref().is_some_and(|u| u.is_empty() || *u == package.name);
+        if !upgraded {
+            let versions: &mut std::collections::BTreeSet<String> = prefer.entry(package.name.clone()).or_default();
+            versions.insert(package.version.clone());
+        }
+    }
+    let mut installs = Vec::new();
+    for (install, number) in manifest.npm.iter().zip(1u32..) {
+        let lockfile = match &install.lockfile {
+            Some(path) => Some(fs::read(&manifest::beside(&args.file, path), LIMITS.metadata)?),
+            None => None,
+        };
+        let only_for = install.packages.iter().filter(|r| !r.platforms.is_empty());
+        installs.push((
+            EcosystemId::npm(),
+            InstallRequest {
+                number,
+                requirements: install.packages.iter().map(|r| r.spec.clone()).collect(),
+                only_for: only_for.map(|r| (r.spec.clone(), r.platforms.clone())).collect(),
+                prefer: prefer.clone(),
+                lockfile,
+                include: install.include.clone(),
+                target: manifest.target.clone(),
+                exclude_newer,
+            },
+        ));
+    }
+    if let Some(request) = files(manifest) {
+        installs.push((EcosystemId::file(), request));
+    }
+    if installs.is_empty() {
+        return Err(UsageError::new("the manifest asks for nothing: it has neither [npm] nor [[file]]").into());
+    }
+    Ok(Input { target: manifest.target.clone(), exclude_newer, installs })
+}
+
+fn files(manifest: &Manifest) -> Option<InstallRequest> {
+    let mut requirements = Vec::new();
+    let mut only_for = BTreeMap::new();
+    for file in &manifest.files {
+        let text = crate::eco::file::resolve::requirement(&file.path, &file.sha256, &file.url);
+        if !file.platforms.is_empty() {
+            only_for.insert(text.clone(), file.platforms.clone());
+        }
+        requirements.push(text);
+    }
+    (!requirements.is_empty()).then(|| InstallRequest {
+        number: 1,
+        requirements,
+        only_for,
+        prefer: BTreeMap::new(),
+        lockfile: None,
+        include: Vec::new(),
+        target: manifest.target.clone(),
+        exclude_newer: None,
+    })
+}
+
+fn finish(
+    ctx: &Context,
+    args: &ResolveArgs,
+    project: &Project,
+    closure: &Closure,
+    started: Instant,
+    egress: &[String],
+) -> CommandResult {
+    ctx.ui.findings(&closure.findings);
+    let denied = denied(&closure.findings);
+    let bytes = format::write(&closure.lock);
+    let fields = report(closure, project, &bytes, egress);
+    if denied != Exit::Ok {
+        let count = closure.findings.iter().filter(|f| f.severity == Severity::Deny).count();
+        return Ok(Outcome::new("stage/resolve-report/v1", fields)
+            .line(format!("Denied by {}; nothing was written", ui::plural(count, "finding")))
+            .exit(denied));
+    }
+    let current = fs::read_optional(&project.lock_path, LIMITS.document)?;
+    let same = current.as_deref() == Some(bytes.as_slice()) && project.records_are(&closure.records)?;
+    if args.locked && !same {
+        return Err(StaleError {
+            lock: project.lock_path.to_string_lossy().into_owned(),
+            expected: Digest::of(&bytes),
+            found: current.map(|bytes| Digest::of(&bytes)),
+        }
+        .into());
+    }
+    if !same && !args.dry_run {
+        project.write(&bytes, &closure.records)?;
+    }
+    let carried = closure.lock.packages.iter().filter(|p| p.is_carried()).count();
+    let platforms: Vec<&str> = closure.lock.target.platforms.iter().map(|p| p.as_str()).collect();
+    let verb = if same { "unchanged" } else if args.dry_run { "not written" } else { "written" };
+    Ok(Outcome::new("stage/resolve-report/v1", fields)
+        .line(format!(
+            "Resolved {} for {} in {:.1}s ({} in the tree, the others are for other platforms)",
+            ui::plural(carried, "package"),
+            platforms.join(" and "),
+            started.elapsed().as_secs_f64(),
+            closure.lock.packages.len(),
+        ))
+        .line(format!("{} {verb}", project.lock_path.display())))
+}
+
+/// The exit that denying findings demand.
+pub(crate) fn denied(findings: &[Finding]) -> Exit {
+    let denying = findings.iter().filter(|f| f.severity == Severity::Deny);
+    denying.map(|f| Exit::from(f.code.kind)).fold(Exit::Ok, Exit::worse)
+}
+
+fn report(closure: &Closure, project: &Project, lock: &[u8], egress: &[String]) -> Value {
+    let records: BTreeMap<&str, Digest> =
+        closure.records.iter().map(|(id, bytes)| (id.as_str(), Digest::of(bytes))).collect();
+    json!({
+        "lock": project.lock_path.to_string_lossy(),
+        "lock_digest": Digest::of(lock),
+        "records": records,
+        "platforms": closure.lock.target.platforms,
+        "packages": closure.lock.packages.len(),
+        "carried": closure.lock.packages.iter().filter(|p| p.is_carried()).count(),
+        "findings": closure.findings.iter().map(ui::finding_json).collect::<Vec<_>>(),
+        "egress": egress,
+    })
+}
+
+fn why(lock: &Lock, package: &str) -> CommandResult {
+    let chains = Chains::new(lock);
+    let found: Vec<_> = lock
+        .packages
+        .iter()
+        .filter(|p| p.name == package || p.id().to_string() == package)
+        .map(|p| (&p.ecosystem, p.id(), chains.chain(&p.ecosystem, &p.id())))
+        .collect();
+    if found.is_empty() {
+        return Err(UsageError::new(format!("the lock has no package {}", quoted(package))).into());
+    }
+    let mut text = String::new();
+    for (ecosystem, release, chain) in &found {
+        let chain: Vec<String> = chain.iter().map(|c| escaped(c)).collect();
+        let shown = if chain.is_empty() { "nothing in the lock leads to it".to_owned() } else { chain.join(" > ") };
+        text.push_str(&format!("{ecosystem} {}\n  {shown}\n", escaped(&release.to_string())));
+    }
+    let found: Vec<Value> = found
+        .iter()
+        .map(|(ecosystem, release, chain)| json!({"ecosystem": ecosystem, "release": release, "chain": chain}))
+        .collect();
+    Ok(Outcome::new("stage/why-report/v1", json!({"package": package, "found": found})).data(text))
+}
+
+/// What resolving and fetching will touch.
+fn plan(connection: &connect::Connection, previous: Option<&(Lock, Records)>) -> Outcome {
+    let hosts = connection.hosts();
+    let mut text = String::from("Hosts that will be asked:\n");
+    for host in &hosts {
+        text.push_str(&format!("  {host}\n"));
+    }
+    let known = previous.map(|(lock, _)| {
+        let sizes: Vec<Option<u64>> = lock.carried_artifacts().map(|(_, a)| a.size).collect();
+        (sizes.len(), sizes.iter().flatten().sum::<u64>(), sizes.iter().filter(|s| s.is_none()).count())
+    });
+    match known {
+        Some((count, bytes, unknown)) => text.push_str(&format!(
+            "Artifacts in the lock: {count}, {} known, {unknown} of unknown size\n",
+            ui::bytes(bytes)
+        )),
+        None => text.push_str("Artifacts: known after the first resolve\n"),
+    }
+    let cache = connection.cache.display();
+    text.push_str(&format!("Cache: {cache}\n"));
+    let sizes = known.map(|(count, bytes, unknown)| json!({"artifacts": count, "bytes": bytes, "unknown": unknown}));
+    Outcome::new(
+        "stage/plan-report/v1",
+        json!({"hosts": hosts, "proxy": connection.proxy(), "sizes": sizes, "cache": cache.to_string()}),
+    )
+    .data(text)
+}
+
+/// The lock's path for a manifest, for messages of other commands.
+pub(crate) fn lock_of(manifest: &Path) -> PathBuf {
+    project::lock_path(manifest)
+}

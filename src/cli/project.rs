@@ -1,0 +1,114 @@
+//! The files of one project: manifest, lock, records. Commands that work on them share this.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::limits::LIMITS;
+use crate::base::package::EcosystemId;
+use crate::base::text::quoted;
+use crate::cli::UsageError;
+use crate::cli::ui::Failure;
+use crate::fs;
+use crate::lock::{Lock, Records, format};
+use crate::manifest::{self, Manifest};
+
+/// A manifest and where its lock and records are.
+#[derive(Debug)]
+pub struct Project {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// Its path as given.
+    pub manifest_path: PathBuf,
+    /// `stage.lock` beside it.
+    pub lock_path: PathBuf,
+    /// `stage.records` beside it.
+    pub records_path: PathBuf,
+}
+
+/// The lock's path for a manifest.
+pub fn lock_path(manifest: &Path) -> PathBuf {
+    manifest::lock_path(manifest)
+}
+
+impl Project {
+    /// Reads the manifest at `path`.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let manifest = Manifest::load(path)?;
+        let lock_path = lock_path(path);
+        let records_path = manifest::records_path(&lock_path);
+        Ok(Self { manifest, manifest_path: path.to_owned(), lock_path, records_path })
+    }
+
+    /// Reads the lock beside the manifest at `path`, without the manifest.
+    pub fn load_lock_only(path: &Path) -> Result<Lock, Failure> {
+        let path = lock_path(path);
+        match fs::read_optional(&path, LIMITS.document)? {
+            Some(bytes) => Ok(format::parse_named(&path.to_string_lossy(), &bytes)?),
+            None => Err(no_lock(&path).into()),
+        }
+    }
+
+    /// The lock and its records, which must be there.
+    pub fn lock(&self) -> Result<(Lock, Vec<u8>, Records), Failure> {
+        let Some(bytes) = fs::read_optional(&self.lock_path, LIMITS.document)? else {
+            return Err(no_lock(&self.lock_path).into());
+        };
+        let lock = format::parse_named(&self.lock_path.to_string_lossy(), &bytes)?;
+        let records = read_records(&lock, &self.records_path)?;
+        Ok((lock, bytes, records))
+    }
+
+    /// The lock that is being resolved again, if there is one, with those of its records that are whole.
+    pub fn previous(&self) -> Result<Option<(Lock, Records)>, Failure> {
+        match fs::read_optional(&self.lock_path, LIMITS.document)? {
+            None => Ok(None),
+            Some(bytes) => {
+                let lock = format::parse_named(&self.lock_path.to_string_lossy(), &bytes)?;
+                let mut records = read_records(&lock, &self.records_path)?;
+                records.retain(|id, bytes| lock.records.get(id) == Some(&crate::base::digest::Digest::of(bytes)));
+                Ok(Some((lock, records)))
+            }
+        }
+    }
+
+    /// Whether the records on disk are exactly these.
+    pub fn records_are(&self, records: &Records) -> Result<bool, Failure> {
+        for (id, bytes) in records {
+            let path = self.records_path.join(format!("{id}.json"));
+            if fs::read_optional(&path, LIMITS.document)?.as_ref() != Some(bytes) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes records, then the lock: a lock never names records that are not there.
+    pub fn write(&self, lock: &[u8], records: &Records) -> Result<(), Failure> {
+        fs::create_dir_all(&self.records_path, 0o755)?;
+        for (id, bytes) in records {
+            fs::write_atomic(&self.records_path.join(format!("{id}.json")), bytes, 0o644)?;
+        }
+        fs::write_atomic(&self.lock_path, lock, 0o644)?;
+        for path in fs::list(&self.records_path)? {
+            let stem = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<EcosystemId>().ok());
+            if stem.is_some_and(|id| !records.contains_key(&id)) {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The records documents that a lock names, as far as they are there.
+pub fn read_records(lock: &Lock, folder: &Path) -> Result<Records, Failure> {
+    let mut records = Records::new();
+    for id in lock.records.keys() {
+        if let Some(bytes) = fs::read_optional(&folder.join(format!("{id}.json")), LIMITS.document)? {
+            records.insert(id.clone(), bytes);
+        }
+    }
+    Ok(records)
+}
+
+fn no_lock(path: &Path) -> UsageError {
+    UsageError::new(format!("there is no lock at {}; run `stage resolve` first", quoted(&path.to_string_lossy())))
+}

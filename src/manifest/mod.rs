@@ -1,0 +1,274 @@
+//! `stage.toml`: what the user wants. Read once into typed values; every error names file, line, column, the wrong
+//! key and the nearest right one.
+
+mod read;
+pub mod starter;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use crate::base::digest::Digest;
+use crate::base::fault::{Code, Fault, Kind, Place};
+use crate::base::path::RelPath;
+use crate::base::platform::{Platform, Target};
+use crate::base::time::{Span, Timestamp};
+use crate::fs::{self, FsError};
+
+/// Codes of this module.
+pub const CODES: &[&Code] = &[
+    &MANIFEST_MISSING,
+    &MANIFEST_SYNTAX,
+    &MANIFEST_UNKNOWN_KEY,
+    &MANIFEST_VALUE,
+    &MANIFEST_NOT_YET,
+];
+
+static MANIFEST_MISSING: Code = Code::new("manifest-missing", Kind::Usage);
+static MANIFEST_SYNTAX: Code = Code::new("manifest-syntax", Kind::Usage);
+static MANIFEST_UNKNOWN_KEY: Code = Code::new("manifest-unknown-key", Kind::Usage);
+static MANIFEST_VALUE: Code = Code::new("manifest-value", Kind::Usage);
+static MANIFEST_NOT_YET: Code = Code::new("manifest-not-yet", Kind::Usage);
+
+/// Largest manifest that is read, in bytes.
+const LIMIT: u64 = 16 << 20;
+
+/// Why a manifest cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// There is no such file, or it cannot be read.
+    #[error("cannot read the manifest")]
+    Unreadable {
+        /// What the system said.
+        source: FsError,
+    },
+    /// Not TOML.
+    #[error("not valid TOML: {reason}")]
+    Syntax {
+        /// What the parser said.
+        reason: String,
+        /// Where.
+        place: Place,
+    },
+    /// A key that does not exist here.
+    #[error("unknown key `{key}` in {table}")]
+    UnknownKey {
+        /// The key, escaped.
+        key: String,
+        /// The table it stands in.
+        table: String,
+        /// The known key that is most like it.
+        nearest: Option<&'static str>,
+        /// Where.
+        place: Place,
+    },
+    /// A value of the wrong type or out of range.
+    #[error("`{key}` must be {expected}")]
+    Value {
+        /// The key.
+        key: String,
+        /// What it must be.
+        expected: String,
+        /// Where.
+        place: Place,
+    },
+    /// Something that a later version brings.
+    #[error("`{key}` is not supported by this version of stage; it comes with {version}")]
+    NotYet {
+        /// The key.
+        key: String,
+        /// The version that brings it.
+        version: &'static str,
+        /// Where.
+        place: Place,
+    },
+}
+
+impl Fault for ManifestError {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Unreadable { .. } => &MANIFEST_MISSING,
+            Self::Syntax { .. } => &MANIFEST_SYNTAX,
+            Self::UnknownKey { .. } => &MANIFEST_UNKNOWN_KEY,
+            Self::Value { .. } => &MANIFEST_VALUE,
+            Self::NotYet { .. } => &MANIFEST_NOT_YET,
+        }
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::UnknownKey {
+                nearest: Some(key), ..
+            } => vec![("did you mean", format!("`{key}`"))],
+            Self::Unreadable { .. }
+            | Self::Syntax { .. }
+            | Self::UnknownKey { .. }
+            | Self::Value { .. }
+            | Self::NotYet { .. } => Vec::new(),
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        match self {
+            Self::Unreadable { .. } => None,
+            Self::Syntax { place, .. }
+            | Self::UnknownKey { place, .. }
+            | Self::Value { place, .. }
+            | Self::NotYet { place, .. } => Some(place.clone()),
+        }
+    }
+}
+
+/// The manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// `[bundle]`.
+    pub bundle: BundleSection,
+    /// `[target]`.
+    pub target: Target,
+    /// `[resolve]`: what counts as too new.
+    pub exclude_newer: Option<ExcludeNewer>,
+    /// `[npm]` or `[[npm]]`: independent installs.
+    pub npm: Vec<NpmInstall>,
+    /// `[[file]]`.
+    pub files: Vec<FileSource>,
+    /// `[ca] roots`: PEM files, relative to the manifest's folder as written.
+    pub ca_roots: Vec<PathBuf>,
+    /// `[network]`.
+    pub network: Network,
+    /// `[runtime]`.
+    pub runtime: Option<Runtime>,
+}
+
+/// `[bundle]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundleSection {
+    /// Rollback protection counts per channel.
+    pub channel: String,
+    /// How long a bundle may be imported; default 180 days.
+    pub expires_after: Span,
+}
+
+/// `[resolve] exclude-newer` or `min-age`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExcludeNewer {
+    /// A fixed moment.
+    At(Timestamp),
+    /// So long before now.
+    MinAge(Span),
+}
+
+/// A requirement text with the place it stands at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirement {
+    /// Such as `openclaw@2026.9.6`.
+    pub spec: String,
+    /// Platforms it is for; empty = all of the target.
+    pub platforms: Vec<Platform>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// One `[npm]` install.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NpmInstall {
+    /// `packages`.
+    pub packages: Vec<Requirement>,
+    /// `lockfile`: a `package-lock.json`, relative to the manifest's folder as written.
+    pub lockfile: Option<PathBuf>,
+    /// `registry`: address; default is this host's npm configuration.
+    pub registry: Option<String>,
+    /// `include`: kinds of dependencies.
+    pub include: Vec<String>,
+    /// Where the table begins.
+    pub place: Place,
+}
+
+/// One `[[file]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSource {
+    /// Where it is downloaded from.
+    pub url: String,
+    /// What it must be.
+    pub sha256: Digest,
+    /// Where it goes in the enclave, below `files/<channel>/`.
+    pub path: RelPath,
+    /// Platforms it is for; empty = all of the target.
+    pub platforms: Vec<Platform>,
+}
+
+/// `[network]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Proxy URL; default is the environment's.
+    pub proxy: Option<String>,
+    /// PEM files with further CAs of upstreams, relative to the manifest's folder as written.
+    pub ca: Vec<PathBuf>,
+    /// Hosts that may be contacted; empty = any that the configuration names.
+    pub allow_hosts: Vec<String>,
+}
+
+/// Whether the account that runs the runtime is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Account {
+    /// It exists and is never changed.
+    Existing,
+    /// It is to be created.
+    Create,
+}
+
+/// `[runtime]`: who runs it where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtime {
+    /// Whether the account exists.
+    pub account: Account,
+    /// Its name.
+    pub user: String,
+    /// Where the runtime is installed.
+    pub prefix: PathBuf,
+}
+
+impl Manifest {
+    /// Reads the file at `path`.
+    pub fn load(path: &Path) -> Result<Self, ManifestError> {
+        let bytes = fs::read(path, LIMIT).map_err(|source| ManifestError::Unreadable { source })?;
+        Self::parse(&path.to_string_lossy(), &bytes)
+    }
+
+    /// Parses the bytes of a manifest that the user calls `file`.
+    pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, ManifestError> {
+        let file = crate::base::text::escaped(file);
+        let text = std::str::from_utf8(bytes).map_err(|e| ManifestError::Syntax {
+            reason: "not UTF-8".to_owned(),
+            place: table::place(&file, &String::from_utf8_lossy(bytes), e.valid_up_to()),
+        })?;
+        read::manifest(&file, text)
+    }
+}
+
+/// Path of the lock beside a manifest: `stage.toml` → `stage.lock`.
+pub fn lock_path(manifest: &Path) -> PathBuf {
+    manifest.with_extension("lock")
+}
+
+/// Path of the records folder beside a lock: `stage.lock` → `stage.records`.
+pub fn records_path(lock: &Path) -> PathBuf {
+    lock.with_extension("records")
+}
+
+/// `path` as the manifest at `manifest` means it: relative to the manifest's folder.
+pub fn beside(manifest: &Path, path: &Path) -> PathBuf {
+    fs::parent(manifest).join(path)
+}
+
+/// Whether `text` may name a channel: `[a-z0-9][a-z0-9._-]{0,63}`.
+pub fn is_channel(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    let first = bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    first
+        && text.len() <= 64
+        && bytes.all(|b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-')
+        })
+}

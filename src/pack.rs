@@ -1,0 +1,309 @@
+//! From lock, store and CA to the files of a bundle: what goes in, under which path, and which release it is.
+//! The format itself is `bundle`'s; signing is `sign`'s.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::base::digest::{Digest, Digests};
+use crate::base::fault::{Code, Fault, Kind};
+use crate::base::json;
+use crate::base::limits::LIMITS;
+use crate::base::package::{EcosystemId, ReleaseId};
+use crate::base::path::{PathError, RelPath, check_tree};
+use crate::base::text::quoted;
+use crate::base::time::Timestamp;
+use crate::bundle::write::{PlannedFile, Source};
+use crate::eco::{self, EcoError};
+use crate::fs::{self, FsError};
+use crate::lock::{Lock, Records, format};
+use crate::sbom::SbomError;
+use crate::sbom::cyclonedx::{self, CarriedFile, Facts, Files, SbomInput};
+use crate::store::{Store, Stored};
+
+/// Codes of this module.
+pub const CODES: &[&Code] = &[&BUNDLE_MISSING, &BUNDLE_NAMES, &BUNDLE_EMPTY, &BUNDLE_TOO_LARGE, &BUNDLE_SPECIAL];
+
+static BUNDLE_MISSING: Code = Code::new("bundle-missing-artifact", Kind::Failed);
+static BUNDLE_NAMES: Code = Code::new("bundle-names", Kind::Usage);
+static BUNDLE_EMPTY: Code = Code::new("bundle-empty", Kind::Usage);
+static BUNDLE_TOO_LARGE: Code = Code::new("bundle-artifact-too-large", Kind::Usage);
+static BUNDLE_SPECIAL: Code = Code::new("bundle-special-file", Kind::Usage);
+
+/// Why there is nothing to put into a bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// Artifacts of the lock that are not in the store.
+    #[error("{} artifacts of the lock are not in the store", missing.len())]
+    Missing {
+        /// `ecosystem name@version file`, escaped.
+        missing: Vec<String>,
+    },
+    /// File names of a plain folder that a bundle cannot carry.
+    #[error("{} file names cannot be carried", names.len())]
+    Names {
+        /// Every such name, quoted and escaped.
+        names: Vec<String>,
+    },
+    /// Two names that are one on some file systems.
+    #[error("file names collide")]
+    Collision {
+        /// Which.
+        source: PathError,
+    },
+    /// Links, sockets or devices in a plain folder.
+    #[error("{} entries are neither files nor folders", names.len())]
+    Special {
+        /// Every such name, quoted and escaped.
+        names: Vec<String>,
+    },
+    /// A plain folder without files, or a lock without artifacts.
+    #[error("there is nothing to carry")]
+    Empty,
+    /// A file too large for one blob.
+    #[error("{name} has {size} bytes, more than one blob can hold")]
+    TooLarge {
+        /// The file, quoted and escaped.
+        name: String,
+        /// Its size.
+        size: u64,
+    },
+    /// Records or SBOM could not be made.
+    #[error(transparent)]
+    Eco(#[from] EcoError),
+    /// The SBOM could not be made.
+    #[error(transparent)]
+    Sbom(#[from] SbomError),
+    /// A file operation failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+impl Fault for PackError {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Missing { .. } => &BUNDLE_MISSING,
+            Self::Names { .. } | Self::Collision { .. } => &BUNDLE_NAMES,
+            Self::Special { .. } => &BUNDLE_SPECIAL,
+            Self::Empty => &BUNDLE_EMPTY,
+            Self::TooLarge { .. } => &BUNDLE_TOO_LARGE,
+            Self::Eco(inner) => inner.code(),
+            Self::Sbom(inner) => inner.code(),
+            Self::Fs(inner) => inner.code(),
+        }
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let (key, list) = match self {
+            Self::Missing { missing } => ("missing", missing),
+            Self::Names { names } | Self::Special { names } => ("name", names),
+            Self::Collision { .. }
+            | Self::Empty
+            | Self::TooLarge { .. }
+            | Self::Eco(_)
+            | Self::Sbom(_)
+            | Self::Fs(_) => return Vec::new(),
+        };
+        list.iter().map(|item| (key, item.clone())).collect()
+    }
+}
+
+/// What a bundle of a lock is made from, before its serial is known.
+pub struct Contents<'a> {
+    /// The lock.
+    pub lock: &'a Lock,
+    /// Its records.
+    pub records: &'a Records,
+    /// The private CA in canonical PEM, when there is one.
+    pub ca: Option<Vec<u8>>,
+    stored: BTreeMap<(EcosystemId, String), Stored>,
+}
+
+impl std::fmt::Debug for Contents<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Contents").field("artifacts", &self.stored.len()).finish_non_exhaustive()
+    }
+}
+
+/// Bytes of a file from which on it is carried in parts.
+const PART: u64 = 4 << 30;
+
+impl<'a> Contents<'a> {
+    /// Finds every carried artifact in the store.
+    pub fn gather(
+        lock: &'a Lock,
+        records: &'a Records,
+        ca: Option<Vec<u8>>,
+        store: &Store,
+    ) -> Result<Self, PackError> {
+        let (mut stored, mut missing) = (BTreeMap::new(), Vec::new());
+        for (package, artifact) in lock.carried_artifacts() {
+            match store.find(&artifact.checksum)? {
+                Some(found) if found.size >= PART => {
+                    return Err(PackError::TooLarge { name: quoted(&artifact.file), size: found.size });
+                }
+                Some(found) => {
+                    stored.insert((package.ecosystem.clone(), artifact.checksum.to_string()), found);
+                }
+                None => missing.push(format!(
+                    "{} {} {}",
+                    package.ecosystem,
+                    crate::base::text::escaped(&package.id().to_string()),
+                    crate::base::text::escaped(&artifact.file)
+                )),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(PackError::Missing { missing });
+        }
+        if stored.is_empty() {
+            return Err(PackError::Empty);
+        }
+        Ok(Self { lock, records, ca, stored })
+    }
+
+    /// Digest of everything that decides the bundle's content beside serial and time.
+    pub fn inputs(&self, settings: &Settings<'_>) -> Digest {
+        let records: BTreeMap<&str, Digest> =
+            self.records.iter().map(|(id, bytes)| (id.as_str(), Digest::of(bytes))).collect();
+        inputs_digest(settings, &json!({
+            "lock": Digest::of(&format::write(self.lock)),
+            "records": records,
+            "ca": self.ca.as_deref().map(Digest::of),
+        }))
+    }
+
+    /// Every file of the bundle.
+    pub fn files(&self, settings: &Settings<'_>, serial: u64, created: Timestamp) -> Result<Vec<PlannedFile>, PackError> {
+        let mut files = BTreeMap::new();
+        let mut add = |path: String, file: PlannedFile| {
+            files.insert(path, file);
+        };
+        for (id, bytes) in self.records {
+            let path = format!("lock/records/{id}.json");
+            add(path.clone(), document(&path, bytes.clone())?);
+        }
+        add("lock/stage.lock".to_owned(), document("lock/stage.lock", format::write(self.lock))?);
+        for ((ecosystem, _), stored) in &self.stored {
+            let path = format!("artifacts/{ecosystem}/{}", stored.digests.sha256.hex());
+            let planned = PlannedFile {
+                path: rel(&path)?,
+                source: Source::Path(stored.path.clone()),
+                digests: stored.digests,
+                size: stored.size,
+            };
+            add(path, planned);
+        }
+        let sbom = self.sbom(settings, serial, created)?;
+        add("sbom/bundle.cdx.json".to_owned(), document("sbom/bundle.cdx.json", sbom)?);
+        if let Some(pem) = &self.ca {
+            add("ca/ca-bundle.pem".to_owned(), document("ca/ca-bundle.pem", pem.clone())?);
+        }
+        Ok(files.into_values().collect())
+    }
+
+    fn sbom(&self, settings: &Settings<'_>, serial: u64, created: Timestamp) -> Result<Vec<u8>, PackError> {
+        let mut facts = Facts::new();
+        for (id, bytes) in self.records {
+            if let Some(ecosystem) = eco::by_id(id) {
+                facts.insert(id.clone(), ecosystem.facts(bytes)?);
+            }
+        }
+        let mut files = Files::new();
+        for (package, artifact) in self.lock.carried_artifacts() {
+            let key = (package.ecosystem.clone(), artifact.checksum.to_string());
+            let Some(stored) = self.stored.get(&key) else { continue };
+            files.entry((package.ecosystem.clone(), package.id())).or_default().push(CarriedFile {
+                file: artifact.file.clone(),
+                digests: stored.digests,
+                size: stored.size,
+            });
+        }
+        let purl = |id: &EcosystemId, release: &ReleaseId| eco::purl(id, release);
+        Ok(cyclonedx::write(&SbomInput {
+            lock: self.lock,
+            facts: &facts,
+            files: &files,
+            channel: settings.channel,
+            serial,
+            created,
+            tool_version: env!("CARGO_PKG_VERSION"),
+            author: None,
+            purl: &purl,
+        })?)
+    }
+}
+
+/// What the manifest and the trust root add to the inputs.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'a> {
+    /// The channel.
+    pub channel: &'a str,
+    /// Seconds from `created` to `expires`.
+    pub expires_after: i64,
+    /// The channel's epoch.
+    pub epoch: u64,
+    /// Version of the trust root the bundle needs.
+    pub root_version: u64,
+    /// The bytes of `roots.json`.
+    pub roots: &'a [u8],
+}
+
+fn inputs_digest(settings: &Settings<'_>, content: &serde_json::Value) -> Digest {
+    Digest::of(&json::canonical(&json!({
+        "channel": settings.channel,
+        "content": content,
+        "epoch": settings.epoch,
+        "expires_after": settings.expires_after,
+        "roots": Digest::of(settings.roots),
+        "root_version": settings.root_version,
+        "stage": env!("CARGO_PKG_VERSION"),
+    })))
+}
+
+fn rel(path: &str) -> Result<RelPath, PackError> {
+    path.parse().map_err(|source| PackError::Collision { source })
+}
+
+fn document(path: &str, bytes: Vec<u8>) -> Result<PlannedFile, PackError> {
+    let (digests, size) = (Digests::of(&bytes), bytes.len() as u64);
+    Ok(PlannedFile { path: rel(path)?, source: Source::Bytes(bytes), digests, size })
+}
+
+/// The files of a plain folder, with every name that cannot be carried listed before anything is read.
+pub fn plain_folder(folder: &Path) -> Result<Vec<(RelPath, PathBuf)>, PackError> {
+    let (files, others) = fs::walk(folder)?;
+    if !others.is_empty() {
+        let names = others.iter().map(|p| quoted(&p.to_string_lossy())).collect();
+        return Err(PackError::Special { names });
+    }
+    let (mut out, mut bad) = (Vec::new(), Vec::new());
+    for file in files {
+        match file.to_str().and_then(|text| text.parse::<RelPath>().ok()) {
+            Some(path) => out.push((path, folder.join(&file))),
+            None => bad.push(quoted(&file.to_string_lossy())),
+        }
+    }
+    if !bad.is_empty() {
+        return Err(PackError::Names { names: bad });
+    }
+    check_tree(out.iter().map(|(path, _)| path)).map_err(|source| PackError::Collision { source })?;
+    if out.is_empty() {
+        return Err(PackError::Empty);
+    }
+    out.sort();
+    for (path, source) in &out {
+        let size = fs::size(source)?;
+        if size > LIMITS.blob {
+            return Err(PackError::TooLarge { name: quoted(path.as_str()), size });
+        }
+    }
+    Ok(out)
+}
+
+/// Digest of everything that decides a plain bundle's content.
+pub fn plain_inputs(settings: &Settings<'_>, files: &[PlannedFile]) -> Digest {
+    let listed: BTreeMap<&str, Digest> = files.iter().map(|f| (f.path.as_str(), f.digests.sha256)).collect();
+    inputs_digest(settings, &json!({ "plain": listed }))
+}

@@ -1,0 +1,352 @@
+//! From requirements to a closure: drives the ecosystems' resolvers with one upstream, merges their installs and
+//! platforms into one lock, and checks the closure with code that knows nothing of the resolvers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::digest::Digest;
+use crate::base::fault::{Class, Code, Fault, Kind};
+use crate::base::finding::{Finding, Severity};
+use crate::base::package::{EcosystemId, ReleaseId};
+use crate::base::platform::{Platform, Target};
+use crate::base::progress::{Progress, Unit};
+use crate::base::text::{escaped, quoted};
+use crate::base::time::Timestamp;
+use crate::eco::{self, EcoError, InstallRequest};
+use crate::lock::chain::Chains;
+use crate::lock::{Lock, LockedFinding, LockedPackage, LockedRequirement, Records};
+use crate::upstream::{Resolution, Resolver, Upstream};
+
+/// Codes of this module.
+pub const CODES: &[&Code] = &[
+    &OPEN_EDGE,
+    &REPUBLISHED,
+    &LOCK_RECORDS,
+    &NO_ECOSYSTEM,
+];
+
+static OPEN_EDGE: Code = Code::new("lock-open-edge", Kind::Denied);
+static REPUBLISHED: Code = Code::classed("upstream-republished", Class::E51);
+static LOCK_RECORDS: Code = Code::new("lock-records", Kind::Usage);
+static NO_ECOSYSTEM: Code = Code::new("lock-unknown-ecosystem", Kind::Usage);
+
+/// Why there is no closure.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// An ecosystem could not resolve.
+    #[error("{0}")]
+    Ecosystem(Box<dyn Fault>),
+    /// A lock names an ecosystem that this version does not know.
+    #[error("ecosystem {found} is not known to this version of stage")]
+    UnknownEcosystem {
+        /// The id.
+        found: EcosystemId,
+    },
+    /// The records beside a lock are missing or are not the ones the lock was written with.
+    #[error("records of {ecosystem} are not the ones the lock was written with")]
+    Records {
+        /// The ecosystem.
+        ecosystem: EcosystemId,
+        /// Digest in the lock.
+        expected: Option<Digest>,
+        /// Digest of the document.
+        found: Option<Digest>,
+    },
+    /// A release has other bytes than the lock says.
+    #[error("{ecosystem} {release} has other bytes than in the lock: republished")]
+    Republished {
+        /// The ecosystem.
+        ecosystem: EcosystemId,
+        /// The release.
+        release: ReleaseId,
+        /// Checksum in the lock.
+        expected: String,
+        /// Checksum the upstream states now.
+        found: String,
+    },
+}
+
+impl From<EcoError> for ResolveError {
+    fn from(error: EcoError) -> Self {
+        Self::Ecosystem(Box::new(error))
+    }
+}
+
+impl ResolveError {
+    /// The innermost error, so that its chain of causes is reported.
+    pub fn into_fault(self) -> Box<dyn Fault> {
+        match self {
+            Self::Ecosystem(inner) => inner,
+            other => Box::new(other),
+        }
+    }
+}
+
+impl Fault for ResolveError {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Ecosystem(inner) => inner.code(),
+            Self::UnknownEcosystem { .. } => &NO_ECOSYSTEM,
+            Self::Records { .. } => &LOCK_RECORDS,
+            Self::Republished { .. } => &REPUBLISHED,
+        }
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let shown = |d: &Option<Digest>| d.map_or_else(|| "none".to_owned(), |d| d.to_string());
+        match self {
+            Self::Ecosystem(inner) => inner.facts(),
+            Self::Records {
+                expected, found, ..
+            } => vec![("expected", shown(expected)), ("found", shown(found))],
+            Self::Republished {
+                expected, found, ..
+            } => {
+                vec![("expected", expected.clone()), ("found", found.clone())]
+            }
+            Self::UnknownEcosystem { .. } => Vec::new(),
+        }
+    }
+}
+
+/// What is to be resolved.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// The enclave host.
+    pub target: Target,
+    /// Releases published later do not exist.
+    pub exclude_newer: Option<Timestamp>,
+    /// One request per install.
+    pub installs: Vec<(EcosystemId, InstallRequest)>,
+}
+
+/// A closure with its records and everything that was noticed.
+#[derive(Debug)]
+pub struct Closure {
+    /// The lock; its findings are those that do not deny.
+    pub lock: Lock,
+    /// The records the lock has digests of.
+    pub records: Records,
+    /// All findings, weightiest first.
+    pub findings: Vec<Finding>,
+}
+
+/// Resolves every install. `previous` is the lock being resolved again: entries that did not change keep their records.
+pub fn run(
+    input: &Input,
+    previous: Option<(&Lock, &Records)>,
+    upstream: &mut dyn Upstream,
+    progress: &dyn Progress,
+) -> Result<Closure, ResolveError> {
+    let mut parts: BTreeMap<EcosystemId, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut merged: BTreeMap<(EcosystemId, ReleaseId), LockedPackage> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for (ecosystem, request) in &input.installs {
+        let code = ecosystem_of(ecosystem)?;
+        let mut resolver = code
+            .resolver(request.clone())
+            .map_err(ResolveError::Ecosystem)?;
+        drive(resolver.as_mut(), upstream, progress)?;
+        let resolution = resolver.finish().map_err(ResolveError::Ecosystem)?;
+        let Resolution {
+            packages,
+            records,
+            findings: found,
+        } = resolution;
+        findings.extend(found);
+        for (id, bytes) in records {
+            parts.entry(id).or_default().push(bytes);
+        }
+        for package in packages {
+            merge(&mut merged, package);
+        }
+    }
+    let mut records = Records::new();
+    for (ecosystem, documents) in parts {
+        let kept = previous
+            .and_then(|(_, records)| records.get(&ecosystem))
+            .map(Vec::as_slice);
+        let merged = ecosystem_of(&ecosystem)?.merge_records(&documents, kept)?;
+        records.insert(ecosystem, merged);
+    }
+    let mut lock = Lock {
+        target: input.target.clone(),
+        exclude_newer: input.exclude_newer,
+        requirements: requirements(&input.installs),
+        records: records
+            .iter()
+            .map(|(id, bytes)| (id.clone(), Digest::of(bytes)))
+            .collect(),
+        packages: merged.into_values().collect(),
+        findings: Vec::new(),
+    };
+    lock.sort();
+    if let Some((before, _)) = previous {
+        check_republished(before, &lock)?;
+    }
+    lock.findings = locked_findings(&findings);
+    lock.sort();
+    findings.extend(check_closure(&lock, &records)?);
+    findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+    findings.dedup();
+    Ok(Closure {
+        lock,
+        records,
+        findings,
+    })
+}
+
+fn ecosystem_of(id: &EcosystemId) -> Result<&'static dyn eco::Ecosystem, ResolveError> {
+    eco::by_id(id).ok_or_else(|| ResolveError::UnknownEcosystem { found: id.clone() })
+}
+
+fn drive(
+    resolver: &mut dyn Resolver,
+    upstream: &mut dyn Upstream,
+    progress: &dyn Progress,
+) -> Result<(), ResolveError> {
+    let mut total = 0;
+    progress.begin("Resolving", 0, Unit::Items);
+    loop {
+        for request in resolver.take_requests() {
+            upstream.submit(request);
+            total += 1;
+        }
+        progress.total(total);
+        let Some((request, answer)) = upstream.next_answer() else {
+            break;
+        };
+        progress.advance(1);
+        resolver
+            .answer(&request, answer)
+            .map_err(ResolveError::Ecosystem)?;
+    }
+    progress.end();
+    Ok(())
+}
+
+/// The same release in several installs is one entry.
+fn merge(merged: &mut BTreeMap<(EcosystemId, ReleaseId), LockedPackage>, package: LockedPackage) {
+    let key = (package.ecosystem.clone(), package.id());
+    match merged.get_mut(&key) {
+        None => {
+            merged.insert(key, package);
+        }
+        Some(known) => {
+            known.platforms.extend(package.platforms);
+            known.bundled_in.extend(package.bundled_in);
+            known.places.extend(package.places);
+            known.dependencies.extend(package.dependencies);
+            known.artifacts.extend(package.artifacts);
+            known.install_script |= package.install_script;
+        }
+    }
+}
+
+fn requirements(installs: &[(EcosystemId, InstallRequest)]) -> Vec<LockedRequirement> {
+    let mut out = Vec::new();
+    for (ecosystem, request) in installs {
+        out.extend(request.requirements.iter().map(|spec| LockedRequirement {
+            ecosystem: ecosystem.clone(),
+            install: request.number,
+            spec: spec.clone(),
+        }));
+    }
+    out
+}
+
+fn locked_findings(findings: &[Finding]) -> Vec<LockedFinding> {
+    findings
+        .iter()
+        .filter(|f| f.severity != Severity::Deny)
+        .map(|f| LockedFinding {
+            severity: f.severity,
+            code: f.code.name.to_owned(),
+            subject: f.subject.clone(),
+            message: f.message.clone(),
+        })
+        .collect()
+}
+
+/// A release that is in both locks must have the same bytes (trust on first use, then never again).
+fn check_republished(before: &Lock, after: &Lock) -> Result<(), ResolveError> {
+    let key = |p: &LockedPackage| (p.ecosystem.clone(), p.id());
+    let known: BTreeMap<_, _> = before.packages.iter().map(|p| (key(p), p)).collect();
+    for package in &after.packages {
+        let Some(old) = known.get(&key(package)) else {
+            continue;
+        };
+        for artifact in &package.artifacts {
+            let same_file = old.artifacts.iter().find(|a| a.file == artifact.file);
+            if let Some(was) = same_file.filter(|a| a.checksum != artifact.checksum) {
+                return Err(ResolveError::Republished {
+                    ecosystem: package.ecosystem.clone(),
+                    release: package.id(),
+                    expected: was.checksum.to_string(),
+                    found: artifact.checksum.to_string(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every edge of every carried package, for each platform, must lead to a package in the lock; each that does not is
+/// a finding that denies.
+pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, ResolveError> {
+    let mut open: BTreeMap<_, BTreeSet<Platform>> = BTreeMap::new();
+    let ecosystems: BTreeSet<&EcosystemId> = lock.packages.iter().map(|p| &p.ecosystem).collect();
+    for id in ecosystems {
+        let code = ecosystem_of(id)?;
+        let document = records.get(id);
+        check_records(lock, id, document)?;
+        for platform in &lock.target.platforms {
+            for edge in code.check_closure(lock, document.map_or(&[], Vec::as_slice), *platform)? {
+                open.entry((id.clone(), edge))
+                    .or_default()
+                    .insert(*platform);
+            }
+        }
+    }
+    let chains = Chains::new(lock);
+    let mut findings = Vec::new();
+    for ((id, edge), platforms) in open {
+        let on: Vec<&str> = platforms.iter().map(|p| p.as_str()).collect();
+        let message = match edge.kind {
+            "lock" => "is in the records, but the lock has no such package".to_owned(),
+            "records" => "is in the lock, but the records have no such release".to_owned(),
+            kind => format!(
+                "{kind} dependency {} {} is not in the lock for {}",
+                quoted(&edge.name),
+                quoted(&edge.range),
+                on.join(", ")
+            ),
+        };
+        findings.push(Finding {
+            code: &OPEN_EDGE,
+            severity: Severity::Deny,
+            subject: format!("{id} {}", edge.from),
+            message,
+            chain: chains.chain(&id, &edge.from).iter().map(|c| escaped(c)).collect(),
+            fix: Some("run `stage resolve` again; do not edit the lock by hand".to_owned()),
+        });
+    }
+    Ok(findings)
+}
+
+/// The records document must be the one whose digest the lock has.
+pub fn check_records(
+    lock: &Lock,
+    ecosystem: &EcosystemId,
+    document: Option<&Vec<u8>>,
+) -> Result<(), ResolveError> {
+    let expected = lock.records.get(ecosystem).copied();
+    let found = document.map(|bytes| Digest::of(bytes));
+    if expected == found && expected.is_some() {
+        return Ok(());
+    }
+    Err(ResolveError::Records {
+        ecosystem: ecosystem.clone(),
+        expected,
+        found,
+    })
+}

@@ -1,0 +1,85 @@
+//! A small closure that shows every case: scope, platform package, bundled copy, missing license, several edges.
+
+use stage::base::digest::{Digests, UpstreamChecksum};
+use stage::base::package::{EcosystemId, ReleaseId};
+use stage::base::platform::{Libc, Platform, Target};
+use stage::lock::{Lock, LockedArtifact, LockedPackage, LockedRequirement};
+
+/// The bytes that a file of the closure has.
+pub(crate) fn bytes_of(file: &str) -> Vec<u8> {
+    format!("content of {file}").into_bytes()
+}
+
+pub(crate) fn package(name: &str, version: &str, edges: &[&str]) -> LockedPackage {
+    let base = name.rsplit('/').next().unwrap();
+    let file = format!("{base}-{version}.tgz");
+    let bytes = bytes_of(&file);
+    LockedPackage {
+        ecosystem: EcosystemId::npm(),
+        name: name.to_owned(),
+        version: version.to_owned(),
+        platforms: Platform::ALL.to_vec(),
+        license: None,
+        deprecated: None,
+        install_script: false,
+        bundled_in: Vec::new(),
+        places: vec![format!("1:node_modules/{name}")],
+        dependencies: edges.iter().map(|e| e.parse().unwrap()).collect(),
+        artifacts: vec![LockedArtifact {
+            checksum: UpstreamChecksum::Sha512(Digests::of(&bytes).sha512),
+            upstream: "npm".to_owned(),
+            path: format!("{name}/-/{file}"),
+            size: Some(bytes.len() as u64),
+            file,
+        }],
+    }
+}
+
+/// Seven releases of npm and one plain file.
+pub(crate) fn lock() -> Lock {
+    let mut app = package(
+        "claw",
+        "2026.9.6",
+        &["@scope/lib@1.0.0", "native-arm64@1.0.0", "inside@3.0.0"],
+    );
+    app.license = Some("MIT".to_owned());
+    app.install_script = true;
+    let mut lib = package("@scope/lib", "1.0.0", &["odd@1.0.0+build.5"]);
+    lib.license = Some("(MIT OR Apache-2.0)".to_owned());
+    let mut odd = package("odd", "1.0.0+build.5", &["@scope/lib@1.0.0"]);
+    odd.license = Some("SEE LICENSE IN LICENSE.md".to_owned());
+    odd.deprecated = Some("use\u{1b}[31m\tsomething else".to_owned());
+    let mut native = package("native-arm64", "1.0.0", &[]);
+    native.platforms = vec![Platform::LinuxArm64];
+    let mut inside = package("inside", "3.0.0", &[]);
+    inside.artifacts = Vec::new();
+    inside.bundled_in = vec![ReleaseId::new("claw", "2026.9.6")];
+    let mut elsewhere = package("native-win32", "1.0.0", &[]);
+    elsewhere.platforms = Vec::new();
+    let mut file = package("python/python.tar.zst", "3.11.9", &[]);
+    file.ecosystem = EcosystemId::file();
+    file.places = Vec::new();
+    let requirement = |ecosystem: EcosystemId, spec: &str| LockedRequirement {
+        ecosystem,
+        install: 1,
+        spec: spec.to_owned(),
+    };
+    let mut lock = Lock {
+        target: Target {
+            platforms: Platform::ALL.to_vec(),
+            libc: Libc::Glibc("2.36".to_owned()),
+            python: None,
+            node: Some("24.21.0".to_owned()),
+        },
+        exclude_newer: Some("2026-11-15T00:00:00Z".parse().unwrap()),
+        requirements: vec![
+            requirement(EcosystemId::npm(), "claw@2026.9.6"),
+            requirement(EcosystemId::file(), "python/python.tar.zst"),
+        ],
+        records: std::collections::BTreeMap::new(),
+        packages: vec![app, lib, odd, native, inside, elsewhere, file],
+        findings: Vec::new(),
+    };
+    lock.sort();
+    lock
+}
