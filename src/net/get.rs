@@ -85,8 +85,7 @@ async fn find(engine: &Arc<Engine>, url: &Url, request: &Request) -> Result<Foun
 }
 
 async fn load(engine: &Arc<Engine>, url: &Url, request: &Request) -> Option<Entry> {
-    let (engine, url, accept, limit) =
-        (engine.clone(), url.clone(), request.accept, request.limit);
+    let (engine, url, accept, limit) = (engine.clone(), url.clone(), request.accept, request.limit);
     let load = move || engine.cache.load(&url, accept, limit);
     tokio::task::spawn_blocking(load).await.ok().flatten()
 }
