@@ -1,1 +1,1 @@
-
+mod npm_resolve;

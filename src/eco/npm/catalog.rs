@@ -210,6 +210,11 @@ impl Catalog {
         id
     }
 
+    /// Takes in a manifest that did not come from the registry.
+    pub(crate) fn keep_foreign(&mut self, manifest: Manifest) -> ManifestId {
+        self.keep(manifest)
+    }
+
     /// Takes in what is inside a tarball: path and manifest of each package, in the order of paths.
     pub(crate) fn learn_bundle(&mut self, of: ManifestId, found: Vec<(String, Manifest)>) {
         let bundled = found

@@ -9,6 +9,8 @@ mod catalog;
 #[cfg(feature = "connected")]
 pub mod fault;
 #[cfg(feature = "connected")]
+pub mod lockfile;
+#[cfg(feature = "connected")]
 mod manifest;
 #[cfg(feature = "connected")]
 mod order;

@@ -11,6 +11,7 @@ use crate::eco::InstallRequest;
 use crate::eco::npm::assemble::{self, Assembly, UPSTREAM};
 use crate::eco::npm::catalog::{Catalog, ManifestId, Picked, SpecId};
 use crate::eco::npm::fault::{self, NpmError};
+use crate::eco::npm::lockfile::LockResolver;
 use crate::eco::npm::packument::Packument;
 use crate::eco::npm::pick::Picker;
 use crate::eco::npm::placed::{EdgeKind, PlacedEdge};
@@ -21,7 +22,10 @@ use crate::eco::npm::tree::graph::Wish;
 use crate::upstream::{CacheRule, Request, Resolution, Resolver, UpstreamError};
 
 /// A resolver for one install: from its requirements, or from the lock file it brings.
-pub fn resolver(request: InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
+pub fn resolver(mut request: InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
+    if let Some(lockfile) = request.lockfile.take() {
+        return Ok(Box::new(LockResolver::new(request, &lockfile)?));
+    }
     Ok(Box::new(NpmResolver::new(request)?))
 }
 
@@ -248,12 +252,18 @@ impl NpmResolver {
             kind: wish.kind,
             to: None,
         });
+        let broken = ideal
+            .failed
+            .iter()
+            .filter(|f| f.hard)
+            .map(|f| f.from.clone())
+            .collect();
         let (assembly, records) = Assembly::new(
-            self.request.number,
-            (&self.request.target, &self.request.include),
+            &self.request,
             &self.catalog,
             &ideal.places,
             roots.collect(),
+            broken,
         )?;
         let mut resolution = assemble::resolution(&assembly, &records);
         resolution

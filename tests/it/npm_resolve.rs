@@ -1,0 +1,299 @@
+//! Resolving npm installs against a registry in memory. What npm 11 makes of each scenario stands in
+//! `tests/data/npm/scenarios.json` (`expect.py` beside it asks npm).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use stage::base::digest::{Digests, UpstreamChecksum};
+use stage::base::finding::Severity;
+use stage::base::platform::{Libc, Platform, Target};
+use stage::eco::InstallRequest;
+use stage::eco::npm::placed::{PlacedEdge, PlacedTree};
+use stage::eco::npm::{records, resolve};
+use stage::lock::LockedPackage;
+use stage::upstream::{Request, Resolution, Resolver, SafeUrl, Upstream, UpstreamError};
+
+/// A registry in memory that answers in a chosen order.
+struct FakeRegistry {
+    files: BTreeMap<String, Vec<u8>>,
+    open: Vec<Request>,
+    seed: u64,
+    asked: Vec<String>,
+}
+
+impl Upstream for FakeRegistry {
+    fn submit(&mut self, request: Request) {
+        self.asked.push(request.path.clone());
+        self.open.push(request);
+    }
+
+    fn next_answer(&mut self) -> Option<(Request, Result<Vec<u8>, UpstreamError>)> {
+        if self.open.is_empty() {
+            return None;
+        }
+        self.seed = self
+            .seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let at = usize::try_from(self.seed >> 33).unwrap() % self.open.len();
+        let request = self.open.remove(at);
+        let url = SafeUrl::new(
+            format!("https://npm.example/{}", request.path)
+                .parse()
+                .unwrap(),
+        );
+        let answer = self
+            .files
+            .get(&request.path)
+            .cloned()
+            .ok_or(UpstreamError::NotFound { url });
+        Some((request, answer))
+    }
+}
+
+fn tarball(files: &BTreeMap<String, Value>) -> Vec<u8> {
+    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut builder = tar::Builder::new(gzip);
+    for (path, value) in files {
+        let text = value.to_string();
+        let mut header = tar::Header::new_ustar();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        builder
+            .append_data(
+                &mut header,
+                format!("package/{path}/package.json"),
+                text.as_bytes(),
+            )
+            .unwrap();
+    }
+    builder.into_inner().unwrap().finish().unwrap()
+}
+
+fn sri(bytes: &[u8]) -> String {
+    UpstreamChecksum::Sha512(Digests::of(bytes).sha512).to_sri()
+}
+
+/// Packuments and tarballs for `{"name": {"1.0.0": {fields}}}`; `extra` has `tags`, `times` and `bundles`.
+fn files(registry: &Value, extra: &Value) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for (name, versions) in registry.as_object().unwrap() {
+        let mut objects = serde_json::Map::new();
+        for (version, fields) in versions.as_object().unwrap() {
+            let release = format!("{name}@{version}");
+            let mut bytes = release.clone().into_bytes();
+            let path = stage::eco::npm::tarball_path(name, version);
+            if let Some(inside) = extra["bundles"][&release].as_object() {
+                bytes = tarball(&inside.clone().into_iter().collect());
+                files.insert(path.clone(), bytes.clone());
+            }
+            let mut object = json!({"dist": {"tarball": format!("https://npm.example/{path}"), "integrity": sri(&bytes)}});
+            object
+                .as_object_mut()
+                .unwrap()
+                .extend(fields.as_object().unwrap().clone());
+            objects.insert(version.clone(), object);
+        }
+        let last = registry_order(versions).pop().unwrap();
+        let tags = match &extra["tags"][name] {
+            Value::Null => json!({"latest": last}),
+            tags => tags.clone(),
+        };
+        let packument = json!({"name": name, "versions": objects, "dist-tags": tags, "time": extra["times"][name]});
+        files.insert(
+            stage::eco::npm::packument_path(name),
+            packument.to_string().into_bytes(),
+        );
+    }
+    files
+}
+
+fn registry_order(versions: &Value) -> Vec<String> {
+    versions.as_object().unwrap().keys().cloned().collect()
+}
+
+fn request(requirements: &[&str]) -> InstallRequest {
+    InstallRequest {
+        number: 1,
+        requirements: requirements.iter().map(|r| (*r).to_owned()).collect(),
+        lockfile: None,
+        include: ["prod", "optional", "peer"].map(str::to_owned).to_vec(),
+        target: Target {
+            platforms: vec![Platform::LinuxAmd64],
+            libc: Libc::Glibc("2.36".to_owned()),
+            python: None,
+            node: Some("24.21.0".to_owned()),
+        },
+        exclude_newer: None,
+    }
+}
+
+/// The result, or code and text of the error.
+fn run(
+    request: InstallRequest,
+    files: &BTreeMap<String, Vec<u8>>,
+    seed: u64,
+) -> Result<Resolution, String> {
+    let mut registry = FakeRegistry {
+        files: files.clone(),
+        open: Vec::new(),
+        seed,
+        asked: Vec::new(),
+    };
+    let text =
+        |e: Box<dyn stage::base::fault::Fault>| format!("{}: {e} {:?}", e.code().name, e.facts());
+    let mut resolver = resolve::resolver(request).map_err(text)?;
+    loop {
+        for request in resolver.take_requests() {
+            assert!(
+                !registry.asked.contains(&request.path),
+                "{} is asked twice",
+                request.path
+            );
+            registry.submit(request);
+        }
+        let Some((request, answer)) = registry.next_answer() else {
+            break;
+        };
+        resolver.answer(&request, answer).map_err(text)?;
+    }
+    resolver.finish().map_err(text)
+}
+
+fn resolve(requirements: &[&str], registry: &Value) -> Result<Resolution, String> {
+    run(request(requirements), &files(registry, &Value::Null), 1)
+}
+
+/// Paths with releases and npm's flags, as `expect.py` writes them.
+fn described(resolution: &Resolution, requirements: &[String]) -> Vec<String> {
+    let npm = records::parse(resolution.records.values().next().unwrap()).unwrap();
+    let places = resolution.packages.iter().flat_map(|p| {
+        p.places
+            .iter()
+            .map(move |place| (place.strip_prefix("1:").unwrap().to_owned(), p.id()))
+    });
+    let roots = requirements.iter().map(|text| {
+        let (name, range) = stage::eco::npm::split_requirement(text).unwrap();
+        let kind = stage::eco::npm::placed::EdgeKind::Prod;
+        PlacedEdge {
+            name: name.to_owned(),
+            range: range.to_owned(),
+            kind,
+            to: None,
+        }
+    });
+    let tree = PlacedTree::new(roots.collect(), places.collect(), &npm).unwrap();
+    let line = |(path, placed): (&String, &stage::eco::npm::placed::Placed)| {
+        let flags = placed.flags;
+        let words = [
+            (flags.dev, "dev"),
+            (flags.optional, "optional"),
+            (flags.dev_optional, "devOptional"),
+            (flags.peer, "peer"),
+            (flags.extraneous, "extraneous"),
+            (placed.bundler.is_some(), "inBundle"),
+        ];
+        let words: Vec<&str> = words
+            .into_iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, word)| word)
+            .collect();
+        format!("{path} {} {}", placed.release, words.join(" "))
+            .trim_end()
+            .to_owned()
+    };
+    let mut lines: Vec<String> = tree.places.iter().map(line).collect();
+    lines.sort();
+    lines
+}
+
+fn carried(packages: &[LockedPackage]) -> Vec<String> {
+    packages
+        .iter()
+        .filter(|p| p.is_carried())
+        .map(|p| p.id().to_string())
+        .collect()
+}
+
+fn codes(resolution: &Resolution, severity: Severity) -> Vec<&'static str> {
+    resolution
+        .findings
+        .iter()
+        .filter(|f| f.severity == severity)
+        .map(|f| f.code.name)
+        .collect()
+}
+
+fn scenarios() -> Vec<Value> {
+    serde_json::from_str(include_str!("../data/npm/scenarios.json")).unwrap()
+}
+
+fn scenario_request(scenario: &Value) -> (InstallRequest, Vec<String>) {
+    let texts: Vec<String> = serde_json::from_value(scenario["requirements"].clone()).unwrap();
+    let mut asked = request(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    asked.exclude_newer = scenario["before"].as_str().map(|t| t.parse().unwrap());
+    (asked, texts)
+}
+
+#[test]
+fn trees_are_those_of_npm() {
+    let mut wrong = Vec::new();
+    for scenario in scenarios() {
+        let (asked, texts) = scenario_request(&scenario);
+        let found = run(asked, &files(&scenario["registry"], &scenario), 1);
+        let name = scenario["name"].as_str().unwrap();
+        match (&scenario["expected"], &found) {
+            (Value::String(code), Err(error)) => {
+                let ours = if code == "ERESOLVE" {
+                    "manifest-npm-conflict"
+                } else {
+                    "upstream-npm-not-found"
+                };
+                assert!(error.starts_with(ours), "{name}: {error}");
+            }
+            (Value::Array(lines), Ok(resolution)) => {
+                let lines: Vec<&str> = lines.iter().map(|l| l.as_str().unwrap()).collect();
+                let (links, lines): (Vec<_>, Vec<_>) =
+                    lines.into_iter().partition(|l| l.ends_with(" link"));
+                let ours = described(resolution, &texts);
+                if ours != lines {
+                    wrong.push(format!("{name}\n  npm:  {lines:?}\n  ours: {ours:?}"));
+                }
+                let loops = codes(resolution, Severity::Deny).contains(&"npm-dependency-loop");
+                assert_eq!(loops, !links.is_empty(), "{name}");
+                if let Value::Array(expected) = &scenario["carried"] {
+                    let ours = carried(&resolution.packages);
+                    assert_eq!(
+                        expected
+                            .iter()
+                            .map(|e| e.as_str().unwrap())
+                            .collect::<Vec<_>>(),
+                        ours,
+                        "{name}"
+                    );
+                }
+            }
+            (expected, found) => wrong.push(format!(
+                "{name}\n  npm:  {expected}\n  ours: {:?}",
+                found.as_ref().err()
+            )),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_order_of_answers_changes_nothing() {
+    for scenario in scenarios() {
+        let files = files(&scenario["registry"], &scenario);
+        let render = |seed: u64| {
+            let (asked, _) = scenario_request(&scenario);
+            run(asked, &files, seed)
+                .map(|r| (format!("{:?}{:?}", r.packages, r.findings), r.records))
+        };
+        let first = render(1);
+        for seed in 2..12 {
+            assert_eq!(render(seed), first, "{} with seed {seed}", scenario["name"]);
+        }
+    }
+}
