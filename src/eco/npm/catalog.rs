@@ -168,26 +168,19 @@ impl Catalog {
         let Some(known) = self.packuments.get(&target) else {
             return Err(target);
         };
-        let picked = match known {
+        let wanted = self.specs.get(spec.0).map_or(&Spec::Any, |(_, s)| s);
+        let picked = match known.as_ref().map(|p| self.picker.pick(p, wanted)) {
             None => Picked::NoPackage,
-            Some(packument) => {
-                let spec = self.specs.get(spec.0).map_or(&Spec::Any, |(_, s)| s);
-                match self.picker.pick(packument, spec) {
-                    Some(view) => match self
-                        .by_release
-                        .get(&(target.clone(), view.text().to_owned()))
-                    {
-                        Some(known) => Picked::Version(*known),
-                        None => {
-                            let manifest = Manifest::from_view(&target, view);
-                            let id = self.keep(manifest);
-                            let manifest = self.manifest(id);
-                            let release = (manifest.name.clone(), manifest.version.clone());
-                            self.by_release.insert(release, id);
-                            Picked::Version(id)
-                        }
-                    },
-                    None => Picked::NoVersion,
+            Some(None) => Picked::NoVersion,
+            Some(Some(view)) => {
+                let release = (target.clone(), view.text().to_owned());
+                if let Some(known) = self.by_release.get(&release) {
+                    Picked::Version(*known)
+                } else {
+                    let manifest = Manifest::from_view(&target, view);
+                    let id = self.keep(manifest);
+                    self.by_release.insert(release, id);
+                    Picked::Version(id)
                 }
             }
         };

@@ -483,13 +483,13 @@ mod tests {
         );
         let overrides = requirements_from_package_json(br#"{"overrides":{"a":"1"}}"#).unwrap_err();
         assert_eq!(overrides.code().name, "npm-overrides-unsupported");
-        assert!(requirements_from_package_json(br#"{"workspaces":["a"]}"#).is_err());
+        requirements_from_package_json(br#"{"workspaces":["a"]}"#).unwrap_err();
         assert!(
             requirements_from_package_json(br#"{"overrides":{}}"#)
                 .unwrap()
                 .is_empty()
         );
-        assert!(requirements_from_package_json(b"[1").is_err());
+        requirements_from_package_json(b"[1").unwrap_err();
     }
 
     #[test]
@@ -497,10 +497,8 @@ mod tests {
         let old = requirements_from_lockfile(br#"{"lockfileVersion":1,"dependencies":{}}"#, &[])
             .unwrap_err();
         assert!(old.to_string().contains("--lockfile-version 3"), "{old}");
-        assert!(
-            requirements_from_lockfile(br#"{"lockfileVersion":4,"packages":{"":{}}}"#, &[])
-                .is_err()
-        );
+        requirements_from_lockfile(br#"{"lockfileVersion":4,"packages":{"":{}}}"#, &[])
+            .unwrap_err();
         let lock = br#"{"lockfileVersion":3,"packages":{"":{"dependencies":{"a":"1"},"devDependencies":{"b":"2"}}}}"#;
         assert_eq!(requirements_from_lockfile(lock, &[]).unwrap(), ["a@1"]);
         assert_eq!(
