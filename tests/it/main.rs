@@ -27,3 +27,4 @@ mod schemas;
 mod serve;
 mod served;
 mod source;
+mod npm_resolve;
