@@ -66,7 +66,8 @@ pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
             .data(data(&report, &bundle))
             .line(summary(&bundle))),
         Err(error) => {
-            for line in &report.checks {
+            let passed = report.checks.iter().take(recorder.passed.len());
+            for line in passed {
                 ctx.ui.talk(&check_line(line));
             }
             Err(Failure {
