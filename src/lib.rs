@@ -54,6 +54,7 @@
 //! JSON Schemas of all documents are in `schemas/`.
 
 pub mod base;
+pub mod bundle;
 pub mod ca;
 pub mod cli;
 pub mod eco;
@@ -66,6 +67,7 @@ pub mod release;
 #[cfg(feature = "connected")]
 pub mod resolve;
 pub mod sbom;
+pub mod sign;
 #[cfg(feature = "connected")]
 pub mod trial;
 pub mod trust;
@@ -74,3 +76,4 @@ pub mod net;
 pub mod store;
 #[cfg(feature = "connected")]
 pub mod upstream;
+pub mod verify;

@@ -63,6 +63,11 @@ pub fn open(ctx: &Context, project: &Project) -> Result<Connection, Failure> {
     if let Some(npm) = &npm {
         npm.apply(&mut settings, registry(manifest)?)?;
     }
+    for file in &manifest.files {
+        if let Some(url) = web_url(&file.url) {
+            settings.set_file(file.path.as_str(), url);
+        }
+    }
     let needed = needed(manifest, &settings);
     let upstream = HttpUpstream::new(settings)?;
     Ok(Connection {

@@ -110,6 +110,7 @@ pub struct Settings {
     pub log: Option<Log>,
     bases: BTreeMap<String, Url>,
     scopes: BTreeMap<(String, String), Url>,
+    files: BTreeMap<String, Url>,
     credentials: Vec<(Url, Credential)>,
     certificates: Vec<(Url, Secret)>,
     secrets: BTreeSet<String>,
@@ -144,6 +145,7 @@ impl Settings {
             log: None,
             bases: BTreeMap::new(),
             scopes: BTreeMap::new(),
+            files: BTreeMap::new(),
             credentials: Vec::new(),
             certificates: Vec::new(),
             secrets: BTreeSet::new(),
@@ -168,6 +170,11 @@ impl Settings {
     pub fn addresses(&self) -> Vec<Url> {
         let set: BTreeSet<&Url> = self.bases.values().chain(self.scopes.values()).collect();
         set.into_iter().cloned().collect()
+    }
+
+    /// Says where a plain file comes from: locks name it by its path in the enclave, only the manifest has the URL.
+    pub fn set_file(&mut self, path: &str, url: Url) {
+        self.files.insert(path.to_owned(), url);
     }
 
     /// The address of an upstream, for one scope or in general.
@@ -212,7 +219,9 @@ impl Settings {
     /// The URL of a request, below its upstream's address.
     pub fn url_for(&self, request: &Request) -> Result<Url, NetError> {
         if request.upstream == FILE_UPSTREAM {
-            return web_url(&request.path).ok_or_else(|| NetError::Url {
+            let known = self.files.get(&request.path).cloned();
+            return known
+                .or_else(|| web_url(&request.path)).ok_or_else(|| NetError::Url {
                 text: crate::base::text::quoted(&request.path),
             });
         }

@@ -12,8 +12,11 @@ mod arch;
 mod ca;
 mod fixture;
 mod house;
+mod inspect;
+#[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
+mod source;
 #[cfg(feature = "connected")]
 mod fetch;
 #[cfg(feature = "connected")]

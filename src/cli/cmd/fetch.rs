@@ -13,6 +13,8 @@ use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::Context;
 use crate::fetch::{self, FetchFailure, FetchReport};
+use crate::lock::Lock;
+use crate::store::Store;
 
 /// Download every artifact of stage.lock that is not in the store yet.
 ///
@@ -61,6 +63,16 @@ pub(crate) fn run(ctx: &Context, args: &FetchArgs) -> CommandResult {
         faults: report.failures.into_iter().map(Box::from).collect(),
         report: Some(outcome.report),
     })
+}
+
+/// Fetches what a lock still needs, for commands that go on with it; a failure is theirs.
+pub(crate) fn fetch_missing(ctx: &Context, project: &Project, lock: &Lock, store: &Store) -> Result<(), Failure> {
+    let connection = connect::open(ctx, project)?;
+    let report = fetch::run(lock, store, &connection.upstream, &ctx.ui)?;
+    if report.failures.is_empty() {
+        return Ok(());
+    }
+    Err(Failure { faults: report.failures.into_iter().map(Box::from).collect(), report: None })
 }
 
 fn fields(report: &FetchReport, connection: &Connection) -> Value {
