@@ -83,8 +83,8 @@ impl Fault for FetchFailure {
 
     fn facts(&self) -> Vec<(&'static str, String)> {
         let from = self.url.iter().map(|url| ("from", format!("<{url}>")));
-        let because = std::error::Error::source(self.cause.as_ref())
-            .map(|_| ("reason", self.reason()));
+        let because =
+            std::error::Error::source(self.cause.as_ref()).map(|_| ("reason", self.reason()));
         from.chain(self.cause.facts()).chain(because).collect()
     }
 }
@@ -149,8 +149,16 @@ pub fn run(
     let downloader = upstream.downloader();
     upstream.preflight(&addresses(&items, &downloader))?;
     let known: u64 = items.iter().filter_map(|item| item.artifact.size).sum();
-    let noun = if items.len() == 1 { "artifact" } else { "artifacts" };
-    progress.begin(&format!("Fetching {} {noun}", items.len()), known, Unit::Bytes);
+    let noun = if items.len() == 1 {
+        "artifact"
+    } else {
+        "artifacts"
+    };
+    progress.begin(
+        &format!("Fetching {} {noun}", items.len()),
+        known,
+        Unit::Bytes,
+    );
     let work = Work {
         store,
         downloader,

@@ -404,6 +404,92 @@ impl LockFile {
     }
 }
 
+/// The effective user id of this process.
+pub fn effective_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Bytes that this user may still write to the file system of `path`.
+pub fn available(path: &Path) -> Result<u64, FsError> {
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|errno| context("examine the file system of", path)(errno.into()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// The error for a file system that has too little room.
+pub fn no_room(path: &Path, needed: u64, available: u64) -> FsError {
+    context("find room in", path)(io::Error::new(
+        io::ErrorKind::StorageFull,
+        format!("{needed} bytes are needed, {available} are free"),
+    ))
+}
+
+/// An extended attribute of `path` itself (links not followed); `None` when it has none of that name or the file
+/// system keeps none.
+pub fn attribute(path: &Path, name: &str) -> Result<Option<Vec<u8>>, FsError> {
+    use rustix::io::Errno;
+    let mut value = vec![0_u8; 64 << 10];
+    match rustix::fs::lgetxattr(path, name, &mut value) {
+        Ok(size) => {
+            value.truncate(size);
+            Ok(Some(value))
+        }
+        Err(Errno::NODATA | Errno::NOTSUP | Errno::NOSYS) => Ok(None),
+        Err(errno) => Err(context("read attributes of", path)(errno.into())),
+    }
+}
+
+/// Gives `path` a modification time, so that work that came to nothing leaves no trace.
+pub fn set_modified(path: &Path, time: std::time::SystemTime) -> Result<(), FsError> {
+    let file = File::open(path).map_err(context("open", path))?;
+    file.set_modified(time)
+        .map_err(context("set times of", path))
+}
+
+/// When `path` was modified last.
+pub fn modified(path: &Path) -> Result<std::time::SystemTime, FsError> {
+    metadata(path)?.modified().map_err(context("examine", path))
+}
+
+/// Cuts a file to `size` bytes and makes that durable.
+pub fn truncate(path: &Path, size: u64) -> Result<(), FsError> {
+    let file = open_read_write(path)?;
+    file.set_len(size).map_err(context("cut", path))?;
+    sync(&file, path)
+}
+
+/// Opens a regular file below `directory` without following a link anywhere on the way. `relative` has segments
+/// that are neither empty nor `.` nor `..`; anything else, and anything that is not a regular file, is "not found".
+pub fn open_beneath(directory: &Path, relative: &str) -> Result<File, FsError> {
+    use rustix::fs::{Mode, OFlags};
+    let target = directory.join(relative);
+    let missing = || context("open", &target)(io::ErrorKind::NotFound.into());
+    let mut at = File::open(directory).map_err(context("open", directory))?;
+    let mut segments = relative.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        if matches!(segment, "" | "." | "..") {
+            return Err(missing());
+        }
+        let kind = if segments.peek().is_some() {
+            OFlags::DIRECTORY
+        } else {
+            OFlags::NONBLOCK
+        };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | kind;
+        at = match rustix::fs::openat(&at, segment, flags, Mode::empty()) {
+            Ok(next) => File::from(next),
+            Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => return Err(missing()),
+            Err(errno) => return Err(context("open", &target)(errno.into())),
+        };
+    }
+    let found = at.metadata().map_err(context("examine", &target))?;
+    if found.is_file() {
+        Ok(at)
+    } else {
+        Err(missing())
+    }
+}
+
 /// Gives a folder and everything in it to another account; links are not followed.
 pub fn chown_tree(path: &Path, uid: u32, gid: u32) -> Result<(), FsError> {
     std::os::unix::fs::lchown(path, Some(uid), Some(gid))

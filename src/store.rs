@@ -265,7 +265,9 @@ impl Store {
         expected: &UpstreamChecksum,
     ) -> Result<Incoming<'_>, StoreError> {
         refuse_weak(Some(expected))?;
-        let path = self.incoming().join(format!("{}.part", part_name(expected)));
+        let path = self
+            .incoming()
+            .join(format!("{}.part", part_name(expected)));
         let file = fs::open_read_append(&path, 0o600)?;
         if !fs::try_lock(&file, &path)? || !fs::is_at(&file, &path)? {
             return self.begin(limit, Some(expected));
@@ -527,7 +529,8 @@ mod tests {
 
     impl Folder {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("stage-store-{name}-{}", std::process::id()));
+            let path =
+                std::env::temp_dir().join(format!("stage-store-{name}-{}", std::process::id()));
             fs::remove_tree(&path).unwrap();
             Self(path)
         }

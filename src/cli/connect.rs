@@ -150,14 +150,23 @@ impl Connection {
 
     /// The proxies in use, without their secrets.
     pub fn proxy(&self) -> Option<String> {
-        let all: BTreeSet<String> =
-            self.upstream.settings().proxy.urls().map(ToString::to_string).collect();
+        let all: BTreeSet<String> = self
+            .upstream
+            .settings()
+            .proxy
+            .urls()
+            .map(ToString::to_string)
+            .collect();
         let all: Vec<String> = all.into_iter().collect();
         (!all.is_empty()).then(|| all.join(", "))
     }
 
     /// Every host contacted so far, sorted.
     pub fn egress(&self) -> Vec<String> {
-        self.upstream.egress().iter().map(ToString::to_string).collect()
+        self.upstream
+            .egress()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 }

@@ -9,8 +9,8 @@ pub mod explain;
 #[cfg(feature = "connected")]
 mod npm_client;
 pub mod project;
-pub mod subject;
 pub mod secret;
+pub mod subject;
 pub mod ui;
 
 use std::ffi::OsString;

@@ -69,7 +69,9 @@ impl<'a> NpmClient<'a> {
         settings: &mut Settings,
         registry: Option<&str>,
     ) -> Result<(), Failure> {
-        let configured = registry.map(str::to_owned).or_else(|| self.value("registry"));
+        let configured = registry
+            .map(str::to_owned)
+            .or_else(|| self.value("registry"));
         let address = configured.unwrap_or_else(|| self.config.default_registry().into());
         settings.set_upstream(UPSTREAM, &address)?;
         // Not through the crate: it drops an address that it cannot read, and the scope's names would be asked for
@@ -87,7 +89,9 @@ impl<'a> NpmClient<'a> {
         }
         if let Some(pem) = self.value("ca") {
             let pem = pem.replace("\\n", "\n");
-            settings.roots.extend(roots::named_pem(pem.as_bytes(), "npm's setting ca")?);
+            settings
+                .roots
+                .extend(roots::named_pem(pem.as_bytes(), "npm's setting ca")?);
         }
         Ok(())
     }
@@ -108,7 +112,10 @@ impl<'a> NpmClient<'a> {
                     continue;
                 };
                 let wanted = scheme == "https"
-                    || settings.addresses().iter().any(|a| a.origin() == url.origin());
+                    || settings
+                        .addresses()
+                        .iter()
+                        .any(|a| a.origin() == url.origin());
                 if wanted && let Some(found) = self.config.credentials_for(&url) {
                     add(settings, &url, &found)?;
                 }
@@ -120,7 +127,8 @@ impl<'a> NpmClient<'a> {
 
 fn variable(ctx: &Context, key: &str) -> Option<String> {
     let name = format!("npm_config_{}", key.replace('-', "_"));
-    ctx.env(&name).or_else(|| ctx.env(&name.to_ascii_uppercase()))
+    ctx.env(&name)
+        .or_else(|| ctx.env(&name.to_ascii_uppercase()))
 }
 
 fn add(settings: &mut Settings, prefix: &Url, found: &Credentials) -> Result<(), Failure> {
@@ -140,7 +148,10 @@ fn pem(files: &ClientCert) -> Result<Secret, Failure> {
     let mut text = String::new();
     for path in [&files.certfile, &files.keyfile] {
         let part = String::from_utf8(fs::read(path, PEM_LIMIT)?).map_err(|_binary| {
-            UsageError::new(format!("{} is not a PEM file", quoted(&path.to_string_lossy())))
+            UsageError::new(format!(
+                "{} is not a PEM file",
+                quoted(&path.to_string_lossy())
+            ))
         })?;
         text.push_str(&part);
         text.push('\n');

@@ -141,7 +141,10 @@ impl Engine {
     /// One attempt that must end in success (200, 206 or 304).
     pub(super) async fn send_judged(&self, ask: &Ask) -> Result<Answer, Trouble> {
         let answer = self.send(ask).await?;
-        judge(&answer.response, self.settings.credential(&ask.url).is_some())?;
+        judge(
+            &answer.response,
+            self.settings.credential(&ask.url).is_some(),
+        )?;
         Ok(answer)
     }
 
@@ -194,7 +197,9 @@ impl Engine {
                 return Ok(Answer { response, hosts });
             };
             if hosts.len() > REDIRECTS {
-                return Err(Trouble::permanent(format!("more than {REDIRECTS} redirects")));
+                return Err(Trouble::permanent(format!(
+                    "more than {REDIRECTS} redirects"
+                )));
             }
             // A credential is for the host it was configured for, however the way leads there.
             trusted = trusted && next.origin() == url.origin();
@@ -221,7 +226,9 @@ impl Engine {
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
-        let request = client.request(ask.method.clone(), url.clone()).headers(headers);
+        let request = client
+            .request(ask.method.clone(), url.clone())
+            .headers(headers);
         let sent = request.send().await;
         self.settings.tell(|| {
             let result = match &sent {

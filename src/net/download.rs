@@ -162,12 +162,18 @@ impl Stream {
         let answer = self.engine.send_judged(&ask).await?;
         let response = &answer.response;
         if text(response, header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-            return Err(Trouble::permanent("the server sent a content coding unasked"));
+            return Err(Trouble::permanent(
+                "the server sent a content coding unasked",
+            ));
         }
         let from = match response.status() {
             StatusCode::OK => 0,
             StatusCode::PARTIAL_CONTENT if begins_at(response, self.position) => self.position,
-            _ => return Err(Trouble::permanent("the server sent another range than asked")),
+            _ => {
+                return Err(Trouble::permanent(
+                    "the server sent another range than asked",
+                ));
+            }
         };
         let announced = response.content_length().unwrap_or(0).saturating_add(from);
         if announced > self.limit {

@@ -34,7 +34,10 @@ pub(super) async fn answer(engine: Arc<Engine>, request: Request, answers: Sende
     let found = find(&engine, &url, &request).await;
     let finish = move || {
         let (decoded, new) = match found {
-            Ok(Found { entry, new }) => (decode(&engine, &url, &entry, request.limit), new.then_some(entry)),
+            Ok(Found { entry, new }) => (
+                decode(&engine, &url, &entry, request.limit),
+                new.then_some(entry),
+            ),
             Err(error) => (Err(error), None),
         };
         let accept = request.accept;
@@ -52,23 +55,14 @@ pub(super) async fn answer(engine: Arc<Engine>, request: Request, answers: Sende
     }
 }
 
-fn decode(
-    engine: &Engine,
-    url: &Url,
-    entry: &Entry,
-    limit: u64,
-) -> Result<Vec<u8>, UpstreamError> {
+fn decode(engine: &Engine, url: &Url, entry: &Entry, limit: u64) -> Result<Vec<u8>, UpstreamError> {
     entry.decoded(limit).map_err(|error| {
         let reason = format!("the answer cannot be read: {error}");
         engine.failure(url, &Trouble::permanent(reason))
     })
 }
 
-fn reply(
-    answers: &Sender<Answered>,
-    request: Request,
-    answer: Result<Vec<u8>, UpstreamError>,
-) {
+fn reply(answers: &Sender<Answered>, request: Request, answer: Result<Vec<u8>, UpstreamError>) {
     if answers.send((request, answer)).is_err() {
         // Whoever asked is gone.
     }
@@ -104,8 +98,7 @@ async fn find(engine: &Arc<Engine>, url: &Url, request: &Request) -> Result<Foun
 }
 
 async fn load(engine: &Arc<Engine>, url: &Url, request: &Request) -> Option<Entry> {
-    let (engine, url, accept, limit) =
-        (engine.clone(), url.clone(), request.accept, request.limit);
+    let (engine, url, accept, limit) = (engine.clone(), url.clone(), request.accept, request.limit);
     let load = move || engine.cache.load(&url, accept, limit);
     tokio::task::spawn_blocking(load).await.ok().flatten()
 }

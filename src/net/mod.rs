@@ -30,8 +30,8 @@ use url::Url;
 use crate::base::fault::{Code, Fault, Kind};
 use crate::fs::FsError;
 use crate::net::client::Engine;
-pub use crate::net::download::{Body, Resume};
 use crate::net::download::Start;
+pub use crate::net::download::{Body, Resume};
 use crate::net::get::Answered;
 pub use crate::net::preflight::Unreachable;
 use crate::net::settings::{Settings, shown};
@@ -65,7 +65,9 @@ pub enum NetError {
         upstream: String,
     },
     /// An upstream's address is no `http` or `https` URL of a folder.
-    #[error("the configured address of upstream {upstream} is not an http or https URL without query")]
+    #[error(
+        "the configured address of upstream {upstream} is not an http or https URL without query"
+    )]
     Address {
         /// Its name.
         upstream: String,
@@ -134,9 +136,7 @@ impl Fault for NetError {
                 "set",
                 "the registry in stage.toml, or in this host's own client configuration".to_owned(),
             )],
-            Self::Unreachable { hosts } => {
-                hosts.iter().map(|h| ("host", h.to_string())).collect()
-            }
+            Self::Unreachable { hosts } => hosts.iter().map(|h| ("host", h.to_string())).collect(),
             Self::Fs(error) => error.facts(),
             Self::Address { .. }
             | Self::Url { .. }
@@ -250,7 +250,11 @@ impl HttpUpstream {
             return Ok(());
         }
         let (sender, receiver) = blocking::channel();
-        if self.commands.send(Command::Probe(urls.to_vec(), sender)).is_err() {
+        if self
+            .commands
+            .send(Command::Probe(urls.to_vec(), sender))
+            .is_err()
+        {
             return Err(ended());
         }
         let hosts = receiver.recv().map_err(|_gone| ended())?;

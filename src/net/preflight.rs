@@ -34,7 +34,9 @@ impl fmt::Display for Unreachable {
 pub(super) async fn run(engine: Arc<Engine>, urls: Vec<Url>) -> Vec<Unreachable> {
     let mut hosts = BTreeMap::new();
     for url in urls {
-        hosts.entry(url.origin().ascii_serialization()).or_insert(url);
+        hosts
+            .entry(url.origin().ascii_serialization())
+            .or_insert(url);
     }
     let mut probes = JoinSet::new();
     for url in hosts.into_values() {

@@ -38,9 +38,7 @@ impl ProxyRules {
     }
 
     /// From `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, each also in lower case, which wins.
-    pub fn from_variables(
-        variable: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, NetError> {
+    pub fn from_variables(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, NetError> {
         let find = |name: &'static str| {
             let value = variable(&name.to_ascii_lowercase()).or_else(|| variable(name));
             value.map(|text| (name, text))
@@ -172,7 +170,9 @@ mod tests {
     use super::ProxyRules;
 
     fn via(rules: &ProxyRules, url: &str) -> Option<String> {
-        rules.for_url(&url.parse().unwrap()).map(ToString::to_string)
+        rules
+            .for_url(&url.parse().unwrap())
+            .map(ToString::to_string)
     }
 
     #[test]

@@ -51,7 +51,9 @@ pub enum Credential {
 impl Credential {
     /// From user name and password.
     pub fn basic(user: &str, password: &str) -> Self {
-        Self::Basic(Secret(BASE64.encode(format!("{user}:{password}").as_bytes())))
+        Self::Basic(Secret(
+            BASE64.encode(format!("{user}:{password}").as_bytes()),
+        ))
     }
 
     pub(super) fn header(&self) -> String {
@@ -162,7 +164,8 @@ impl Settings {
     /// Sets the address of an upstream for one scope, such as `@agency`.
     pub fn set_scope(&mut self, name: &str, scope: &str, address: &str) -> Result<(), NetError> {
         let base = self.address(name, address)?;
-        self.scopes.insert((name.to_owned(), scope.to_owned()), base);
+        self.scopes
+            .insert((name.to_owned(), scope.to_owned()), base);
         Ok(())
     }
 
@@ -221,9 +224,10 @@ impl Settings {
         if request.upstream == FILE_UPSTREAM {
             let known = self.files.get(&request.path).cloned();
             return known
-                .or_else(|| web_url(&request.path)).ok_or_else(|| NetError::Url {
-                text: crate::base::text::quoted(&request.path),
-            });
+                .or_else(|| web_url(&request.path))
+                .ok_or_else(|| NetError::Url {
+                    text: crate::base::text::quoted(&request.path),
+                });
         }
         let base = self.base(&request.upstream, &request.path)?;
         let leaves = || NetError::Url {
@@ -297,7 +301,10 @@ impl Settings {
             .ok_or_else(|| NetError::Address {
                 upstream: crate::base::text::escaped(name),
             })?;
-        let (user, password) = (base.username().to_owned(), base.password().map(str::to_owned));
+        let (user, password) = (
+            base.username().to_owned(),
+            base.password().map(str::to_owned),
+        );
         if base.set_username("").is_err() || base.set_password(None).is_err() {
             return Err(NetError::Address {
                 upstream: crate::base::text::escaped(name),
@@ -426,7 +433,10 @@ mod tests {
             assert_eq!(header(other), None, "{other}");
         }
         let text = format!("{settings:?} {:?}", settings.credentials);
-        assert!(!text.contains("S3CR3T") && !text.contains("T0KEN"), "{text}");
+        assert!(
+            !text.contains("S3CR3T") && !text.contains("T0KEN"),
+            "{text}"
+        );
         assert_eq!(
             settings.masked("a S3CR3T b dTpTM0NSM1Q= c T0KEN"),
             "a *** b *** c ***"

@@ -51,6 +51,10 @@ impl<T> Deref for Verified<T> {
 /// Receives the bytes of blobs in stream order, only after the signatures passed. A blob's `end` may come before its
 /// digests are confirmed: a sink keeps everything in quarantine until [`bundle`] returned `Ok`.
 pub trait Sink {
+    /// The manifest was checked; blobs follow. Called once: the place to refuse for want of room.
+    fn prepare(&mut self, _manifest: &BundleManifest) -> Result<(), FsError> {
+        Ok(())
+    }
     /// A blob of `size` bytes begins.
     fn begin(&mut self, digest: &Digest, size: u64) -> Result<(), FsError>;
     /// More of its bytes.

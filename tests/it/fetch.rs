@@ -64,7 +64,12 @@ fn lock(names: &[&str], bytes: impl Fn(&str) -> Vec<u8>) -> Lock {
 
 /// The name of the package whose tarball is asked for.
 fn name_of(asked: &Asked) -> String {
-    asked.target.split('/').nth(1).unwrap_or_default().to_owned()
+    asked
+        .target
+        .split('/')
+        .nth(1)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn fetch(lock: &Lock, folder: &Folder, server: &Server) -> FetchReport {
@@ -74,7 +79,11 @@ fn fetch(lock: &Lock, folder: &Folder, server: &Server) -> FetchReport {
 }
 
 fn gets(server: &Server) -> usize {
-    server.asked().iter().filter(|asked| asked.method == "GET").count()
+    server
+        .asked()
+        .iter()
+        .filter(|asked| asked.method == "GET")
+        .count()
 }
 
 #[test]
@@ -91,7 +100,10 @@ fn everything_is_fetched_once_and_only_what_is_missing_is_asked_for() {
     assert_eq!((first.fetched, first.reused, first.bytes), (2, 0, 10_000));
     assert_eq!(gets(&server), 2);
     let store = Store::open(&folder.0.join("store")).unwrap();
-    let stored = store.find(&lock.packages[1].artifacts[0].checksum).unwrap().unwrap();
+    let stored = store
+        .find(&lock.packages[1].artifacts[0].checksum)
+        .unwrap()
+        .unwrap();
     assert_eq!(fs::read(&stored.path, 10_000).unwrap(), content("bb", 5000));
     assert_eq!(stored.origins, [format!("127.0.0.1:{}", server.port)]);
     let second = fetch(&lock, &folder, &server);
@@ -105,10 +117,15 @@ fn each_failure_is_named_and_stores_nothing_and_stops_nothing() {
     let server = Server::new(|asked| match name_of(asked).as_str() {
         "gone" => Reply::status(404),
         "other" => Reply::ok("not what the lock says"),
-        "short" => Reply { cut: Some(10), ..Reply::ok(content("short", 100)) },
+        "short" => Reply {
+            cut: Some(10),
+            ..Reply::ok(content("short", 100))
+        },
         name => Reply::ok(content(name, 100)),
     });
-    let mut lock = lock(&["fine", "gone", "other", "short", "weak", "away"], |n| content(n, 100));
+    let mut lock = lock(&["fine", "gone", "other", "short", "weak", "away"], |n| {
+        content(n, 100)
+    });
     lock.packages[4].artifacts[0].checksum = UpstreamChecksum::Sha1([7; 20]);
     lock.packages[5].artifacts[0].upstream = "elsewhere".to_owned();
     let report = fetch(&lock, &folder, &server);
@@ -116,7 +133,13 @@ fn each_failure_is_named_and_stores_nothing_and_stops_nothing() {
     let failures: Vec<_> = report
         .failures
         .iter()
-        .map(|f| (f.package.name.as_str(), f.code().name, f.code().class.is_some()))
+        .map(|f| {
+            (
+                f.package.name.as_str(),
+                f.code().name,
+                f.code().class.is_some(),
+            )
+        })
         .collect();
     assert_eq!(
         failures,
@@ -135,10 +158,18 @@ fn each_failure_is_named_and_stores_nothing_and_stops_nothing() {
     assert_eq!(facts[0], ("from", from));
     assert_eq!(facts[1], ("expected", expected.to_string()));
     assert_eq!(facts[2], ("found", format!("{found}, 22 bytes")));
-    assert!(report.failures[3].reason().contains("end of file"), "{}", report.failures[3].reason());
+    assert!(
+        report.failures[3].reason().contains("end of file"),
+        "{}",
+        report.failures[3].reason()
+    );
     let (blobs, _) = fs::walk(&folder.0.join("store/blobs")).unwrap();
     assert_eq!(blobs.len(), 1);
-    assert!(fs::list(&folder.0.join("store/incoming")).unwrap().is_empty());
+    assert!(
+        fs::list(&folder.0.join("store/incoming"))
+            .unwrap()
+            .is_empty()
+    );
 }
 
 /// Serves ranges of one big file; breaks off at `cut` while `broken`.
@@ -155,7 +186,11 @@ fn ranges(whole: Vec<u8>, broken: Arc<AtomicBool>, cut: usize) -> Server {
             return Reply { cut, ..reply };
         }
         let end = whole.len();
-        Reply { status: 206, ..reply }.with("Content-Range", format!("bytes {from}-{}/{end}", end - 1))
+        Reply {
+            status: 206,
+            ..reply
+        }
+        .with("Content-Range", format!("bytes {from}-{}/{end}", end - 1))
     })
 }
 
@@ -170,7 +205,10 @@ fn a_killed_download_goes_on_and_a_spoiled_one_starts_anew() {
         let lock = lock(&["big"], move |_| bytes.clone());
         assert_eq!(fetch(&lock, &folder, &server).failures.len(), 1);
         let left = fs::list(&folder.0.join("store/incoming")).unwrap();
-        let part = left.iter().find(|path| path.extension().unwrap() == "part").unwrap();
+        let part = left
+            .iter()
+            .find(|path| path.extension().unwrap() == "part")
+            .unwrap();
         let size = fs::size(part).unwrap();
         assert!(size > 1 << 20, "{size}");
         if spoiled {
@@ -182,11 +220,22 @@ fn a_killed_download_goes_on_and_a_spoiled_one_starts_anew() {
         let before = gets(&server);
         let report = fetch(&lock, &folder, &server);
         assert_eq!((report.fetched, report.failures.len()), (1, 0));
-        let asked: Vec<_> = server.asked().into_iter().filter(|a| a.method == "GET").collect();
-        assert_eq!(asked[before].header("range"), Some(format!("bytes={size}-").as_str()));
+        let asked: Vec<_> = server
+            .asked()
+            .into_iter()
+            .filter(|a| a.method == "GET")
+            .collect();
+        assert_eq!(
+            asked[before].header("range"),
+            Some(format!("bytes={size}-").as_str())
+        );
         assert_eq!(asked[before].header("if-range"), Some("\"v1\""));
         assert_eq!(asked.len() - before, if spoiled { 2 } else { 1 });
-        assert!(fs::list(&folder.0.join("store/incoming")).unwrap().is_empty());
+        assert!(
+            fs::list(&folder.0.join("store/incoming"))
+                .unwrap()
+                .is_empty()
+        );
     }
 }
 
@@ -234,26 +283,46 @@ fn the_command_uses_npms_configuration_and_reports() {
     let report = json(&output);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(report["schema"], "stage/fetch-report/v1");
-    assert_eq!((&report["fetched"], &report["bytes"]), (&2.into(), &200.into()));
-    assert_eq!(report["egress"], serde_json::json!([server.url().trim_end_matches('/')]));
+    assert_eq!(
+        (&report["fetched"], &report["bytes"]),
+        (&2.into(), &200.into())
+    );
+    assert_eq!(
+        report["egress"],
+        serde_json::json!([server.url().trim_end_matches('/')])
+    );
     let talk = String::from_utf8(output.stderr).unwrap();
     assert!(talk.contains("Fetched 2 artifacts (200 B) in "), "{talk}");
-    assert!(talk.contains("GET <http://127.0.0.1:") && !talk.contains("S3CR3T"), "{talk}");
+    assert!(
+        talk.contains("GET <http://127.0.0.1:") && !talk.contains("S3CR3T"),
+        "{talk}"
+    );
     let again = stage(&folder.0, &["fetch"], &token);
     let talk = String::from_utf8(again.stderr).unwrap();
     assert!(talk.contains(", 2 were there already"), "{talk}");
 
     fs::remove_tree(&folder.0.join(".cache")).unwrap();
-    let refused = stage(&folder.0, &["fetch", "--format", "json"], &[("TOKEN", "WR0NG-S3CR3T")]);
+    let refused = stage(
+        &folder.0,
+        &["fetch", "--format", "json"],
+        &[("TOKEN", "WR0NG-S3CR3T")],
+    );
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let report = json(&refused);
     assert_eq!(report["failures"].as_array().unwrap().len(), 2);
     assert_eq!(report["failures"][0]["code"], "upstream-failed");
     let text = format!("{refused:?}");
-    assert!(text.contains("does not accept the configured credential"), "{text}");
+    assert!(
+        text.contains("does not accept the configured credential"),
+        "{text}"
+    );
     assert!(!text.contains("S3CR3T"), "{text}");
 
-    let offline = stage(&folder.0, &["fetch", "--offline", "--format", "json"], &token);
+    let offline = stage(
+        &folder.0,
+        &["fetch", "--offline", "--format", "json"],
+        &token,
+    );
     assert_eq!(offline.status.code(), Some(1));
     assert_eq!(json(&offline)["errors"][0]["code"], "upstream-offline");
 }
@@ -264,23 +333,39 @@ fn wrong_content_is_untrusted_and_hosts_out_of_reach_are_named_first() {
     let server = Server::new(|_: &Asked| Reply::ok("other"));
     project(&folder, &lock(&["aa"], |n| content(n, 100)), "");
     let registry = server.url();
-    let output = stage(&folder.0, &["fetch", "--format", "json"], &[("npm_config_registry", &registry)]);
+    let output = stage(
+        &folder.0,
+        &["fetch", "--format", "json"],
+        &[("npm_config_registry", &registry)],
+    );
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     let error = &json(&output)["errors"][0];
-    assert_eq!((&error["code"], &error["class"]), (&"fetch-digest-mismatch".into(), &"E51".into()));
+    assert_eq!(
+        (&error["code"], &error["class"]),
+        (&"fetch-digest-mismatch".into(), &"E51".into())
+    );
     drop(server);
-    let output = stage(&folder.0, &["fetch", "--format", "json"], &[("npm_config_registry", &registry)]);
+    let output = stage(
+        &folder.0,
+        &["fetch", "--format", "json"],
+        &[("npm_config_registry", &registry)],
+    );
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let error = &json(&output)["errors"][0];
     assert_eq!(error["code"], "upstream-unreachable");
-    assert!(error["facts"]["host"].as_str().unwrap().contains("refused"), "{error}");
+    assert!(
+        error["facts"]["host"].as_str().unwrap().contains("refused"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_private_authority_comes_from_manifest_npm_or_environment() {
     let folder = Folder::new("fetch-ca");
     let authority = Authority::new();
-    let server = Server::tls(authority.config(), |asked| Reply::ok(content(&name_of(asked), 100)));
+    let server = Server::tls(authority.config(), |asked| {
+        Reply::ok(content(&name_of(asked), 100))
+    });
     let pem = folder.0.join("root.pem");
     fs::write_atomic(&pem, authority.root_pem.as_bytes(), 0o644).unwrap();
     let pem = pem.to_str().unwrap();

@@ -18,7 +18,10 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let found = self
+            .headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 }
@@ -37,11 +40,18 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Self {
-        Self { status: 200, body: body.into(), ..Self::default() }
+        Self {
+            status: 200,
+            body: body.into(),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn status(status: u16) -> Self {
-        Self { status, ..Self::default() }
+        Self {
+            status,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -111,12 +121,23 @@ impl Server {
                 });
             }
         });
-        Self { port, scheme, asked, most, stop, thread: Some(thread) }
+        Self {
+            port,
+            scheme,
+            asked,
+            most,
+            stop,
+            thread: Some(thread),
+        }
     }
 
     /// `http://127.0.0.1:<port>/`, or `https://localhost:<port>/`.
     pub(crate) fn url(&self) -> String {
-        let host = if self.scheme == "https" { "localhost" } else { "127.0.0.1" };
+        let host = if self.scheme == "https" {
+            "localhost"
+        } else {
+            "127.0.0.1"
+        };
         format!("{}://{host}:{}/", self.scheme, self.port)
     }
 
@@ -140,7 +161,11 @@ impl Drop for Server {
 
 /// A port on which nobody listens.
 pub(crate) fn dead_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// Answers requests on one connection until it closes or breaks.
@@ -153,7 +178,10 @@ fn talk<S: Read + Write>(stream: S, answer: impl Fn(&Asked) -> Reply) {
         }
         let shown = asked.method != "HEAD" && reply.status != 304;
         let length = if shown { reply.body.len() } else { 0 };
-        let mut bytes = format!("HTTP/1.1 {} X\r\nContent-Length: {length}\r\n", reply.status);
+        let mut bytes = format!(
+            "HTTP/1.1 {} X\r\nContent-Length: {length}\r\n",
+            reply.status
+        );
         for (name, value) in &reply.headers {
             bytes.extend([name, ": ", value.as_str(), "\r\n"]);
         }
@@ -186,7 +214,9 @@ fn read_request(stream: &mut impl std::io::BufRead) -> Option<Asked> {
         let mut line = String::new();
         stream.read_line(&mut line).ok()?;
         match line.trim_end().split_once(':') {
-            Some((name, value)) => asked.headers.push((name.to_owned(), value.trim().to_owned())),
+            Some((name, value)) => asked
+                .headers
+                .push((name.to_owned(), value.trim().to_owned())),
             None => return Some(asked),
         }
     }
@@ -212,11 +242,18 @@ impl Proxy {
                 if end.load(Ordering::SeqCst) {
                     return;
                 }
-                let (Ok(stream), log) = (stream, log.clone()) else { continue };
+                let (Ok(stream), log) = (stream, log.clone()) else {
+                    continue;
+                };
                 std::thread::spawn(move || relay(stream, &log));
             }
         });
-        Self { port, seen, stop, thread: Some(thread) }
+        Self {
+            port,
+            seen,
+            stop,
+            thread: Some(thread),
+        }
     }
 
     pub(crate) fn seen(&self) -> Vec<Asked> {
@@ -234,7 +271,9 @@ impl Drop for Proxy {
 
 fn relay(stream: TcpStream, log: &Mutex<Vec<Asked>>) {
     let mut reader = BufReader::new(stream);
-    let Some(asked) = read_request(&mut reader) else { return };
+    let Some(asked) = read_request(&mut reader) else {
+        return;
+    };
     log.lock().unwrap().push(asked.clone());
     let client = reader.get_mut();
     if asked.header("proxy-authorization") != Some("Basic dTpTM0NSM1Q=") {
@@ -243,7 +282,12 @@ fn relay(stream: TcpStream, log: &Mutex<Vec<Asked>>) {
     }
     let authority = asked.target.trim_start_matches("http://");
     let authority = authority.split('/').next().unwrap();
-    let port = authority.rsplit(':').next().unwrap().parse::<u16>().unwrap();
+    let port = authority
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .parse::<u16>()
+        .unwrap();
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)) else {
         let refused = b"HTTP/1.1 502 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         return client.write_all(refused).unwrap();
@@ -253,7 +297,10 @@ fn relay(stream: TcpStream, log: &Mutex<Vec<Asked>>) {
         let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
         std::thread::spawn(move || std::io::copy(&mut from, &mut to).is_ok());
     } else {
-        let path = asked.target.trim_start_matches("http://").trim_start_matches(authority);
+        let path = asked
+            .target
+            .trim_start_matches("http://")
+            .trim_start_matches(authority);
         let head = format!("{} {path} HTTP/1.1\r\nHost: {authority}\r\n", asked.method);
         server.write_all(head.as_bytes()).unwrap();
         server.write_all(b"Connection: close\r\n\r\n").unwrap();
@@ -261,7 +308,9 @@ fn relay(stream: TcpStream, log: &Mutex<Vec<Asked>>) {
     if std::io::copy(&mut server, client).is_err() {
         // Either side may go away in the middle.
     }
-    client.shutdown(std::net::Shutdown::Both).unwrap_or_default();
+    client
+        .shutdown(std::net::Shutdown::Both)
+        .unwrap_or_default();
 }
 
 /// A certification authority of the test, and a server certificate for `localhost` that it signed.

@@ -77,16 +77,31 @@ fn script(replies: Vec<Reply>) -> impl Fn(&Asked) -> Reply + Send + Sync {
 #[test]
 fn trouble_that_passes_is_waited_for_and_other_trouble_is_not() {
     let folder = Folder::new("retry");
-    let cut = Reply { cut: Some(2), ..Reply::ok("whole") };
+    let cut = Reply {
+        cut: Some(2),
+        ..Reply::ok("whole")
+    };
     let cases = [
         (vec![Reply::status(503), Reply::ok("x")], Ok("x"), 2),
-        (vec![Reply::status(408), Reply::status(500), Reply::ok("x")], Ok("x"), 3),
+        (
+            vec![Reply::status(408), Reply::status(500), Reply::ok("x")],
+            Ok("x"),
+            3,
+        ),
         (vec![cut.clone(), Reply::ok("whole")], Ok("whole"), 2),
-        (vec![cut], Err("end of file before message length reached"), 4),
+        (
+            vec![cut],
+            Err("end of file before message length reached"),
+            4,
+        ),
         (vec![Reply::status(502)], Err("the server answered 502"), 4),
         (vec![Reply::status(404)], Err("does not exist"), 1),
         (vec![Reply::status(410)], Err("does not exist"), 1),
-        (vec![Reply::status(401)], Err("no credential is configured"), 1),
+        (
+            vec![Reply::status(401)],
+            Err("no credential is configured"),
+            1,
+        ),
         (vec![Reply::status(400)], Err("the server answered 400"), 1),
     ];
     for (replies, expected, requests) in cases {
@@ -123,10 +138,16 @@ fn bodies_are_bounded_as_sent_and_as_decoded() {
     encoder.write_all(&vec![0; 100_000]).unwrap();
     let bomb = encoder.finish().unwrap();
     assert!(bomb.len() < 10_000);
-    for reply in [Reply::ok(vec![1; 10_001]), Reply::ok(bomb).with("Content-Encoding", "gzip")] {
+    for reply in [
+        Reply::ok(vec![1; 10_001]),
+        Reply::ok(bomb).with("Content-Encoding", "gzip"),
+    ] {
         let server = Server::new(script(vec![reply]));
         let found = reason(ask(&settings(&folder, &server.url()), &request("a")));
-        assert!(found.contains("more than the allowed 10000 bytes"), "{found}");
+        assert!(
+            found.contains("more than the allowed 10000 bytes"),
+            "{found}"
+        );
         assert_eq!(server.asked().len(), 1);
     }
 }
@@ -145,7 +166,9 @@ fn credentials_stay_with_their_host_across_redirects() {
     let mut settings = settings(&folder, &server.url());
     let lines = Arc::new(Mutex::new(Vec::new()));
     let log = lines.clone();
-    settings.log = Some(Arc::new(move |line| log.lock().unwrap().push(line.to_owned())));
+    settings.log = Some(Arc::new(move |line| {
+        log.lock().unwrap().push(line.to_owned())
+    }));
     let prefix = server.url().parse().unwrap();
     settings.add_credential(&prefix, Credential::Bearer(Secret::new("T0KEN")));
     // Even if the other host had a credential of its own: a redirect does not make us show it.
@@ -154,16 +177,30 @@ fn credentials_stay_with_their_host_across_redirects() {
     assert_eq!(ask(&settings, &request("away")).unwrap(), b"there");
     assert_eq!(ask(&settings, &request("here")).unwrap(), b"here");
     assert!(reason(ask(&settings, &request("loop"))).contains("more than 5 redirects"));
-    assert!(server.asked().iter().all(|a| a.header("authorization") == Some("Bearer T0KEN")));
+    assert!(
+        server
+            .asked()
+            .iter()
+            .all(|a| a.header("authorization") == Some("Bearer T0KEN"))
+    );
     assert_eq!(other.asked()[0].header("authorization"), None);
     assert_eq!(other.asked().len(), 1);
     let lines = lines.lock().unwrap().join("\n");
-    assert!(lines.contains(&format!("GET <{}x?***> 200", other.url())), "{lines}");
-    assert!(!lines.contains("S3CR3T") && !lines.contains("T0KEN"), "{lines}");
+    assert!(
+        lines.contains(&format!("GET <{}x?***> 200", other.url())),
+        "{lines}"
+    );
+    assert!(
+        !lines.contains("S3CR3T") && !lines.contains("T0KEN"),
+        "{lines}"
+    );
 
     settings.allow_hosts = Some(BTreeSet::from([format!("127.0.0.1:{}", server.port)]));
     let found = reason(ask(&settings, &request("away")));
-    assert!(found.contains(&format!("host 127.0.0.1:{} is not one of", other.port)), "{found}");
+    assert!(
+        found.contains(&format!("host 127.0.0.1:{} is not one of", other.port)),
+        "{found}"
+    );
     assert_eq!(other.asked().len(), 1);
 }
 
@@ -173,15 +210,20 @@ fn only_the_configured_authority_is_believed_and_https_does_not_become_http() {
     let plain = Server::new(script(vec![Reply::ok("plain")]));
     let target = plain.url();
     let authority = Authority::new();
-    let server = Server::tls(authority.config(), move |asked: &Asked| match asked.target.as_str() {
-        "/down" => Reply::status(301).with("Location", target.clone()),
-        _ => Reply::ok("secure"),
+    let server = Server::tls(authority.config(), move |asked: &Asked| {
+        match asked.target.as_str() {
+            "/down" => Reply::status(301).with("Location", target.clone()),
+            _ => Reply::ok("secure"),
+        }
     });
     let mut settings = settings(&folder, &server.url());
     for roots in [Vec::new(), vec![Authority::new().root]] {
         settings.roots = roots;
         let found = reason(ask(&settings, &request("x")));
-        assert!(found.contains("no certification authority that is configured here"), "{found}");
+        assert!(
+            found.contains("no certification authority that is configured here"),
+            "{found}"
+        );
     }
     settings.roots = vec![authority.root.clone()];
     assert_eq!(ask(&settings, &request("x")).unwrap(), b"secure");
@@ -198,7 +240,10 @@ fn what_is_kept_is_revalidated_or_used_and_damage_is_repaired() {
         _ => Reply::ok("content").with("ETag", "\"1\""),
     });
     let mut settings = settings(&folder, &server.url());
-    let fixed = Request { cache: CacheRule::Immutable, ..request("b") };
+    let fixed = Request {
+        cache: CacheRule::Immutable,
+        ..request("b")
+    };
     for _ in 0..3 {
         assert_eq!(ask(&settings, &request("a")).unwrap(), b"content");
         assert_eq!(ask(&settings, &fixed).unwrap(), b"content");
@@ -209,7 +254,10 @@ fn what_is_kept_is_revalidated_or_used_and_damage_is_repaired() {
         .map(|a| (a.target.clone(), a.header("if-none-match").is_some()))
         .collect();
     let expected = [("/a", false), ("/b", false), ("/a", true), ("/a", true)];
-    assert_eq!(conditions, expected.map(|(path, sent)| (path.to_owned(), sent)));
+    assert_eq!(
+        conditions,
+        expected.map(|(path, sent)| (path.to_owned(), sent))
+    );
 
     let (files, _) = fs::walk(&folder.0.join("http")).unwrap();
     assert_eq!(files.len(), 2);
@@ -226,7 +274,10 @@ fn what_is_kept_is_revalidated_or_used_and_damage_is_repaired() {
     let before = server.asked().len();
     assert_eq!(ask(&settings, &request("a")).unwrap(), b"content");
     let missing = ask(&settings, &request("c")).unwrap_err();
-    let expected = format!("<{}c> is not in the cache, and the network may not be used", server.url());
+    let expected = format!(
+        "<{}c> is not in the cache, and the network may not be used",
+        server.url()
+    );
     assert_eq!(missing.to_string(), expected);
     assert_eq!(server.asked().len(), before);
 }
@@ -245,23 +296,35 @@ fn the_secret_of_a_proxy_is_shown_to_the_proxy_alone() {
         settings.set_proxy(rules.unwrap());
         settings.roots = vec![authority.root.clone()];
         let log = lines.clone();
-        settings.log = Some(Arc::new(move |line| log.lock().unwrap().push(line.to_owned())));
+        settings.log = Some(Arc::new(move |line| {
+            log.lock().unwrap().push(line.to_owned())
+        }));
         settings
     };
     let mut printed = String::new();
     for (server, body) in [(&plain, "plain"), (&secure, "secure")] {
         let mut upstream = HttpUpstream::new(make(&server.url(), "u:S3CR3T")).unwrap();
-        upstream.preflight(&[server.url().parse().unwrap()]).unwrap();
+        upstream
+            .preflight(&[server.url().parse().unwrap()])
+            .unwrap();
         upstream.submit(request("x"));
         assert_eq!(upstream.next_answer().unwrap().1.unwrap(), body.as_bytes());
         let egress = upstream.egress();
         let text = egress[0].to_string();
         assert_eq!(egress.len(), 1);
-        assert!(text.ends_with(&format!(" via 127.0.0.1:{}", proxy.port)), "{text}");
+        assert!(
+            text.ends_with(&format!(" via 127.0.0.1:{}", proxy.port)),
+            "{text}"
+        );
         printed.extend([format!("{upstream:?} {egress:?} "), text]);
     }
     assert!(proxy.seen().iter().any(|a| a.method == "CONNECT"));
-    assert!(proxy.seen().iter().any(|a| a.target.starts_with("http://127.0.0.1")));
+    assert!(
+        proxy
+            .seen()
+            .iter()
+            .any(|a| a.target.starts_with("http://127.0.0.1"))
+    );
     for asked in plain.asked().iter().chain(&secure.asked()) {
         assert_eq!(asked.header("proxy-authorization"), None);
     }
@@ -269,11 +332,16 @@ fn the_secret_of_a_proxy_is_shown_to_the_proxy_alone() {
         let settings = make(&server.url(), "u:WR0NGPASS");
         printed.push_str(&reason(ask(&settings, &request("y"))));
         let upstream = HttpUpstream::new(settings).unwrap();
-        let error = upstream.preflight(&[server.url().parse().unwrap()]).unwrap_err();
+        let error = upstream
+            .preflight(&[server.url().parse().unwrap()])
+            .unwrap_err();
         printed.extend([error.to_string(), format!("{error:?}")]);
     }
     printed.push_str(&lines.lock().unwrap().join("\n"));
-    assert!(printed.contains(&format!("through proxy 127.0.0.1:{}", proxy.port)), "{printed}");
+    assert!(
+        printed.contains(&format!("through proxy 127.0.0.1:{}", proxy.port)),
+        "{printed}"
+    );
     for secret in ["S3CR3T", "WR0NG", "dTpTM0NSM1Q"] {
         assert!(!printed.contains(secret), "{printed}");
     }
@@ -301,17 +369,28 @@ fn every_host_that_cannot_be_reached_is_named_at_once() {
     let named: Vec<_> = hosts.iter().map(|h| (h.host.as_str(), h.port)).collect();
     assert_eq!(
         named,
-        [("127.0.0.1", dead), ("localhost", secure.port), ("stage-test.invalid", 80)]
+        [
+            ("127.0.0.1", dead),
+            ("localhost", secure.port),
+            ("stage-test.invalid", 80)
+        ]
     );
     assert!(hosts[0].reason.contains("refused"), "{}", hosts[0].reason);
-    assert!(hosts[1].reason.contains("no certification authority"), "{}", hosts[1].reason);
+    assert!(
+        hosts[1].reason.contains("no certification authority"),
+        "{}",
+        hosts[1].reason
+    );
     assert!(upstream.preflight(&urls[..1]).is_ok_and(|()| true));
 }
 
 #[test]
 fn no_more_requests_at_a_time_than_allowed() {
     let folder = Folder::new("bound");
-    let server = Server::new(|_: &Asked| Reply { delay: 30, ..Reply::ok("x") });
+    let server = Server::new(|_: &Asked| Reply {
+        delay: 30,
+        ..Reply::ok("x")
+    });
     let mut settings = settings(&folder, &server.url());
     settings.jobs = 3;
     let mut upstream = HttpUpstream::new(settings).unwrap();
@@ -342,11 +421,18 @@ fn a_stream_that_breaks_off_goes_on_where_it_stopped() {
                     assert_eq!(asked.header("if-range"), tag);
                     let end = whole.len();
                     let range = format!("bytes {from}-{}/{end}", end - 1);
-                    Reply { status: 206, ..Reply::ok(&whole[from..]) }.with("Content-Range", range)
+                    Reply {
+                        status: 206,
+                        ..Reply::ok(&whole[from..])
+                    }
+                    .with("Content-Range", range)
                 }
                 None => Reply::ok(whole.clone()),
             };
-            let reply = Reply { cut: first.then_some(70_000), ..reply };
+            let reply = Reply {
+                cut: first.then_some(70_000),
+                ..reply
+            };
             tag.map_or(reply.clone(), |tag| reply.with("ETag", tag))
         });
         let upstream = HttpUpstream::new(settings(&folder, &server.url())).unwrap();
@@ -365,7 +451,10 @@ fn a_stream_that_breaks_off_goes_on_where_it_stopped() {
 #[test]
 fn a_server_that_says_nothing_is_given_up() {
     let folder = Folder::new("stall");
-    let server = Server::new(|_: &Asked| Reply { delay: 2000, ..Reply::ok("x") });
+    let server = Server::new(|_: &Asked| Reply {
+        delay: 2000,
+        ..Reply::ok("x")
+    });
     let mut settings = settings(&folder, &server.url());
     settings.timing.stall = Duration::from_millis(100);
     let started = Instant::now();

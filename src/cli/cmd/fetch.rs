@@ -7,11 +7,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::base::fault::Fault as _;
+use crate::cli::Context;
 use crate::cli::cmd::CommandResult;
 use crate::cli::connect::{self, Connection};
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
-use crate::cli::Context;
 use crate::fetch::{self, FetchFailure, FetchReport};
 use crate::lock::Lock;
 use crate::store::Store;
@@ -66,13 +66,21 @@ pub(crate) fn run(ctx: &Context, args: &FetchArgs) -> CommandResult {
 }
 
 /// Fetches what a lock still needs, for commands that go on with it; a failure is theirs.
-pub(crate) fn fetch_missing(ctx: &Context, project: &Project, lock: &Lock, store: &Store) -> Result<(), Failure> {
+pub(crate) fn fetch_missing(
+    ctx: &Context,
+    project: &Project,
+    lock: &Lock,
+    store: &Store,
+) -> Result<(), Failure> {
     let connection = connect::open(ctx, project)?;
     let report = fetch::run(lock, store, &connection.upstream, &ctx.ui)?;
     if report.failures.is_empty() {
         return Ok(());
     }
-    Err(Failure { faults: report.failures.into_iter().map(Box::from).collect(), report: None })
+    Err(Failure {
+        faults: report.failures.into_iter().map(Box::from).collect(),
+        report: None,
+    })
 }
 
 fn fields(report: &FetchReport, connection: &Connection) -> Value {

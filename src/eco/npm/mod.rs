@@ -4,10 +4,12 @@
 
 #[cfg(feature = "connected")]
 mod assemble;
+pub mod bootstrap;
 #[cfg(feature = "connected")]
 mod catalog;
 #[cfg(feature = "connected")]
 pub mod closure;
+mod ecosystem;
 #[cfg(feature = "connected")]
 pub mod fault;
 #[cfg(feature = "connected")]
@@ -18,8 +20,10 @@ mod order;
 mod packument;
 #[cfg(feature = "connected")]
 mod pick;
+pub mod pins;
 pub mod placed;
 pub mod records;
+pub mod repo;
 #[cfg(feature = "connected")]
 pub mod resolve;
 #[cfg(feature = "connected")]

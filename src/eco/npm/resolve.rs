@@ -292,7 +292,7 @@ pub(crate) fn packument(
     match answer {
         Ok(bytes) => Packument::parse(name, &bytes).map(Some),
         Err(UpstreamError::NotFound { .. }) => Ok(None),
-        Err(error @ UpstreamError::Failed { .. }) => Err(NpmError::Upstream {
+        Err(error) => Err(NpmError::Upstream {
             reason: error.to_string(),
         }),
     }
