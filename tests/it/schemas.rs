@@ -36,25 +36,41 @@ fn validator(name: &str) -> Validator {
         .unwrap()
         .prepare()
         .unwrap();
-    let schema = schemas.get(name).unwrap_or_else(|| panic!("no schema {name}"));
-    jsonschema::options().with_registry(&registry).build(schema).unwrap()
+    let schema = schemas
+        .get(name)
+        .unwrap_or_else(|| panic!("no schema {name}"));
+    jsonschema::options()
+        .with_registry(&registry)
+        .build(schema)
+        .unwrap()
 }
 
 /// Asserts that `document` fits the schema, and does not with one more key.
 #[track_caller]
 pub(crate) fn assert_valid(schema: &str, document: &Value) {
     let validator = validator(schema);
-    let errors: Vec<String> =
-        validator.iter_errors(document).map(|e| format!("{}: {e}", e.instance_path())).collect();
-    assert!(errors.is_empty(), "{schema}:\n{}\n{document:#}", errors.join("\n"));
+    let errors: Vec<String> = validator
+        .iter_errors(document)
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert!(
+        errors.is_empty(),
+        "{schema}:\n{}\n{document:#}",
+        errors.join("\n")
+    );
     let mut more = document.clone();
-    more.as_object_mut().unwrap().insert("zz-unknown".to_owned(), Value::Null);
+    more.as_object_mut()
+        .unwrap()
+        .insert("zz-unknown".to_owned(), Value::Null);
     assert!(!validator.is_valid(&more), "{schema} accepts unknown keys");
 }
 
 #[track_caller]
 fn assert_refused(schema: &str, document: &Value) {
-    assert!(!validator(schema).is_valid(document), "{schema} accepts {document:#}");
+    assert!(
+        !validator(schema).is_valid(document),
+        "{schema} accepts {document:#}"
+    );
 }
 
 fn from_toml(text: &str) -> Value {
@@ -67,7 +83,8 @@ fn report(arguments: &[&str]) -> (Value, i32) {
     let mut all = arguments.to_vec();
     all.extend(["--format", "json"]);
     let ran = stage(&all);
-    let document = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {}", ran.stdout));
+    let document =
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {}", ran.stdout));
     (document, ran.code)
 }
 
@@ -79,7 +96,10 @@ fn every_schema_is_a_schema_with_title_description_and_its_own_address() {
         assert!(jsonschema::meta::is_valid(schema), "{name}");
         assert_eq!(schema["$id"], format!("{BASE}{name}"));
         for key in ["title", "description"] {
-            assert!(schema[key].as_str().is_some_and(|t| !t.is_empty()), "{name}: no {key}");
+            assert!(
+                schema[key].as_str().is_some_and(|t| !t.is_empty()),
+                "{name}: no {key}"
+            );
         }
         if name.ends_with("-report.json") {
             let id = format!("stage/{}/v1", name.trim_end_matches(".json"));
@@ -136,7 +156,10 @@ fn manifests() {
         ("\"claw\"", "\"Claw\""),
         ("90d", "90 days"),
         ("linux/arm64", "windows/amd64"),
-        ("min-age", "exclude-newer = \"2026-01-01T00:00:00Z\"\nmin-age"),
+        (
+            "min-age",
+            "exclude-newer = \"2026-01-01T00:00:00Z\"\nmin-age",
+        ),
         ("https://files", "ftp://files"),
         ("tools/a", "../a"),
         ("\"dev\"", "\"development\""),
@@ -144,7 +167,10 @@ fn manifests() {
         ("/opt/claw", "opt/claw"),
     ] {
         let bad = everything.replacen(from, to, 1);
-        assert!(Manifest::parse("stage.toml", bad.as_bytes()).is_err(), "{to}");
+        assert!(
+            Manifest::parse("stage.toml", bad.as_bytes()).is_err(),
+            "{to}"
+        );
         assert_refused("manifest.json", &from_toml(&bad));
     }
 }
@@ -152,7 +178,8 @@ fn manifests() {
 #[test]
 fn locks() {
     let mut lock = fixture::lock();
-    lock.records.insert("npm".parse().unwrap(), Digest::of(b"records"));
+    lock.records
+        .insert("npm".parse().unwrap(), Digest::of(b"records"));
     lock.findings.push(stage::lock::LockedFinding {
         severity: stage::base::finding::Severity::Warn,
         code: "npm-deprecated".to_owned(),
@@ -161,8 +188,14 @@ fn locks() {
     });
     let text = String::from_utf8(format::write(&lock)).unwrap();
     assert_valid("lock.json", &from_toml(&text));
-    assert_refused("lock.json", &from_toml(&text.replacen("version = 1", "version = 2", 1)));
-    assert_refused("lock.json", &from_toml(&text.replacen("sha512:", "md5:", 1)));
+    assert_refused(
+        "lock.json",
+        &from_toml(&text.replacen("version = 1", "version = 2", 1)),
+    );
+    assert_refused(
+        "lock.json",
+        &from_toml(&text.replacen("sha512:", "md5:", 1)),
+    );
 }
 
 #[test]
@@ -180,11 +213,15 @@ fn records() {
         }),
         ..npm_records::NpmVersion::default()
     };
-    version.scripts.insert("postinstall".to_owned(), "node x.js".to_owned());
+    version
+        .scripts
+        .insert("postinstall".to_owned(), "node x.js".to_owned());
     version.dependencies.insert("a".to_owned(), "^1".to_owned());
     let mut npm = npm_records::NpmRecords::default();
     let package = npm.packages.entry("claw".to_owned()).or_default();
-    package.dist_tags.insert("latest".to_owned(), "1.0.0".to_owned());
+    package
+        .dist_tags
+        .insert("latest".to_owned(), "1.0.0".to_owned());
     package.versions.insert("1.0.0".to_owned(), version);
     let document = serde_json::from_slice(&npm_records::write(&npm)).unwrap();
     assert_valid("records-npm.json", &document);
@@ -227,7 +264,10 @@ fn trust_roots() {
         "roles": {"root": role, "builder": role},
     });
     let parsed = TrustRoot::from_value(&root).unwrap();
-    assert_valid("trust-root.json", &serde_json::from_slice(parsed.canonical()).unwrap());
+    assert_valid(
+        "trust-root.json",
+        &serde_json::from_slice(parsed.canonical()).unwrap(),
+    );
     for (pointer, value) in [
         ("/version", json!(0)),
         ("/epochs", json!({})),
@@ -263,7 +303,15 @@ fn statements_and_bundle_manifests() {
     let manifest = json!({"schema": 1, "carried": [short],
         "files": [{"path": "lock/stage.lock", "sha256": short, "sha512": long, "size": 0}]});
     assert_valid("bundle-manifest.json", &manifest);
-    for path in ["/etc/passwd", "a/../b", "a//b", ".hidden", "a b", "a\\b", "a/"] {
+    for path in [
+        "/etc/passwd",
+        "a/../b",
+        "a//b",
+        ".hidden",
+        "a b",
+        "a\\b",
+        "a/",
+    ] {
         let mut bad = manifest.clone();
         bad["files"][0]["path"] = path.into();
         assert_refused("bundle-manifest.json", &bad);

@@ -12,7 +12,9 @@ use crate::cli::{Context, UsageError, explain};
 
 /// Tell more about an error or finding: what happened, why it matters, what to do.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  stage explain trust-threshold\n  stage explain E30    # every code of a class")]
+#[command(
+    after_help = "Examples:\n  stage explain trust-threshold\n  stage explain E30    # every code of a class"
+)]
 pub struct ExplainArgs {
     /// A code such as `trust-threshold`, or a class such as `E30`; all codes when left out
     #[arg(value_name = "CODE")]
@@ -30,11 +32,23 @@ pub(crate) fn run(_ctx: &Context, args: &ExplainArgs) -> CommandResult {
             .collect(),
     };
     if chosen.is_empty() {
-        let message = format!("no code is called {}; `stage explain` lists all", quoted(asked.unwrap_or_default()));
+        let message = format!(
+            "no code is called {}; `stage explain` lists all",
+            quoted(asked.unwrap_or_default())
+        );
         return Err(UsageError::new(message).into());
     }
     let brief = asked.is_none();
-    let text = chosen.iter().map(|code| if brief { format!("{}\n", head(code)) } else { full(code) }).collect::<String>();
+    let text = chosen
+        .iter()
+        .map(|code| {
+            if brief {
+                format!("{}\n", head(code))
+            } else {
+                full(code)
+            }
+        })
+        .collect::<String>();
     let listed: Vec<_> = chosen
         .iter()
         .map(|code| {
@@ -56,14 +70,24 @@ fn exit(code: &Code) -> u8 {
 }
 
 fn head(code: &Code) -> String {
-    let class = code.class.map(|c| format!(", class {c}")).unwrap_or_default();
-    let bug = if code.kind == Kind::Internal { ", a bug in stage" } else { "" };
+    let class = code
+        .class
+        .map(|c| format!(", class {c}"))
+        .unwrap_or_default();
+    let bug = if code.kind == Kind::Internal {
+        ", a bug in stage"
+    } else {
+        ""
+    };
     format!("{} (exit {}{class}{bug})", code.name, exit(code))
 }
 
 fn full(code: &Code) -> String {
     let explanation = explain::find(code.name);
     let text = explanation.map_or("", |e| e.text);
-    let hint = explanation.and_then(|e| e.hint).map(|h| format!("What to do: {h}.\n")).unwrap_or_default();
+    let hint = explanation
+        .and_then(|e| e.hint)
+        .map(|h| format!("What to do: {h}.\n"))
+        .unwrap_or_default();
     format!("{}\n\n{text}\n{hint}", head(code))
 }
