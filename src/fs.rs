@@ -13,6 +13,7 @@ use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::fault::{Class, Code, Fault};
 use crate::base::limits::Limited;
@@ -103,6 +104,17 @@ pub fn open_read_write(path: &Path) -> Result<File, FsError> {
         .map_err(context("open", path))
 }
 
+/// Takes the exclusive advisory lock of an open file without waiting; closing the file frees it.
+pub fn lock(file: &File, path: &Path) -> Result<(), FsError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(fs::TryLockError::WouldBlock) => Err(FsError::Locked {
+            path: path.to_owned(),
+        }),
+        Err(fs::TryLockError::Error(source)) => Err(context("lock", path)(source)),
+    }
+}
+
 /// Opens a file for appending, created with `mode` when missing.
 pub fn open_append(path: &Path, mode: u32) -> Result<File, FsError> {
     OpenOptions::new()
@@ -122,6 +134,37 @@ pub fn create_new(path: &Path, mode: u32) -> Result<File, FsError> {
         .mode(mode)
         .open(path)
         .map_err(context("create", path))
+}
+
+/// Opens a file for reading and appending, created with `mode` when missing.
+pub fn open_read_append(path: &Path, mode: u32) -> Result<File, FsError> {
+    OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(mode)
+        .open(path)
+        .map_err(context("open", path))
+}
+
+/// Takes an exclusive advisory lock on an open file without waiting; `false` when another holds it. The kernel
+/// frees it when the file is closed or the process dies.
+pub fn try_lock(file: &File, path: &Path) -> Result<bool, FsError> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(fs::TryLockError::WouldBlock) => Ok(false),
+        Err(fs::TryLockError::Error(source)) => Err(context("lock", path)(source)),
+    }
+}
+
+/// Whether the open file is still the one at `path`.
+pub fn is_at(file: &File, path: &Path) -> Result<bool, FsError> {
+    let open = file.metadata().map_err(context("examine", path))?;
+    match symlink_metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether anything, even a dangling link, is at `path`.
@@ -275,6 +318,23 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError>
     draft.commit()
 }
 
+/// Replaces the file at `path` in one step, but without waiting for the disk: after a power cut the file may be the
+/// old one, the new one, or damaged. For caches whose readers check what they read.
+pub fn write_unsynced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let temporary = parent(path).join(format!(".{name}.{}-{count}.tmp", std::process::id()));
+    remove_file(&temporary)?;
+    let written = create_new(&temporary, mode)
+        .and_then(|mut file| file.write_all(bytes).map_err(context("write", path)))
+        .and_then(|()| rename(&temporary, path));
+    if written.is_err() {
+        remove_file(&temporary)?;
+    }
+    written
+}
+
 /// A file being written beside its final place; removed again when dropped without [`Draft::commit`].
 #[derive(Debug)]
 pub struct Draft {
@@ -339,13 +399,94 @@ impl LockFile {
     /// Takes the lock without waiting; the file is created when missing.
     pub fn try_exclusive(path: &Path) -> Result<Self, FsError> {
         let file = open_append(path, 0o600)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(fs::TryLockError::WouldBlock) => Err(FsError::Locked {
-                path: path.to_owned(),
-            }),
-            Err(fs::TryLockError::Error(source)) => Err(context("lock", path)(source)),
+        lock(&file, path)?;
+        Ok(Self(file))
+    }
+}
+
+/// The effective user id of this process.
+pub fn effective_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Bytes that this user may still write to the file system of `path`.
+pub fn available(path: &Path) -> Result<u64, FsError> {
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|errno| context("examine the file system of", path)(errno.into()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// The error for a file system that has too little room.
+pub fn no_room(path: &Path, needed: u64, available: u64) -> FsError {
+    context("find room in", path)(io::Error::new(
+        io::ErrorKind::StorageFull,
+        format!("{needed} bytes are needed, {available} are free"),
+    ))
+}
+
+/// An extended attribute of `path` itself (links not followed); `None` when it has none of that name or the file
+/// system keeps none.
+pub fn attribute(path: &Path, name: &str) -> Result<Option<Vec<u8>>, FsError> {
+    use rustix::io::Errno;
+    let mut value = vec![0_u8; 64 << 10];
+    match rustix::fs::lgetxattr(path, name, &mut value) {
+        Ok(size) => {
+            value.truncate(size);
+            Ok(Some(value))
         }
+        Err(Errno::NODATA | Errno::NOTSUP | Errno::NOSYS) => Ok(None),
+        Err(errno) => Err(context("read attributes of", path)(errno.into())),
+    }
+}
+
+/// Gives `path` a modification time, so that work that came to nothing leaves no trace.
+pub fn set_modified(path: &Path, time: std::time::SystemTime) -> Result<(), FsError> {
+    let file = File::open(path).map_err(context("open", path))?;
+    file.set_modified(time)
+        .map_err(context("set times of", path))
+}
+
+/// When `path` was modified last.
+pub fn modified(path: &Path) -> Result<std::time::SystemTime, FsError> {
+    metadata(path)?.modified().map_err(context("examine", path))
+}
+
+/// Cuts a file to `size` bytes and makes that durable.
+pub fn truncate(path: &Path, size: u64) -> Result<(), FsError> {
+    let file = open_read_write(path)?;
+    file.set_len(size).map_err(context("cut", path))?;
+    sync(&file, path)
+}
+
+/// Opens a regular file below `directory` without following a link anywhere on the way. `relative` has segments
+/// that are neither empty nor `.` nor `..`; anything else, and anything that is not a regular file, is "not found".
+pub fn open_beneath(directory: &Path, relative: &str) -> Result<File, FsError> {
+    use rustix::fs::{Mode, OFlags};
+    let target = directory.join(relative);
+    let missing = || context("open", &target)(io::ErrorKind::NotFound.into());
+    let mut at = File::open(directory).map_err(context("open", directory))?;
+    let mut segments = relative.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        if matches!(segment, "" | "." | "..") {
+            return Err(missing());
+        }
+        let kind = if segments.peek().is_some() {
+            OFlags::DIRECTORY
+        } else {
+            OFlags::NONBLOCK
+        };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | kind;
+        at = match rustix::fs::openat(&at, segment, flags, Mode::empty()) {
+            Ok(next) => File::from(next),
+            Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => return Err(missing()),
+            Err(errno) => return Err(context("open", &target)(errno.into())),
+        };
+    }
+    let found = at.metadata().map_err(context("examine", &target))?;
+    if found.is_file() {
+        Ok(at)
+    } else {
+        Err(missing())
     }
 }
 

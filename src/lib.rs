@@ -54,18 +54,30 @@
 //! JSON Schemas of all documents are in `schemas/`.
 
 pub mod base;
+pub mod bundle;
 pub mod ca;
 pub mod cli;
 pub mod eco;
+#[cfg(feature = "connected")]
+pub mod fetch;
 pub mod fs;
+pub mod import;
 pub mod lock;
 pub mod manifest;
+#[cfg(feature = "connected")]
+pub mod net;
+#[cfg(feature = "connected")]
+pub mod pack;
 pub mod release;
 #[cfg(feature = "connected")]
 pub mod resolve;
 pub mod sbom;
+pub mod serve;
+pub mod sign;
+pub mod store;
 #[cfg(feature = "connected")]
 pub mod trial;
 pub mod trust;
 #[cfg(feature = "connected")]
 pub mod upstream;
+pub mod verify;

@@ -2,8 +2,14 @@
 //! terminal, and the only one that maps failures to exit codes.
 
 pub mod cmd;
+#[cfg(feature = "connected")]
+pub mod connect;
 pub mod exit;
 pub mod explain;
+#[cfg(feature = "connected")]
+mod npm_client;
+pub mod project;
+pub mod secret;
 pub mod subject;
 pub mod ui;
 

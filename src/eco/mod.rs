@@ -26,7 +26,7 @@ static ECO_RECORDS: Code = Code::classed("eco-records", Class::E20);
 static ECO_CONFLICT: Code = Code::classed("import-conflict", Class::E50);
 
 /// Every ecosystem.
-pub const ALL: &[&dyn Ecosystem] = &[];
+pub const ALL: &[&dyn Ecosystem] = &[&npm::Npm, &file::PlainFile];
 
 /// The ecosystem with this id.
 pub fn by_id(id: &EcosystemId) -> Option<&'static dyn Ecosystem> {
@@ -122,7 +122,12 @@ pub enum RepoContent {
     /// A blob of the store, by its SHA-256.
     Blob(Digest),
     /// Blobs of the store, joined in order (a file of 4 GiB or more is carried in parts).
-    Parts(Vec<Digest>),
+    Joined {
+        /// SHA-256 of the whole, which the joined bytes must have.
+        whole: Digest,
+        /// The parts in order.
+        parts: Vec<Digest>,
+    },
 }
 
 /// One imported bundle as rendering sees it.
@@ -130,6 +135,8 @@ pub enum RepoContent {
 pub struct BundleView<'a> {
     /// Channel of the bundle.
     pub channel: &'a str,
+    /// Epoch of the bundle; within a channel, the later bundle is the one with the higher epoch, then serial.
+    pub epoch: u64,
     /// Serial of the bundle.
     pub serial: u64,
     /// When it was made.

@@ -11,10 +11,20 @@
 
 mod arch;
 mod ca;
+#[cfg(feature = "connected")]
+mod fetch;
 mod fixture;
 mod house;
 mod inspect;
 #[cfg(feature = "connected")]
+mod loopback;
+#[cfg(feature = "connected")]
+mod net;
+#[cfg(feature = "connected")]
+mod npm_repo;
+mod packages;
 mod sbom;
 mod schemas;
+mod serve;
+mod served;
 mod source;

@@ -12,7 +12,7 @@ use crate::cli::cmd::CommandResult;
 use crate::cli::project::read_records;
 use crate::cli::ui::Outcome;
 use crate::cli::{Context, UsageError};
-use crate::eco::npm::pins;
+use crate::eco::npm::{pins, records};
 use crate::fs;
 use crate::lock::format;
 use crate::manifest;
@@ -26,8 +26,10 @@ pub enum ClientLock {
 
 /// Write the exact pins of a lock for a real client.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  stage export stage.lock --as package-lock > package-lock.json\n  \
-    stage export stage.lock --as package-lock -o app/    # package.json too")]
+#[command(
+    after_help = "Examples:\n  stage export stage.lock --as package-lock > package-lock.json\n  \
+    stage export stage.lock --as package-lock -o app/    # package.json too"
+)]
 pub struct ExportArgs {
     /// The lock; its records must be beside it
     #[arg(value_name = "LOCK", default_value = "stage.lock")]
@@ -55,11 +57,17 @@ pub(crate) fn run(_ctx: &Context, args: &ExportArgs) -> CommandResult {
         let path = quoted(&args.lock.to_string_lossy());
         return Err(UsageError::new(format!("{path} has no npm records beside it")).into());
     };
-    let base = args.base_url.as_deref().map(|url| url.trim_end_matches('/'));
-    let (package, locked) = pins::package_lock(&lock, document, args.install, base)?;
+    let base = args
+        .base_url
+        .as_deref()
+        .map(|url| url.trim_end_matches('/'));
+    let (package, locked) =
+        pins::package_lock(&lock, &records::parse(document)?, args.install, base)?;
     let (package, locked) = (pretty(&package), pretty(&locked));
     let Some(folder) = &args.output else {
-        return Ok(Outcome::new("stage/export-report/v1", json!({"package_lock": locked})).data(locked));
+        return Ok(
+            Outcome::new("stage/export-report/v1", json!({"package_lock": locked})).data(locked),
+        );
     };
     fs::create_dir_all(folder, 0o755)?;
     let written = ["package.json", "package-lock.json"].map(|name| folder.join(name));
@@ -67,7 +75,10 @@ pub(crate) fn run(_ctx: &Context, args: &ExportArgs) -> CommandResult {
         fs::write_atomic(path, text.as_bytes(), 0o644)?;
     }
     let names: Vec<String> = written.iter().map(|p| p.display().to_string()).collect();
-    Ok(Outcome::new("stage/export-report/v1", json!({"written": names})).line(format!("Wrote {}", names.join(" and "))))
+    Ok(
+        Outcome::new("stage/export-report/v1", json!({"written": names}))
+            .line(format!("Wrote {}", names.join(" and "))),
+    )
 }
 
 /// JSON as npm writes it: two spaces, a newline at the end.

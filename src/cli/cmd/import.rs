@@ -1,0 +1,87 @@
+//! `stage import`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::cli::cmd::CommandResult;
+use crate::cli::ui::{self, Outcome};
+use crate::cli::{Context, VERSION};
+use crate::fs;
+use crate::import::{self, ImportError, ImportRequest, Imported};
+
+/// Arguments of `stage import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The bundle; `-` reads it from stdin
+    #[arg(value_name = "BUNDLE")]
+    bundle: PathBuf,
+    /// The repository
+    #[arg(long, value_name = "DIR", env = "STAGE_REPO")]
+    repo: PathBuf,
+    /// Run even as root; the repository then belongs to root
+    #[arg(long)]
+    allow_root: bool,
+    /// Also write the receipt to this file
+    #[arg(long, value_name = "FILE", env = "STAGE_RECEIPT")]
+    receipt: Option<PathBuf>,
+}
+
+pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
+    let request = ImportRequest {
+        repository: &args.repo,
+        now: ctx.now,
+        allow_root: args.allow_root,
+        tool: concat!("stage ", env!("CARGO_PKG_VERSION")),
+    };
+    ctx.ui.detail(&format!(
+        "stage {VERSION} imports into {}",
+        shown(&args.repo)
+    ));
+    let imported = read(ctx, &args.bundle, &request)?;
+    let receipt = match &imported {
+        Imported::Published(receipt) | Imported::Already { receipt, .. } => receipt,
+    };
+    if let Some(path) = &args.receipt {
+        receipt.write(path)?;
+    }
+    let name = format!("{} {}", receipt.channel, receipt.serial);
+    let outcome = Outcome::new("stage/import-receipt/v1", receipt.json());
+    Ok(match &imported {
+        Imported::Published(receipt) => outcome.line(format!(
+            "Imported bundle {name} into {} (generation {}, {}, {})",
+            shown(&args.repo),
+            receipt.generation,
+            ui::plural(receipt.files, "file"),
+            ui::bytes(receipt.bytes)
+        )),
+        Imported::Already {
+            completed, shown, ..
+        } => {
+            let mut outcome = outcome.line(format!("Bundle {name} is already imported"));
+            if *completed {
+                outcome = outcome.line("Published it, which an interrupted import had left to do");
+            }
+            if !*shown {
+                outcome = outcome.line("It is not published: the repository was rolled back");
+            }
+            outcome
+        }
+    })
+}
+
+fn read(
+    ctx: &Context,
+    bundle: &Path,
+    request: &ImportRequest<'_>,
+) -> Result<Imported, ImportError> {
+    if bundle.as_os_str() == "-" {
+        return import::run(io::stdin().lock(), request, &ctx.ui);
+    }
+    import::run(fs::open(bundle)?, request, &ctx.ui)
+}
+
+fn shown(path: &Path) -> String {
+    crate::base::text::escaped(&path.to_string_lossy())
+}

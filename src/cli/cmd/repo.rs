@@ -1,0 +1,378 @@
+//! `stage repo`: the repository in the enclave.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::base::digest::Digest;
+use crate::base::fault::{Class, Code, Fault};
+use crate::base::time::{Span, Timestamp};
+use crate::cli::cmd::{CommandResult, client_config};
+use crate::cli::ui::{self, Failure, Outcome};
+use crate::cli::{Context, UsageError};
+use crate::import::init::{self, BaseUrl, Made};
+use crate::import::layout::Layout;
+use crate::import::rollback::RollbackTarget;
+use crate::import::state::{self, Memory};
+use crate::import::{Repository, safety};
+use crate::serve::{Options, Server};
+use crate::trust::root::TrustRoot;
+
+/// Codes of this command.
+pub const CODES: &[&Code] = &[&FREEZE];
+
+static FREEZE: Code = Code::classed("import-freeze", Class::E33);
+
+/// The newest bundle is older than `--max-age` allows.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing newer than {age} was imported")]
+struct FreezeError {
+    age: String,
+    newest: Option<Timestamp>,
+}
+
+impl Fault for FreezeError {
+    fn code(&self) -> &'static Code {
+        &FREEZE
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let newest = self
+            .newest
+            .map_or_else(|| "none".to_owned(), |t| t.to_string());
+        vec![("newest bundle", newest)]
+    }
+}
+
+/// Arguments of `stage repo`.
+#[derive(Debug, Args)]
+pub struct RepoArgs {
+    #[command(subcommand)]
+    command: RepoCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RepoCommand {
+    /// Make a repository and pin its trust root
+    Init(InitArgs),
+    /// Channels, serials, generation, trust root
+    Status(StatusArgs),
+    /// The imported bundles
+    List(RepoDir),
+    /// Publish an older bundle set again, as a new generation
+    Rollback(RollbackArgs),
+    /// Serve the repository over plain HTTP, read-only
+    Serve(ServeArgs),
+    /// Print or write the configuration of the clients
+    ClientConfig(client_config::ClientConfigArgs),
+}
+
+/// The repository.
+#[derive(Debug, Args)]
+pub(crate) struct RepoDir {
+    /// The repository
+    #[arg(long, value_name = "DIR", env = "STAGE_REPO")]
+    pub(crate) repo: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct InitArgs {
+    #[command(flatten)]
+    dir: RepoDir,
+    /// The trust root
+    #[arg(long, value_name = "FILE", env = "STAGE_TRUST")]
+    trust: PathBuf,
+    /// Its fingerprint, which came by another path than the medium: `sha256:` and 64 hex digits, or hex digits with
+    /// spaces or colons
+    #[arg(long, value_name = "FINGERPRINT", env = "STAGE_FINGERPRINT")]
+    fingerprint: Option<String>,
+    /// Pin the root without comparing a fingerprint
+    #[arg(long, conflicts_with = "fingerprint")]
+    accept_unchecked_root: bool,
+    /// Where the tree will be served; on an existing repository, changes it [default: http://127.0.0.1:8080]
+    #[arg(long, value_name = "URL", env = "STAGE_BASE_URL")]
+    base_url: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct StatusArgs {
+    #[command(flatten)]
+    dir: RepoDir,
+    /// Exit 4 when the newest bundle is older than this, such as `30d`
+    #[arg(long, value_name = "AGE", env = "STAGE_MAX_AGE")]
+    max_age: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct RollbackArgs {
+    #[command(flatten)]
+    dir: RepoDir,
+    /// A generation; with --channel, a serial of that channel
+    #[arg(long, value_name = "NUMBER", env = "STAGE_TO")]
+    to: u64,
+    /// Roll back this channel only; other channels stay as they are
+    #[arg(long, value_name = "CHANNEL", env = "STAGE_CHANNEL")]
+    channel: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    dir: RepoDir,
+    /// Address to listen on; port 0 takes any free one
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        env = "STAGE_LISTEN"
+    )]
+    listen: String,
+    /// Most connections at a time
+    #[arg(long, value_name = "N", default_value_t = 256, env = "STAGE_THREADS", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    threads: u16,
+}
+
+pub(crate) fn run(ctx: &Context, args: &RepoArgs) -> CommandResult {
+    match &args.command {
+        RepoCommand::Init(args) => make(ctx, args),
+        RepoCommand::Status(args) => status(ctx, args),
+        RepoCommand::List(args) => list(&args.repo),
+        RepoCommand::Rollback(args) => roll_back(ctx, args),
+        RepoCommand::Serve(args) => serve(ctx, args),
+        RepoCommand::ClientConfig(args) => client_config::run(ctx, args),
+    }
+}
+
+fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
+    let fingerprint = args.fingerprint.as_deref().map(fingerprint).transpose()?;
+    if fingerprint.is_none() && !args.accept_unchecked_root {
+        return Err(UsageError::new(
+            "give --fingerprint, as it came by another path than the medium (or --accept-unchecked-root)",
+        )
+        .into());
+    }
+    let root = TrustRoot::load(&args.trust)?;
+    let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
+    let path = &args.dir.repo;
+    let made = init::init(path, &root, fingerprint, base_url.as_ref(), ctx.now)?;
+    let line = match made {
+        Made::New => format!(
+            "Made repository {}, pinned to trust root version {} ({})",
+            shown(path),
+            root.version(),
+            root.fingerprint()
+        ),
+        Made::Unchanged => format!("Repository {} exists already", shown(path)),
+        Made::Moved(0) => format!("Changed the address of repository {}", shown(path)),
+        Made::Moved(n) => {
+            format!(
+                "Changed the address of repository {} (generation {n})",
+                shown(path)
+            )
+        }
+    };
+    let memory = state::read(&Layout::new(path))?;
+    let report = json!({
+        "repository": path,
+        "root": {"version": root.version(), "fingerprint": root.fingerprint()},
+        "base_url": memory.state.base_url,
+        "created": made == Made::New,
+        "generation": memory.state.generation,
+    });
+    Ok(Outcome::new("stage/repository-init/v1", report).line(line))
+}
+
+/// Reads a fingerprint as people write it down.
+fn fingerprint(text: &str) -> Result<Digest, UsageError> {
+    let hex: String = text
+        .trim()
+        .trim_start_matches("sha256:")
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != ':')
+        .collect();
+    Digest::from_hex(&hex.to_ascii_lowercase()).map_err(|bad| UsageError::new(bad.to_string()))
+}
+
+fn status(ctx: &Context, args: &StatusArgs) -> CommandResult {
+    let max_age: Option<Span> = match args.max_age.as_deref().map(str::parse) {
+        Some(Ok(span)) => Some(span),
+        None => None,
+        Some(Err(bad)) => {
+            let bad: crate::base::time::TimeError = bad;
+            return Err(UsageError::new(bad.to_string()).into());
+        }
+    };
+    let layout = Layout::new(&args.dir.repo);
+    let memory = state::read(&layout)?;
+    let published = safety::published(&layout)?;
+    let outcome = describe(&args.dir.repo, &memory, published);
+    let state = &memory.state;
+    let newest = state
+        .active
+        .iter()
+        .filter_map(|id| Some(state.bundles.get(id)?.created))
+        .max();
+    let oldest_allowed = max_age.map(|span| ctx.now.plus_seconds(-span.seconds()));
+    if oldest_allowed.is_some_and(|limit| newest.is_none_or(|newest| newest < limit)) {
+        let error = FreezeError {
+            age: crate::base::text::escaped(args.max_age.as_deref().unwrap_or_default()),
+            newest,
+        };
+        return Err(Failure {
+            faults: vec![error.into()],
+            report: Some(outcome.report),
+        });
+    }
+    Ok(outcome)
+}
+
+fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
+    let Memory { state, root, .. } = memory;
+    let floor = state.time_floor.map(|t| t.to_string());
+    let mut text = format!(
+        "repository:  {}\naddress:     {}\ngeneration:  {}\ntrust root:  version {}, expires {}\n\
+         fingerprint: {}\ntime floor:  {}\n",
+        shown(path),
+        state.base_url,
+        published.map_or_else(|| "none".to_owned(), |n| n.to_string()),
+        state.root_version,
+        root.expires(),
+        state.root,
+        floor.as_deref().unwrap_or("none"),
+    );
+    let mut channels = serde_json::Map::new();
+    for (channel, mark) in &state.channels {
+        let shown = state
+            .active
+            .iter()
+            .filter_map(|id| state.bundles.get(id))
+            .filter(|b| b.channel == *channel)
+            .max_by_key(|b| (b.epoch, b.serial));
+        let serial = shown.map_or_else(|| "none".to_owned(), |b| b.serial.to_string());
+        text.push_str(&format!(
+            "channel:     {channel}: epoch {}, serial {}, published {serial}\n",
+            mark.epoch, mark.serial
+        ));
+        channels.insert(
+            channel.clone(),
+            json!({
+                "epoch": mark.epoch,
+                "serial": mark.serial,
+                "statement": mark.statement,
+                "published": shown.map(|b| b.serial),
+                "created": shown.map(|b| b.created),
+            }),
+        );
+    }
+    let report = json!({
+        "repository": path,
+        "base_url": state.base_url,
+        "generation": published,
+        "root": {"version": state.root_version, "fingerprint": state.root, "expires": root.expires()},
+        "time_floor": floor,
+        "channels": channels,
+        "journal": {"lines": memory.journal.entries.len(), "last": memory.journal.last},
+    });
+    Outcome::new("stage/repository-status/v1", report).data(text)
+}
+
+fn list(path: &Path) -> CommandResult {
+    let memory = state::read(&Layout::new(path))?;
+    let state = &memory.state;
+    let mut bundles: Vec<_> = state.bundles.iter().collect();
+    bundles.sort_by_key(|(_, b)| (b.channel.clone(), b.epoch, b.serial));
+    let (mut text, mut rows) = (String::new(), Vec::new());
+    for (id, bundle) in &bundles {
+        let is_shown = state.active.contains(id);
+        let word = if is_shown { "published" } else { "rolled back" };
+        text.push_str(&format!(
+            "{} {} {} {word} {id}\n",
+            bundle.channel, bundle.serial, bundle.created
+        ));
+        rows.push(json!({
+            "channel": bundle.channel,
+            "epoch": bundle.epoch,
+            "serial": bundle.serial,
+            "created": bundle.created,
+            "expires": bundle.expires,
+            "statement": id,
+            "published": is_shown,
+        }));
+    }
+    let generations: Vec<_> = state
+        .generations
+        .iter()
+        .map(|(number, g)| json!({"generation": number, "published": g.published, "bundles": g.bundles}))
+        .collect();
+    let report = json!({"repository": path, "bundles": rows, "generations": generations});
+    Ok(Outcome::new("stage/repository-list/v1", report)
+        .data(text)
+        .line(ui::plural(bundles.len(), "bundle")))
+}
+
+fn roll_back(ctx: &Context, args: &RollbackArgs) -> CommandResult {
+    let target = match &args.channel {
+        Some(channel) => RollbackTarget::Serial {
+            channel: channel.clone(),
+            serial: args.to,
+        },
+        None => RollbackTarget::Generation(args.to),
+    };
+    let mut repository = Repository::open(&args.dir.repo)?;
+    let (generation, bundles) = repository.roll_back(&target, ctx.now)?;
+    let report = json!({"repository": args.dir.repo, "generation": generation, "bundles": bundles});
+    Ok(
+        Outcome::new("stage/repository-rollback/v1", report).line(format!(
+            "Rolled back: generation {generation} shows {}; marks did not move",
+            ui::plural(bundles, "bundle")
+        )),
+    )
+}
+
+fn serve(ctx: &Context, args: &ServeArgs) -> CommandResult {
+    let repository = args.dir.repo.clone();
+    if !crate::fs::exists(&repository) {
+        return Err(UsageError::new(format!("{} does not exist", shown(&repository))).into());
+    }
+    let options = Options {
+        repository,
+        connections: usize::from(args.threads),
+    };
+    let server = Server::bind(&args.listen, options)?;
+    ctx.ui.talk(&format!(
+        "Serving {} on http://{}",
+        shown(&args.dir.repo),
+        server.address()
+    ));
+    server.run()?;
+    Ok(Outcome::new("stage/repository-serve/v1", json!({})))
+}
+
+fn shown(path: &Path) -> String {
+    crate::base::text::escaped(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fingerprint;
+
+    #[test]
+    fn fingerprints_as_people_write_them() {
+        let hex = "ab".repeat(32);
+        let grouped = "AB:".repeat(32);
+        let spaced = "abab ".repeat(16);
+        for text in [
+            &hex,
+            &format!("sha256:{hex}"),
+            &grouped,
+            &spaced,
+            &format!("sha256:{spaced}"),
+        ] {
+            assert_eq!(fingerprint(text).unwrap().hex(), hex);
+        }
+        for bad in ["", "sha256:", "abcd", &"zz".repeat(32), &"ab".repeat(33)] {
+            assert!(fingerprint(bad).is_err(), "{bad}");
+        }
+    }
+}

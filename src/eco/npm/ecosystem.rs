@@ -1,0 +1,102 @@
+//! npm behind the contract of [`Ecosystem`].
+
+use std::collections::BTreeMap;
+
+use crate::base::digest::UpstreamChecksum;
+use crate::base::package::{EcosystemId, Purl, ReleaseId};
+use crate::eco::npm::records::{self, NpmVersion};
+use crate::eco::npm::{Npm, bootstrap, pins, repo};
+use crate::eco::{BundleView, ClientFile, EcoError, Ecosystem, ReleaseFacts, RepoFile, RepoView};
+#[cfg(feature = "connected")]
+use crate::{
+    base::fault::Fault,
+    base::platform::Platform,
+    eco::npm::closure,
+    eco::{InstallRequest, OpenEdge},
+    lock::Lock,
+    upstream::Resolver,
+};
+
+impl Ecosystem for Npm {
+    fn id(&self) -> EcosystemId {
+        EcosystemId::npm()
+    }
+
+    fn purl(&self, release: &ReleaseId) -> Purl {
+        super::purl(release)
+    }
+
+    fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError> {
+        let mut facts = BTreeMap::new();
+        for (name, package) in records::parse(records)?.packages {
+            for (number, version) in package.versions {
+                let release = ReleaseId::new(&name, number);
+                let found = facts_of(&release, version)?;
+                facts.insert(release, found);
+            }
+        }
+        Ok(facts)
+    }
+
+    #[cfg(feature = "connected")]
+    fn merge_records(&self, parts: &[Vec<u8>], kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError> {
+        records::merge(parts, kept)
+    }
+
+    fn render(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
+        repo::render(view)
+    }
+
+    fn pins(&self, bundle: &BundleView<'_>, base_url: &str) -> Result<Vec<RepoFile>, EcoError> {
+        pins::pins(bundle, base_url)
+    }
+
+    fn client_files(&self, base_url: &str) -> Vec<ClientFile> {
+        repo::client_files(base_url)
+    }
+
+    fn bootstrap(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
+        bootstrap::bootstrap(view)
+    }
+
+    #[cfg(feature = "connected")]
+    fn check_closure(
+        &self,
+        lock: &Lock,
+        records: &[u8],
+        platform: Platform,
+    ) -> Result<Vec<OpenEdge>, EcoError> {
+        closure::check(lock, records, platform)
+    }
+
+    #[cfg(feature = "connected")]
+    fn resolver(&self, request: InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
+        crate::eco::npm::resolve::resolver(request)
+    }
+}
+
+fn facts_of(release: &ReleaseId, version: NpmVersion) -> Result<ReleaseFacts, EcoError> {
+    let mut files = BTreeMap::new();
+    if let Some(dist) = version.dist {
+        let strong = dist.integrity.as_deref().map(UpstreamChecksum::from_sri);
+        let weak = dist.shasum.as_deref().map(UpstreamChecksum::from_sha1_hex);
+        let checksum = strong
+            .or(weak)
+            .transpose()
+            .map_err(|bad| EcoError::Records {
+                ecosystem: EcosystemId::npm(),
+                reason: bad.to_string(),
+            })?;
+        if let Some(checksum) = checksum {
+            files.insert(repo::tarball_file(None, release), checksum);
+        }
+    }
+    Ok(ReleaseFacts {
+        supplier: version.author,
+        license: version.license,
+        description: version.description,
+        homepage: version.homepage,
+        repository: version.repository,
+        files,
+    })
+}

@@ -1,0 +1,129 @@
+//! The store of a repository: immutable blobs by digest. Nothing gets in that was not verified to the last byte of its
+//! medium, and what was there before is hashed again before it is relied on.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use crate::base::digest::{Digest, Hasher};
+use crate::fs;
+use crate::import::ImportError;
+
+/// Bytes read at a time.
+const CHUNK: usize = 1 << 20;
+
+/// The blobs of a repository.
+#[derive(Debug, Clone)]
+pub struct Cas {
+    root: PathBuf,
+}
+
+impl Cas {
+    /// The blobs under `root`, which is `REPO/cas/sha256`.
+    pub const fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Where the blob is, or would be.
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        let shard = hex.get(..2).unwrap_or_default();
+        self.root.join(shard).join(&hex)
+    }
+
+    /// Size of the blob; `None` when there is no regular file of that name.
+    pub fn size(&self, digest: &Digest) -> Option<u64> {
+        let found = fs::symlink_metadata(&self.path(digest)).ok()?;
+        found.is_file().then_some(found.len())
+    }
+
+    /// Whether the blob is there and has the bytes its name says.
+    pub fn rehash(&self, digest: &Digest) -> bool {
+        self.size(digest).is_some()
+            && matches!(hash(&self.path(digest)), Ok(found) if found == *digest)
+    }
+
+    /// The whole of a blob that is a document, checked.
+    pub fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, ImportError> {
+        let bytes = fs::read(&self.path(digest), limit)?;
+        if Digest::of(&bytes) == *digest {
+            Ok(bytes)
+        } else {
+            Err(ImportError::Blob { digest: *digest })
+        }
+    }
+
+    /// Takes in the verified file at `quarantined`. A blob that is there already is used if it is whole and replaced if
+    /// it is not. `touched` collects the directories to make durable.
+    pub fn adopt(
+        &self,
+        quarantined: &Path,
+        digest: &Digest,
+        touched: &mut BTreeSet<PathBuf>,
+    ) -> Result<(), ImportError> {
+        let target = self.path(digest);
+        let shard = fs::parent(&target);
+        if !fs::exists(shard) {
+            fs::create_dir_all(shard, 0o755)?;
+            fs::set_mode(shard, 0o755)?;
+            touched.insert(self.root.clone());
+        }
+        if fs::exists(&target) {
+            if self.rehash(digest) {
+                return Ok(());
+            }
+            let fresh = target.with_extension("tmp");
+            fs::remove_file(&fresh)?;
+            fs::hard_link(quarantined, &fresh)?;
+            fs::rename(&fresh, &target)?;
+        } else {
+            fs::hard_link(quarantined, &target)?;
+        }
+        touched.insert(shard.to_owned());
+        Ok(())
+    }
+}
+
+/// SHA-256 of a file, read once with bounded memory.
+fn hash(path: &Path) -> Result<Digest, fs::FsError> {
+    let mut file = fs::open(path)?;
+    let mut buffer = vec![0; CHUNK];
+    let mut hasher = Hasher::default();
+    loop {
+        let read = file.read(&mut buffer).map_err(fs::context("read", path))?;
+        if read == 0 {
+            return Ok(hasher.finish().0.sha256);
+        }
+        hasher.update(buffer.get(..read).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Cas;
+    use crate::base::digest::Digest;
+    use crate::fs;
+
+    #[test]
+    fn a_damaged_blob_is_replaced_and_a_whole_one_kept() {
+        let dir = std::env::temp_dir().join(format!("stage-cas-{}", std::process::id()));
+        fs::remove_tree(&dir).unwrap();
+        fs::create_dir_all(&dir.join("cas"), 0o755).unwrap();
+        let cas = Cas::new(dir.join("cas"));
+        let digest = Digest::of(b"good");
+        let fresh = dir.join("fresh");
+        let mut touched = BTreeSet::new();
+        fs::write_atomic(&fresh, b"good", 0o444).unwrap();
+        cas.adopt(&fresh, &digest, &mut touched).unwrap();
+        assert!(cas.rehash(&digest));
+        fs::remove_file(&cas.path(&digest)).unwrap();
+        fs::write_atomic(&cas.path(&digest), b"goad", 0o444).unwrap();
+        assert!(!cas.rehash(&digest));
+        assert!(cas.read(&digest, 10).is_err());
+        cas.adopt(&fresh, &digest, &mut touched).unwrap();
+        assert_eq!(cas.read(&digest, 10).unwrap(), b"good");
+        fs::remove_tree(&dir).unwrap();
+    }
+}

@@ -1,0 +1,266 @@
+//! What a generation shows: the union of bundles, rendered from their verified documents. Nothing is written here.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::base::digest::{Digest, Digests};
+use crate::base::limits::LIMITS;
+use crate::base::package::EcosystemId;
+use crate::bundle::manifest::{BundleManifest, ManifestFile};
+use crate::eco::{self, BundleView, RepoContent, RepoFile, RepoView};
+use crate::fs;
+use crate::import::ImportError;
+use crate::import::cas::Cas;
+use crate::import::layout::Layout;
+use crate::import::state::BundleEntry;
+use crate::lock::{Lock, Records};
+use crate::verify::Bundle;
+
+/// The file of a generation that says what it is.
+pub const ABOUT: &str = "repository.json";
+
+/// Paths of a tree and what is there.
+pub type Tree = BTreeMap<String, RepoContent>;
+
+/// A bundle with everything that rendering reads of it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Digest of its statement.
+    pub id: Digest,
+    /// Channel, serial and times.
+    pub entry: BundleEntry,
+    manifest: BundleManifest,
+    /// `None`: a plain bundle.
+    lock: Option<Lock>,
+    records: Records,
+    artifacts: BTreeMap<EcosystemId, BTreeMap<String, Digests>>,
+}
+
+impl Loaded {
+    /// The bundle that was just verified.
+    pub fn verified(bundle: &Bundle, entry: BundleEntry) -> Result<Self, ImportError> {
+        let read = |file: &ManifestFile| {
+            let document = bundle.documents.get(&file.path).cloned();
+            document.ok_or(ImportError::Blob {
+                digest: file.digests.sha256,
+            })
+        };
+        Self::new(bundle.id.0, entry, bundle.manifest.clone(), read)
+    }
+
+    /// A bundle that was imported before.
+    pub fn stored(layout: &Layout, id: Digest, entry: &BundleEntry) -> Result<Self, ImportError> {
+        let path = layout.bundle(&id).join("manifest.json");
+        let bytes = fs::read(&path, LIMITS.manifest)?;
+        if Digest::of(&bytes) != entry.manifest {
+            return Err(ImportError::State {
+                reason: format!("the manifest of bundle {id} has other bytes"),
+            });
+        }
+        let cas = Cas::new(layout.cas());
+        let read = |file: &ManifestFile| cas.read(&file.digests.sha256, LIMITS.document);
+        Self::new(id, entry.clone(), BundleManifest::parse(&bytes)?, read)
+    }
+
+    fn new(
+        id: Digest,
+        entry: BundleEntry,
+        manifest: BundleManifest,
+        read: impl Fn(&ManifestFile) -> Result<Vec<u8>, ImportError>,
+    ) -> Result<Self, ImportError> {
+        let (mut lock, mut records) = (None, Records::new());
+        let mut artifacts: BTreeMap<EcosystemId, BTreeMap<String, Digests>> = BTreeMap::new();
+        if let Some(file) = manifest.file("lock/stage.lock") {
+            lock = Some(crate::lock::format::parse(&read(file)?)?);
+        }
+        for file in manifest.files.iter().filter(|_| lock.is_some()) {
+            let path = file.path.as_str();
+            let record = path
+                .strip_prefix("lock/records/")
+                .and_then(|name| name.strip_suffix(".json"));
+            if let Some(ecosystem) = record.and_then(|id| id.parse().ok()) {
+                records.insert(ecosystem, read(file)?);
+            }
+            let artifact = path
+                .strip_prefix("artifacts/")
+                .and_then(|p| p.split_once('/'));
+            if let Some((ecosystem, name)) = artifact
+                && let Ok(ecosystem) = ecosystem.parse()
+            {
+                let known = artifacts.entry(ecosystem).or_default();
+                known.insert(name.to_owned(), file.digests);
+            }
+        }
+        Ok(Self {
+            id,
+            entry,
+            manifest,
+            lock,
+            records,
+            artifacts,
+        })
+    }
+
+    /// Whether it comes after `other` in their channel.
+    fn is_after(&self, other: &Self) -> bool {
+        (self.entry.epoch, self.entry.serial) > (other.entry.epoch, other.entry.serial)
+    }
+
+    /// Its files below `folder`, by the rest of their path.
+    fn below<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = (&'a str, Digest)> {
+        self.manifest.files.iter().filter_map(move |file| {
+            let rest = file.path.as_str().strip_prefix(folder)?;
+            Some((rest, file.digests.sha256))
+        })
+    }
+}
+
+/// Renders the union of `bundles` as one tree for clients that reach it at `base_url`.
+pub fn render(mut bundles: Vec<Loaded>, base_url: &str, number: u64) -> Result<Tree, ImportError> {
+    bundles.sort_by(|a, b| {
+        let key = |l: &Loaded| {
+            (
+                l.entry.created,
+                l.entry.channel.clone(),
+                l.entry.epoch,
+                l.entry.serial,
+            )
+        };
+        key(a).cmp(&key(b))
+    });
+    let mut newest: BTreeMap<&str, &Loaded> = BTreeMap::new();
+    for bundle in &bundles {
+        let channel = bundle.entry.channel.as_str();
+        if newest.get(channel).is_none_or(|old| bundle.is_after(old)) {
+            newest.insert(channel, bundle);
+        }
+    }
+    let mut tree = Tree::new();
+    for ecosystem in eco::ALL {
+        render_ecosystem(*ecosystem, &bundles, base_url, &mut tree)?;
+    }
+    plain_files(&newest, &mut tree);
+    documents(&bundles, &newest, &mut tree);
+    let about = json!({
+        "schema": "stage/repository/v1",
+        "base_url": base_url,
+        "generation": number,
+        "bundles": bundles.iter().map(|b| json!({
+            "channel": b.entry.channel,
+            "epoch": b.entry.epoch,
+            "serial": b.entry.serial,
+            "created": b.entry.created,
+            "statement": b.id,
+        })).collect::<Vec<_>>(),
+    });
+    let about = crate::base::json::canonical(&about);
+    tree.insert(ABOUT.to_owned(), RepoContent::Bytes(about));
+    tree.keys().try_for_each(|path| check_path(path))?;
+    Ok(tree)
+}
+
+fn render_ecosystem(
+    ecosystem: &dyn eco::Ecosystem,
+    bundles: &[Loaded],
+    base_url: &str,
+    tree: &mut Tree,
+) -> Result<(), ImportError> {
+    let (id, none) = (ecosystem.id(), BTreeMap::new());
+    let mut views: Vec<BundleView<'_>> = Vec::new();
+    for bundle in bundles {
+        let Some(lock) = &bundle.lock else { continue };
+        views.push(BundleView {
+            channel: &bundle.entry.channel,
+            epoch: bundle.entry.epoch,
+            serial: bundle.entry.serial,
+            created: bundle.entry.created,
+            lock,
+            records: bundle.records.get(&id).map_or(&[], Vec::as_slice),
+            artifacts: bundle.artifacts.get(&id).unwrap_or(&none),
+        });
+    }
+    let view = RepoView {
+        bundles: &views,
+        base_url,
+    };
+    add(tree, "", ecosystem.render(&view)?);
+    add(tree, "bootstrap/", ecosystem.bootstrap(&view)?);
+    views.sort_by_key(|v| (v.epoch, v.serial));
+    for bundle in &views {
+        let folder = format!("pins/{}/{}/", bundle.channel, bundle.serial);
+        add(tree, &folder, ecosystem.pins(bundle, base_url)?);
+    }
+    Ok(())
+}
+
+fn add(tree: &mut Tree, folder: &str, files: Vec<RepoFile>) {
+    for file in files {
+        tree.insert(format!("{folder}{}", file.path), file.content);
+    }
+}
+
+/// `files/<channel>/` is what the channel's newest bundle says, and nothing of older ones: a plain bundle as it is, a
+/// bundle with a lock by its plain-file ecosystem, which rendered already.
+fn plain_files(newest: &BTreeMap<&str, &Loaded>, tree: &mut Tree) {
+    for (channel, bundle) in newest {
+        if bundle.lock.is_some() {
+            continue;
+        }
+        let folder = format!("files/{channel}/");
+        tree.retain(|path, _| !path.starts_with(&folder));
+        for (path, digest) in bundle.below("") {
+            tree.insert(format!("{folder}{path}"), RepoContent::Blob(digest));
+        }
+    }
+}
+
+/// The private CA of each channel's newest bundle, and every bundle's SBOM.
+fn documents(bundles: &[Loaded], newest: &BTreeMap<&str, &Loaded>, tree: &mut Tree) {
+    for (channel, bundle) in newest.iter().filter(|(_, b)| b.lock.is_some()) {
+        for (path, digest) in bundle.below("ca/") {
+            tree.insert(format!("ca/{channel}/{path}"), RepoContent::Blob(digest));
+        }
+    }
+    let mut ordered: Vec<&Loaded> = bundles.iter().filter(|b| b.lock.is_some()).collect();
+    ordered.sort_by_key(|b| (b.entry.epoch, b.entry.serial));
+    for bundle in ordered {
+        for (path, digest) in bundle.below("sbom/") {
+            let path = format!(
+                "sbom/{}/{}/{path}",
+                bundle.entry.channel, bundle.entry.serial
+            );
+            tree.insert(path, RepoContent::Blob(digest));
+        }
+    }
+}
+
+/// A rendered path may not leave its generation, whatever an ecosystem made of foreign names.
+fn check_path(path: &str) -> Result<(), ImportError> {
+    let ok = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.len() <= 255
+            && segment.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
+    };
+    if path.len() <= 2048 && path.split('/').all(ok) {
+        return Ok(());
+    }
+    Err(ImportError::Render {
+        path: crate::base::text::quoted(path),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_path;
+
+    #[test]
+    fn no_rendered_path_leaves_its_generation() {
+        assert!(check_path("npm/@a/b/-/b-1.0.0.tgz").is_ok());
+        for bad in [
+            "", "/x", "a//b", "a/../b", "a/.", "a/", "a\0", "a b", "a\\b", "é",
+        ] {
+            assert!(check_path(bad).is_err(), "{bad}");
+        }
+    }
+}

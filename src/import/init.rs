@@ -1,0 +1,185 @@
+//! Making a repository, pinning its trust root, and changing the address it is served at.
+
+use std::path::Path;
+
+use url::Url;
+
+use crate::base::digest::Digest;
+use crate::base::time::Timestamp;
+use crate::fs::{self, LockFile};
+use crate::import::journal::{Event, Journal};
+use crate::import::layout::Layout;
+use crate::import::state::{self, Change, State};
+use crate::import::{ImportError, Repository, generation, safety};
+use crate::trust::root::TrustRoot;
+
+/// Where a tree is served unless something else is said; also what `repo serve` listens on.
+pub const DEFAULT_BASE_URL: &str = "http://127.0.0.1:8080";
+
+/// An address that a tree is served at: http or https, no user, query or fragment, no slash at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// Reads an address; one slash at the end is taken off.
+    pub fn parse(text: &str) -> Result<Self, ImportError> {
+        let fail = || ImportError::BaseUrl {
+            found: crate::base::text::quoted(text),
+        };
+        let trimmed = text.strip_suffix('/').unwrap_or(text);
+        let url = Url::parse(trimmed).map_err(|_bad| fail())?;
+        let plain = matches!(url.scheme(), "http" | "https")
+            && url.host_str().is_some_and(|host| !host.is_empty())
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        // The text is compared and replaced literally by the server, so it must be the one spelling of its address.
+        let canonical = url.as_str();
+        let canonical = canonical.strip_suffix('/').unwrap_or(canonical);
+        if plain && canonical == trimmed && !trimmed.ends_with('/') {
+            Ok(Self(trimmed.to_owned()))
+        } else {
+            Err(fail())
+        }
+    }
+
+    /// The address as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What `init` did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// A new repository.
+    New,
+    /// It existed with this trust root and address.
+    Unchanged,
+    /// It existed; the address changed, and a new generation shows it (0: nothing is imported yet).
+    Moved(u64),
+}
+
+/// Makes a repository at `path`, pinned to `root`. When it exists with the same root, only the address may change.
+///
+/// # Errors
+/// `fingerprint` given and another one than the root's (E31); an unsafe place (E41); a repository with another root.
+pub fn init(
+    path: &Path,
+    root: &TrustRoot,
+    fingerprint: Option<Digest>,
+    base_url: Option<&BaseUrl>,
+    now: Timestamp,
+) -> Result<Made, ImportError> {
+    let found = root.fingerprint();
+    if let Some(expected) = fingerprint.filter(|expected| *expected != found) {
+        return Err(ImportError::Fingerprint { expected, found });
+    }
+    let layout = Layout::new(path);
+    if fs::exists(&layout.journal()) {
+        return reopen(path, root, base_url, now);
+    }
+    safety::check_place(path)?;
+    for (directory, mode) in layout.directories() {
+        fs::create_dir_all(&directory, mode)?;
+        fs::set_mode(&directory, mode)?;
+    }
+    safety::check(&layout)?;
+    let _lock = LockFile::try_exclusive(&layout.lock())?;
+    let base_url = base_url.map_or(DEFAULT_BASE_URL, BaseUrl::as_str);
+    let change = Change {
+        event: Event::Init,
+        now,
+        bundle: None,
+        channel: None,
+        serial: None,
+    };
+    let state = State::new(base_url, root);
+    state::commit(&layout, &Journal::default(), &state, root, &change)?;
+    for (directory, _mode) in layout.directories().iter().rev() {
+        fs::sync_dir(directory)?;
+    }
+    fs::sync_dir(fs::parent(path))?;
+    Ok(Made::New)
+}
+
+/// `init` on a repository that exists.
+fn reopen(
+    path: &Path,
+    root: &TrustRoot,
+    base_url: Option<&BaseUrl>,
+    now: Timestamp,
+) -> Result<Made, ImportError> {
+    let mut repository = Repository::open(path)?;
+    let state = &repository.memory.state;
+    if state.root != root.fingerprint() {
+        return Err(ImportError::OtherRoot {
+            pinned: state.root,
+            given: root.fingerprint(),
+        });
+    }
+    let Some(base_url) = base_url.filter(|url| url.as_str() != state.base_url) else {
+        return Ok(Made::Unchanged);
+    };
+    base_url
+        .as_str()
+        .clone_into(&mut repository.memory.state.base_url);
+    let change = Change {
+        event: Event::BaseUrl,
+        now,
+        bundle: None,
+        channel: None,
+        serial: None,
+    };
+    let number = repository.render_active(&change)?;
+    Ok(Made::Moved(number))
+}
+
+impl Repository {
+    /// Publishes the active bundles again as a new generation; with no generation yet, only commits the state.
+    pub(crate) fn render_active(&mut self, change: &Change<'_>) -> Result<u64, ImportError> {
+        let state = &self.memory.state;
+        if state.generation == 0 {
+            let memory = &self.memory;
+            state::commit(&self.layout, &memory.journal, state, &memory.root, change)?;
+            return Ok(0);
+        }
+        let number = state.generation + 1;
+        let tree = generation::render(self.load_active(None)?, &state.base_url, number)?;
+        self.publish(&tree, change)?;
+        Ok(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BaseUrl;
+
+    #[test]
+    fn only_the_one_spelling_of_an_address_is_taken() {
+        for (text, kept) in [
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("https://repo.example/", "https://repo.example"),
+            ("https://repo.example/stage", "https://repo.example/stage"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+        ] {
+            assert_eq!(BaseUrl::parse(text).unwrap().as_str(), kept);
+        }
+        for bad in [
+            "",
+            "repo.example",
+            "ftp://repo.example",
+            "http://u:p@repo.example",
+            "http://repo.example?x",
+            "http://repo.example#x",
+            "HTTP://repo.example",
+            "http://repo.example:80",
+            "http://repo.example/a/../b",
+            "http://repo.example//",
+            "http://",
+        ] {
+            assert!(BaseUrl::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! `state/journal.jsonl`: one canonical JSON line per accepted change, each with the digest of the line before it. The
+//! last line says which state is the right one.
+
+use std::io::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::digest::Digest;
+use crate::base::limits::LIMITS;
+use crate::base::time::Timestamp;
+use crate::fs;
+use crate::import::ImportError;
+use crate::import::layout::Layout;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// The repository was made.
+    Init,
+    /// A bundle was accepted.
+    Import,
+    /// An older bundle set was published again.
+    Rollback,
+    /// The address of the tree was changed.
+    BaseUrl,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Number of the line, from 1.
+    pub sequence: u64,
+    /// Digest of the line before, without its newline; `None` for the first.
+    pub previous: Option<Digest>,
+    /// When, by the local clock.
+    pub time: Timestamp,
+    /// What.
+    pub event: Event,
+    /// The bundle that was imported.
+    pub bundle: Option<Digest>,
+    /// The channel that was imported or rolled back.
+    pub channel: Option<String>,
+    /// The serial that was imported or rolled back to.
+    pub serial: Option<u64>,
+    /// The generation that shows the result; 0 before the first.
+    pub generation: u64,
+    /// Digest of `state.json` afterwards.
+    pub state: Digest,
+}
+
+/// The journal as read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Journal {
+    /// Every whole line.
+    pub entries: Vec<Entry>,
+    /// Digest of the last whole line.
+    pub last: Option<Digest>,
+    /// Bytes of whole lines; what follows is the rest of a line whose writing was cut short.
+    pub whole: u64,
+    /// Whether such a rest follows.
+    pub torn: bool,
+}
+
+/// Reads the journal and checks its chain.
+pub fn read(layout: &Layout) -> Result<Journal, ImportError> {
+    let bytes = fs::read_optional(&layout.journal(), LIMITS.document)?.unwrap_or_default();
+    parse(&bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<Journal, ImportError> {
+    let mut journal = Journal::default();
+    for line in bytes.split_inclusive(|b| *b == b'\n') {
+        let number = journal.entries.len() as u64 + 1;
+        let Some(text) = line.strip_suffix(b"\n") else {
+            journal.torn = true;
+            break;
+        };
+        let value = crate::base::json::strict(text, LIMITS.statement)
+            .map_err(|bad| contradiction(number, &bad.to_string()))?;
+        let entry: Entry = serde_json::from_value(value)
+            .map_err(|bad| contradiction(number, &crate::base::text::escaped(&bad.to_string())))?;
+        if entry.sequence != number || entry.previous != journal.last {
+            return Err(contradiction(number, "does not follow the line before it"));
+        }
+        journal.last = Some(Digest::of(text));
+        journal.whole += line.len() as u64;
+        journal.entries.push(entry);
+    }
+    Ok(journal)
+}
+
+/// Appends `entry` and makes it durable. Returns the digest of its line.
+pub fn append(layout: &Layout, entry: &Entry) -> Result<Digest, ImportError> {
+    let path = layout.journal();
+    let mut line = crate::base::json::to_canonical(entry).map_err(ImportError::encoding)?;
+    let digest = Digest::of(&line);
+    line.push(b'\n');
+    let mut file = fs::open_append(&path, 0o644)?;
+    fs::set_file_mode(&file, &path, 0o644)?;
+    file.write_all(&line).map_err(fs::context("write", &path))?;
+    fs::sync(&file, &path)?;
+    fs::sync_dir(&layout.state_dir())?;
+    Ok(digest)
+}
+
+fn contradiction(line: u64, reason: &str) -> ImportError {
+    ImportError::State {
+        reason: format!("line {line} of the journal: {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, Event, parse};
+    use crate::base::digest::Digest;
+    use crate::base::time::Timestamp;
+
+    fn lines(count: u64) -> Vec<Vec<u8>> {
+        let mut previous = None;
+        (1..=count)
+            .map(|sequence| {
+                let entry = Entry {
+                    sequence,
+                    previous,
+                    time: Timestamp::default(),
+                    event: Event::Import,
+                    bundle: None,
+                    channel: None,
+                    serial: None,
+                    generation: sequence,
+                    state: Digest::of(b"s"),
+                };
+                let line = crate::base::json::to_canonical(&entry).unwrap();
+                previous = Some(Digest::of(&line));
+                line
+            })
+            .collect()
+    }
+
+    fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
+        lines
+            .iter()
+            .flat_map(|l| [l.as_slice(), b"\n"].concat())
+            .collect()
+    }
+
+    #[test]
+    fn a_changed_missing_or_moved_line_breaks_the_chain() {
+        let good = lines(4);
+        assert_eq!(parse(&joined(&good)).unwrap().entries.len(), 4);
+        let mut changed = good.clone();
+        changed[1] = String::from_utf8(changed[1].clone())
+            .unwrap()
+            .replace("\"generation\":2", "\"generation\":9")
+            .into_bytes();
+        assert!(parse(&joined(&changed)).is_err());
+        let mut missing = good.clone();
+        missing.remove(1);
+        assert!(parse(&joined(&missing)).is_err());
+        let mut moved = good;
+        moved.swap(1, 2);
+        assert!(parse(&joined(&moved)).is_err());
+    }
+
+    #[test]
+    fn the_rest_of_a_line_cut_short_is_told_apart() {
+        let mut bytes = joined(&lines(2));
+        let whole = bytes.len() as u64;
+        bytes.extend_from_slice(b"{\"bundle\":nu");
+        let journal = parse(&bytes).unwrap();
+        assert!(journal.torn);
+        assert_eq!((journal.whole, journal.entries.len()), (whole, 2));
+    }
+}

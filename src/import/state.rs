@@ -1,0 +1,275 @@
+//! What a repository remembers: high-water marks per channel, the pinned trust root, the bundles, the generations.
+//!
+//! The journal's last line names the digest of the right `state.json`. A change is committed in this order: the new
+//! state beside the old one, the journal line, the rename. Killed between the last two, the state that waits beside is
+//! the one that the journal names, and reading takes it; anything else that does not agree is refused (E42).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::digest::Digest;
+use crate::base::limits::LIMITS;
+use crate::base::time::Timestamp;
+use crate::fs;
+use crate::import::ImportError;
+use crate::import::journal::{self, Entry, Event, Journal};
+use crate::import::layout::Layout;
+use crate::trust::root::TrustRoot;
+use crate::verify::{HighWater, SeenState};
+
+/// The `schema` of `state.json`.
+const SCHEMA: &str = "stage/repository-state/v1";
+
+/// The newest bundle accepted in a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Its serial.
+    pub serial: u64,
+    /// Digest of its statement.
+    pub statement: Digest,
+}
+
+/// A bundle that was imported at some time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleEntry {
+    /// Its channel.
+    pub channel: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Its serial.
+    pub serial: u64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Until when it could be imported.
+    pub expires: Timestamp,
+    /// Digest of its manifest.
+    pub manifest: Digest,
+}
+
+/// A generation that was published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenerationEntry {
+    /// When, by the local clock.
+    pub published: Timestamp,
+    /// Statements of the bundles it shows.
+    pub bundles: Vec<Digest>,
+}
+
+/// `state/state.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    schema: String,
+    /// Where the tree is served, without a slash at the end.
+    pub base_url: String,
+    /// Version of the pinned trust root.
+    pub root_version: u64,
+    /// Fingerprint of the pinned trust root.
+    pub root: Digest,
+    /// The newest signed time seen: the clock cannot be before it.
+    pub time_floor: Option<Timestamp>,
+    /// High-water marks by channel. They never go back.
+    pub channels: BTreeMap<String, Mark>,
+    /// Every bundle imported, by the digest of its statement.
+    pub bundles: BTreeMap<Digest, BundleEntry>,
+    /// Statements of the bundles that the newest generation shows, sorted.
+    pub active: Vec<Digest>,
+    /// Number of the newest generation; 0 before the first.
+    pub generation: u64,
+    /// Generations by number.
+    pub generations: BTreeMap<u64, GenerationEntry>,
+}
+
+impl State {
+    /// The state of a new repository.
+    pub fn new(base_url: &str, root: &TrustRoot) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            base_url: base_url.to_owned(),
+            root_version: root.version(),
+            root: root.fingerprint(),
+            time_floor: None,
+            channels: BTreeMap::new(),
+            bundles: BTreeMap::new(),
+            active: Vec::new(),
+            generation: 0,
+            generations: BTreeMap::new(),
+        }
+    }
+
+    /// What verification needs to know of it.
+    pub fn seen(&self) -> SeenState {
+        let mark = |mark: &Mark| HighWater {
+            epoch: mark.epoch,
+            serial: mark.serial,
+            statement: mark.statement,
+        };
+        SeenState {
+            root_version: self.root_version,
+            time_floor: self.time_floor,
+            channels: self
+                .channels
+                .iter()
+                .map(|(channel, m)| (channel.clone(), mark(m)))
+                .collect(),
+        }
+    }
+
+    /// The canonical bytes.
+    fn canonical(&self) -> Result<Vec<u8>, ImportError> {
+        crate::base::json::to_canonical(self).map_err(ImportError::encoding)
+    }
+}
+
+/// A repository's memory, as read.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    /// The state.
+    pub state: State,
+    /// The trust root.
+    pub root: TrustRoot,
+    /// The journal.
+    pub journal: Journal,
+}
+
+/// Reads state, journal and trust root, and checks that they agree. Changes nothing. A commit of another process in
+/// between is no contradiction: reading is tried again.
+pub fn read(layout: &Layout) -> Result<Memory, ImportError> {
+    let mut result = read_once(layout);
+    for _again in 0..2 {
+        if !matches!(result, Err(ImportError::State { .. })) {
+            break;
+        }
+        result = read_once(layout);
+    }
+    result
+}
+
+fn read_once(layout: &Layout) -> Result<Memory, ImportError> {
+    if !fs::exists(&layout.journal()) && !fs::exists(&layout.state()) {
+        return Err(ImportError::NoRepository {
+            path: layout.root().to_owned(),
+        });
+    }
+    let journal = journal::read(layout)?;
+    let Some(last) = journal.entries.last() else {
+        return Err(contradiction("the journal is empty"));
+    };
+    let bytes = [layout.state(), layout.next_state()]
+        .iter()
+        .find_map(|path| {
+            let found = fs::read_optional(path, LIMITS.document);
+            found.ok().flatten().filter(|b| Digest::of(b) == last.state)
+        })
+        .ok_or_else(|| contradiction("state.json is not what the journal's last line says"))?;
+    let value = crate::base::json::strict(&bytes, LIMITS.document)
+        .map_err(|bad| contradiction(&bad.to_string()))?;
+    let state: State = serde_json::from_value(value)
+        .map_err(|bad| contradiction(&crate::base::text::escaped(&bad.to_string())))?;
+    if state.schema != SCHEMA {
+        return Err(contradiction("state.json is of another version of stage"));
+    }
+    let root = [layout.trust_root(), layout.next_trust_root()]
+        .iter()
+        .find_map(|path| {
+            let bytes = fs::read_optional(path, LIMITS.roots).ok().flatten()?;
+            (Digest::of(&bytes) == state.root).then_some(bytes)
+        })
+        .ok_or_else(|| contradiction("root.json is not the trust root that was pinned"))?;
+    let root = TrustRoot::parse(&root)?;
+    Ok(Memory {
+        state,
+        root,
+        journal,
+    })
+}
+
+/// As [`read`], for the process that holds the lock: finishes what a killed one left half done.
+pub fn recover(layout: &Layout) -> Result<Memory, ImportError> {
+    let memory = read(layout)?;
+    if memory.journal.torn {
+        fs::truncate(&layout.journal(), memory.journal.whole)?;
+    }
+    let settle = |next: std::path::PathBuf, target: std::path::PathBuf, wanted: Digest| {
+        let Some(bytes) = fs::read_optional(&next, LIMITS.document)? else {
+            return Ok(());
+        };
+        if Digest::of(&bytes) == wanted {
+            fs::rename(&next, &target)?;
+        } else {
+            fs::remove_file(&next)?;
+        }
+        fs::sync_dir(&layout.state_dir())
+    };
+    if let Some(last) = memory.journal.entries.last() {
+        settle(layout.next_state(), layout.state(), last.state)?;
+    }
+    settle(
+        layout.next_trust_root(),
+        layout.trust_root(),
+        memory.state.root,
+    )?;
+    Ok(memory)
+}
+
+/// What a change is about, for the journal.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// What happened.
+    pub event: Event,
+    /// When.
+    pub now: Timestamp,
+    /// The bundle imported.
+    pub bundle: Option<Digest>,
+    /// The channel.
+    pub channel: Option<&'a str>,
+    /// The serial.
+    pub serial: Option<u64>,
+}
+
+/// Makes `state` (and `root`, when it is another one) the repository's memory. Returns the digest of the journal line.
+pub fn commit(
+    layout: &Layout,
+    journal: &Journal,
+    state: &State,
+    root: &TrustRoot,
+    change: &Change<'_>,
+) -> Result<Digest, ImportError> {
+    let bytes = state.canonical()?;
+    let known_root = fs::read_optional(&layout.trust_root(), LIMITS.roots)?;
+    let new_root = known_root.as_deref() != Some(root.canonical());
+    if new_root {
+        fs::write_atomic(&layout.next_trust_root(), root.canonical(), 0o644)?;
+    }
+    fs::write_atomic(&layout.next_state(), &bytes, 0o644)?;
+    let entry = Entry {
+        sequence: journal.entries.len() as u64 + 1,
+        previous: journal.last,
+        time: change.now,
+        event: change.event,
+        bundle: change.bundle,
+        channel: change.channel.map(str::to_owned),
+        serial: change.serial,
+        generation: state.generation,
+        state: Digest::of(&bytes),
+    };
+    let line = journal::append(layout, &entry)?;
+    fs::rename(&layout.next_state(), &layout.state())?;
+    if new_root {
+        fs::rename(&layout.next_trust_root(), &layout.trust_root())?;
+    }
+    fs::sync_dir(&layout.state_dir())?;
+    Ok(line)
+}
+
+fn contradiction(reason: &str) -> ImportError {
+    ImportError::State {
+        reason: reason.to_owned(),
+    }
+}
