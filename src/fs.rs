@@ -103,6 +103,17 @@ pub fn open_read_write(path: &Path) -> Result<File, FsError> {
         .map_err(context("open", path))
 }
 
+/// Takes the exclusive advisory lock of an open file without waiting; closing the file frees it.
+pub fn lock(file: &File, path: &Path) -> Result<(), FsError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(fs::TryLockError::WouldBlock) => Err(FsError::Locked {
+            path: path.to_owned(),
+        }),
+        Err(fs::TryLockError::Error(source)) => Err(context("lock", path)(source)),
+    }
+}
+
 /// Opens a file for appending, created with `mode` when missing.
 pub fn open_append(path: &Path, mode: u32) -> Result<File, FsError> {
     OpenOptions::new()
@@ -339,13 +350,8 @@ impl LockFile {
     /// Takes the lock without waiting; the file is created when missing.
     pub fn try_exclusive(path: &Path) -> Result<Self, FsError> {
         let file = open_append(path, 0o600)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(fs::TryLockError::WouldBlock) => Err(FsError::Locked {
-                path: path.to_owned(),
-            }),
-            Err(fs::TryLockError::Error(source)) => Err(context("lock", path)(source)),
-        }
+        lock(&file, path)?;
+        Ok(Self(file))
     }
 }
 
@@ -435,7 +441,8 @@ pub fn open_beneath(directory: &Path, relative: &str) -> Result<File, FsError> {
 
 /// Gives a folder and everything in it to another account; links are not followed.
 pub fn chown_tree(path: &Path, uid: u32, gid: u32) -> Result<(), FsError> {
-    std::os::unix::fs::lchown(path, Some(uid), Some(gid)).map_err(context("change owner of", path))?;
+    std::os::unix::fs::lchown(path, Some(uid), Some(gid))
+        .map_err(context("change owner of", path))?;
     if symlink_metadata(path)?.is_dir() {
         for child in list(path)? {
             chown_tree(&child, uid, gid)?;

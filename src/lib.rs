@@ -67,6 +67,7 @@ pub mod release;
 pub mod resolve;
 pub mod sbom;
 pub mod serve;
+pub mod sign;
 #[cfg(feature = "connected")]
 pub mod trial;
 pub mod trust;

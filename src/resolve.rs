@@ -17,12 +17,7 @@ use crate::lock::{Lock, LockedFinding, LockedPackage, LockedRequirement, Records
 use crate::upstream::{Resolution, Resolver, Upstream};
 
 /// Codes of this module.
-pub const CODES: &[&Code] = &[
-    &OPEN_EDGE,
-    &REPUBLISHED,
-    &LOCK_RECORDS,
-    &NO_ECOSYSTEM,
-];
+pub const CODES: &[&Code] = &[&OPEN_EDGE, &REPUBLISHED, &LOCK_RECORDS, &NO_ECOSYSTEM];
 
 static OPEN_EDGE: Code = Code::new("lock-open-edge", Kind::Denied);
 static REPUBLISHED: Code = Code::classed("upstream-republished", Class::E51);
@@ -326,7 +321,11 @@ pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, Res
             severity: Severity::Deny,
             subject: format!("{id} {}", edge.from),
             message,
-            chain: chains.chain(&id, &edge.from).iter().map(|c| escaped(c)).collect(),
+            chain: chains
+                .chain(&id, &edge.from)
+                .iter()
+                .map(|c| escaped(c))
+                .collect(),
             fix: Some("run `stage resolve` again; do not edit the lock by hand".to_owned()),
         });
     }

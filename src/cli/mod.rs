@@ -4,6 +4,7 @@
 pub mod cmd;
 pub mod exit;
 pub mod explain;
+pub mod secret;
 pub mod ui;
 
 use std::ffi::OsString;

@@ -38,13 +38,16 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The bundle that was just verified.
-    pub fn verified(bundle: &Bundle, entry: BundleEntry) -> Result<Self, ImportError> {
-        let read = |file: &ManifestFile| {
-            let document = bundle.documents.get(&file.path).cloned();
-            document.ok_or(ImportError::Blob {
-                digest: file.digests.sha256,
-            })
+    /// The bundle that was just verified; documents that a delta does not carry are in the store.
+    pub fn verified(
+        layout: &Layout,
+        bundle: &Bundle,
+        entry: BundleEntry,
+    ) -> Result<Self, ImportError> {
+        let cas = Cas::new(layout.cas());
+        let read = |file: &ManifestFile| match bundle.documents.get(&file.path) {
+            Some(document) => Ok(document.clone()),
+            None => cas.read(&file.digests.sha256, LIMITS.document),
         };
         Self::new(bundle.id.0, entry, bundle.manifest.clone(), read)
     }

@@ -368,7 +368,7 @@ impl Repository {
         self.note(bundle, entry.clone());
         let number = self.memory.state.generation + 1;
         let mut loaded = self.load_active(Some(bundle.id.0))?;
-        loaded.push(Loaded::verified(bundle, entry)?);
+        loaded.push(Loaded::verified(&self.layout, bundle, entry)?);
         let tree = generation::render(loaded, &self.memory.state.base_url, number)?;
         progress.begin("Publishing", tree.len() as u64, Unit::Items);
         check_base(bundle, &quarantine, base)?;

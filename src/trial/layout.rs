@@ -21,7 +21,10 @@ const ENTRIES: usize = 200_000;
 /// Numbers of the npm installs in a lock.
 pub(super) fn installs(lock: &Lock) -> BTreeSet<u32> {
     let npm = EcosystemId::npm();
-    lock.of(&npm).flat_map(|p| &p.places).filter_map(|p| p.split_once(':')?.0.parse().ok()).collect()
+    lock.of(&npm)
+        .flat_map(|p| &p.places)
+        .filter_map(|p| p.split_once(':')?.0.parse().ok())
+        .collect()
 }
 
 /// The places of a package in one install.
@@ -33,23 +36,42 @@ pub(super) fn places(package: &LockedPackage, install: u32) -> impl Iterator<Ite
 }
 
 /// Unpacks every carried package of an install below `root`.
-pub(super) fn unpack(trial: &Trial<'_>, records: &NpmRecords, install: u32, root: &Path) -> Result<(), TrialError> {
+pub(super) fn unpack(
+    trial: &Trial<'_>,
+    records: &NpmRecords,
+    install: u32,
+    root: &Path,
+) -> Result<(), TrialError> {
     let npm = EcosystemId::npm();
-    let carried = trial.lock.of(&npm).filter(|p| p.platforms.contains(&trial.host));
-    let mut todo: Vec<(&str, &LockedPackage)> =
-        carried.flat_map(|p| places(p, install).map(move |place| (place, p))).collect();
+    let carried = trial
+        .lock
+        .of(&npm)
+        .filter(|p| p.platforms.contains(&trial.host));
+    let mut todo: Vec<(&str, &LockedPackage)> = carried
+        .flat_map(|p| places(p, install).map(move |place| (place, p)))
+        .collect();
     todo.sort_by_key(|(place, _)| *place);
     for (place, package) in &todo {
         // A copy inside another tarball comes with it.
-        let Some(artifact) = package.artifacts.first() else { continue };
+        let Some(artifact) = package.artifacts.first() else {
+            continue;
+        };
         let release = package.id().to_string();
-        let fail = |reason: String| TrialError::Tarball { release: release.clone(), reason };
-        let path = (trial.blob)(&artifact.checksum)?.ok_or_else(|| fail("it was not fetched".to_owned()))?;
-        let folder = root.join(checked(Path::new(place)).ok_or_else(|| fail("unsafe place".to_owned()))?);
+        let fail = |reason: String| TrialError::Tarball {
+            release: release.clone(),
+            reason,
+        };
+        let path = (trial.blob)(&artifact.checksum)?
+            .ok_or_else(|| fail("it was not fetched".to_owned()))?;
+        let folder =
+            root.join(checked(Path::new(place)).ok_or_else(|| fail("unsafe place".to_owned()))?);
         untar(&path, &folder).map_err(|e| fail(crate::base::text::escaped(&e)))?;
     }
     for (place, package) in &todo {
-        let version = records.packages.get(&package.name).and_then(|p| p.versions.get(&package.version));
+        let version = records
+            .packages
+            .get(&package.name)
+            .and_then(|p| p.versions.get(&package.version));
         for (command, target) in version.iter().flat_map(|v| &v.bin) {
             link(root, place, command, target)?;
         }
@@ -86,9 +108,15 @@ pub(super) fn untar(tarball: &Path, folder: &Path) -> Result<(), String> {
         let name = entry.path().map_err(|e| text(&e))?.into_owned();
         // npm drops the first folder, whatever it is called.
         let inner: PathBuf = name.components().skip(1).collect();
-        let Some(inner) = checked(&inner).filter(|p| !p.as_os_str().is_empty()) else { continue };
+        let Some(inner) = checked(&inner).filter(|p| !p.as_os_str().is_empty()) else {
+            continue;
+        };
         let target = folder.join(inner);
-        let mode = if entry.header().mode().unwrap_or(0o644) & 0o111 == 0 { 0o644 } else { 0o755 };
+        let mode = if entry.header().mode().unwrap_or(0o644) & 0o111 == 0 {
+            0o644
+        } else {
+            0o755
+        };
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).map_err(|e| text(&e))?;
         fs::create_dir_all(fs::parent(&target), 0o755).map_err(|e| text(&e))?;
@@ -100,11 +128,20 @@ pub(super) fn untar(tarball: &Path, folder: &Path) -> Result<(), String> {
 
 /// Makes `node_modules/.bin/<command>` beside a place, and its target executable.
 fn link(root: &Path, place: &str, command: &str, target: &str) -> Result<(), TrialError> {
-    let (Some(place), Some(target)) = (checked(Path::new(place)), checked(Path::new(target))) else { return Ok(()) };
-    let Some(name) = checked(Path::new(command)).filter(|n| n.components().count() == 1) else { return Ok(()) };
+    let (Some(place), Some(target)) = (checked(Path::new(place)), checked(Path::new(target)))
+    else {
+        return Ok(());
+    };
+    let Some(name) = checked(Path::new(command)).filter(|n| n.components().count() == 1) else {
+        return Ok(());
+    };
     let program = root.join(&place).join(target);
-    let modules = place.ancestors().find(|a| a.file_name().is_some_and(|n| n == "node_modules"));
-    let Some(modules) = modules.filter(|_| fs::exists(&program)) else { return Ok(()) };
+    let modules = place
+        .ancestors()
+        .find(|a| a.file_name().is_some_and(|n| n == "node_modules"));
+    let Some(modules) = modules.filter(|_| fs::exists(&program)) else {
+        return Ok(());
+    };
     fs::set_mode(&program, 0o755)?;
     let folder = root.join(modules).join(".bin");
     fs::create_dir_all(&folder, 0o755)?;

@@ -77,7 +77,9 @@ pub struct Trial<'a> {
 
 impl std::fmt::Debug for Trial<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Trial").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("Trial")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,9 +103,14 @@ const EVENTS: [&str; 3] = ["preinstall", "install", "postinstall"];
 
 /// Runs every install script of every install; returns what was run and a finding for each script that reached for
 /// the network or failed.
-pub fn run(trial: &Trial<'_>, progress: &dyn Progress) -> Result<(Vec<Tried>, Vec<Finding>), TrialError> {
+pub fn run(
+    trial: &Trial<'_>,
+    progress: &dyn Progress,
+) -> Result<(Vec<Tried>, Vec<Finding>), TrialError> {
     if !trial.lock.target.platforms.contains(&trial.host) {
-        return Err(TrialError::Impossible { reason: format!("the lock is not for {}", trial.host) });
+        return Err(TrialError::Impossible {
+            reason: format!("the lock is not for {}", trial.host),
+        });
     }
     let records = records::parse(trial.records)?;
     let sandbox = sandbox::Sandbox::prepare(trial)?;
@@ -116,7 +123,11 @@ pub fn run(trial: &Trial<'_>, progress: &dyn Progress) -> Result<(Vec<Tried>, Ve
         let root = trial.folder.join(format!("install-{install}"));
         layout::unpack(trial, &records, install, &root)?;
         sandbox.hand_over(&root)?;
-        progress.begin("Trying install scripts offline", scripted.len() as u64, Unit::Items);
+        progress.begin(
+            "Trying install scripts offline",
+            scripted.len() as u64,
+            Unit::Items,
+        );
         for (package, place) in scripted {
             tried.extend(run_package(&sandbox, &records, package, &root, place)?);
             progress.advance(1);
@@ -128,17 +139,30 @@ pub fn run(trial: &Trial<'_>, progress: &dyn Progress) -> Result<(Vec<Tried>, Ve
 }
 
 /// Places of an install whose package has install scripts, deepest first, as npm runs dependencies before dependents.
-fn scripted<'a>(trial: &Trial<'a>, records: &NpmRecords, install: u32) -> Vec<(&'a LockedPackage, &'a str)> {
+fn scripted<'a>(
+    trial: &Trial<'a>,
+    records: &NpmRecords,
+    install: u32,
+) -> Vec<(&'a LockedPackage, &'a str)> {
     let npm = EcosystemId::npm();
     let lock: &'a Lock = trial.lock;
     let mut out = Vec::new();
-    for package in lock.packages.iter().filter(|p| p.ecosystem == npm && p.platforms.contains(&trial.host)) {
-        let version = records.packages.get(&package.name).and_then(|p| p.versions.get(&package.version));
+    for package in lock
+        .packages
+        .iter()
+        .filter(|p| p.ecosystem == npm && p.platforms.contains(&trial.host))
+    {
+        let version = records
+            .packages
+            .get(&package.name)
+            .and_then(|p| p.versions.get(&package.version));
         if version.is_some_and(|v| !v.scripts.is_empty() || v.has_install_script) {
             out.extend(layout::places(package, install).map(|place| (package, place)));
         }
     }
-    out.sort_by_key(|(_, place)| std::cmp::Reverse((place.matches("node_modules/").count(), *place)));
+    out.sort_by_key(|(_, place)| {
+        std::cmp::Reverse((place.matches("node_modules/").count(), *place))
+    });
     out
 }
 
@@ -149,11 +173,16 @@ fn run_package(
     root: &Path,
     place: &str,
 ) -> Result<Vec<Tried>, TrialError> {
-    let version = records.packages.get(&package.name).and_then(|p| p.versions.get(&package.version));
+    let version = records
+        .packages
+        .get(&package.name)
+        .and_then(|p| p.versions.get(&package.version));
     let scripts = version.map(|v| v.scripts.clone()).unwrap_or_default();
     let mut tried = Vec::new();
     for event in EVENTS {
-        let Some(command) = scripts.get(event) else { continue };
+        let Some(command) = scripts.get(event) else {
+            continue;
+        };
         let (succeeded, hosts) = sandbox.run(root, place, event, command)?;
         tried.push(Tried {
             release: package.id().to_string(),
@@ -169,15 +198,35 @@ fn run_package(
 fn finding(tried: &Tried) -> Option<Finding> {
     let command = crate::base::text::quoted(&tried.command);
     let (code, message, fix) = if !tried.hosts.is_empty() {
-        let hosts: Vec<String> = tried.hosts.iter().map(|h| crate::base::text::escaped(h)).collect();
-        let end = if tried.succeeded { "and goes on without it" } else { "and fails without it" };
-        let message = format!("{} script {command} reaches for {} {end}", tried.event, hosts.join(", "));
-        (&SCRIPT_DOWNLOADS, message, "stage what it downloads as a [[file]], or install with --ignore-scripts")
+        let hosts: Vec<String> = tried
+            .hosts
+            .iter()
+            .map(|h| crate::base::text::escaped(h))
+            .collect();
+        let end = if tried.succeeded {
+            "and goes on without it"
+        } else {
+            "and fails without it"
+        };
+        let message = format!(
+            "{} script {command} reaches for {} {end}",
+            tried.event,
+            hosts.join(", ")
+        );
+        (
+            &SCRIPT_DOWNLOADS,
+            message,
+            "stage what it downloads as a [[file]], or install with --ignore-scripts",
+        )
     } else if tried.succeeded {
         return None;
     } else {
         let message = format!("{} script {command} fails offline", tried.event);
-        (&SCRIPT_FAILS, message, "try it on a host like the target; it may need build tools that are not staged")
+        (
+            &SCRIPT_FAILS,
+            message,
+            "try it on a host like the target; it may need build tools that are not staged",
+        )
     };
     Some(Finding {
         code,

@@ -57,7 +57,9 @@ impl Sandbox {
         command.arg("--net");
         if self.root {
             command.args(["setpriv", "--clear-groups", "--no-new-privs"]);
-            command.arg(format!("--reuid={NOBODY}")).arg(format!("--regid={NOBODY}"));
+            command
+                .arg(format!("--reuid={NOBODY}"))
+                .arg(format!("--regid={NOBODY}"));
         } else {
             command.arg("--map-root-user");
         }
@@ -68,13 +70,21 @@ impl Sandbox {
     fn check(&self) -> Result<(), TrialError> {
         let impossible = |reason: String| TrialError::Impossible { reason };
         let mut command = self.command();
-        command.args(["node", "--version"]).env_clear().env("PATH", &self.path);
-        let out = command.output().map_err(|e| impossible(format!("unshare: {e}")))?;
+        command
+            .args(["node", "--version"])
+            .env_clear()
+            .env("PATH", &self.path);
+        let out = command
+            .output()
+            .map_err(|e| impossible(format!("unshare: {e}")))?;
         if out.status.success() {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&out.stderr);
-        let line = said.lines().next().unwrap_or("a network namespace or Node.js is missing");
+        let line = said
+            .lines()
+            .next()
+            .unwrap_or("a network namespace or Node.js is missing");
         Err(impossible(crate::base::text::escaped(line)))
     }
 
@@ -110,7 +120,10 @@ impl Sandbox {
             .env("PATH", format!("{}:{}", bins.join(":"), self.path))
             .env("HOME", self.folder.join("home"))
             .env("LANG", "C.UTF-8")
-            .env("NODE_OPTIONS", format!("--require {}", self.folder.join("hook.cjs").display()))
+            .env(
+                "NODE_OPTIONS",
+                format!("--require {}", self.folder.join("hook.cjs").display()),
+            )
             .env("STAGE_TRIAL_LOG", &log)
             .env("INIT_CWD", root)
             .env("npm_lifecycle_event", event)
@@ -119,10 +132,15 @@ impl Sandbox {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let status = process.status().map_err(|e| TrialError::Impossible { reason: format!("unshare: {e}") })?;
+        let status = process.status().map_err(|e| TrialError::Impossible {
+            reason: format!("unshare: {e}"),
+        })?;
         let asked = fs::read_optional(&log, 1 << 20)?.unwrap_or_default();
-        let hosts: BTreeSet<String> =
-            String::from_utf8_lossy(&asked).lines().map(str::to_owned).filter(|l| !l.is_empty()).collect();
+        let hosts: BTreeSet<String> = String::from_utf8_lossy(&asked)
+            .lines()
+            .map(str::to_owned)
+            .filter(|l| !l.is_empty())
+            .collect();
         Ok((status.success(), hosts.into_iter().collect()))
     }
 }
@@ -131,9 +149,19 @@ impl Sandbox {
 fn staged_node(trial: &Trial<'_>, folder: &Path) -> Result<Option<PathBuf>, TrialError> {
     let name = format!("node-{}-{}", trial.host.node_os(), trial.host.node_cpu());
     let npm = EcosystemId::npm();
-    let Some(package) = trial.lock.of(&npm).find(|p| p.name == name && p.is_carried()) else { return Ok(None) };
-    let Some(artifact) = package.artifacts.first() else { return Ok(None) };
-    let Some(tarball) = (trial.blob)(&artifact.checksum)? else { return Ok(None) };
+    let Some(package) = trial
+        .lock
+        .of(&npm)
+        .find(|p| p.name == name && p.is_carried())
+    else {
+        return Ok(None);
+    };
+    let Some(artifact) = package.artifacts.first() else {
+        return Ok(None);
+    };
+    let Some(tarball) = (trial.blob)(&artifact.checksum)? else {
+        return Ok(None);
+    };
     let target = folder.join("node");
     layout::untar(&tarball, &target).map_err(|reason| TrialError::Tarball {
         release: package.id().to_string(),

@@ -15,7 +15,9 @@ pub mod threshold;
 use crate::base::fault::{Class, Code, Fault, Kind};
 use crate::base::json::JsonError;
 use crate::fs::FsError;
-use crate::trust::key::{KeyId, Role, Scheme};
+use crate::trust::key::{KeyId, Scheme};
+
+pub use crate::trust::key::Role;
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[

@@ -4,6 +4,10 @@ pub mod client_config;
 pub mod explain;
 pub mod import;
 pub mod repo;
+pub mod key;
+pub mod sign;
+pub mod trust;
+pub mod verify;
 
 use clap::Subcommand;
 
@@ -19,6 +23,14 @@ pub enum Command {
     Import(import::ImportArgs),
     /// The repository in the enclave
     Repo(repo::RepoArgs),
+    /// Make signing keys and look at them
+    Key(key::KeyArgs),
+    /// Add a signature to a bundle, in place
+    Sign(sign::SignArgs),
+    /// Make trust roots and look at them
+    Trust(trust::TrustArgs),
+    /// Check a bundle: signatures, freshness, every byte, and that its contents agree
+    Verify(verify::VerifyArgs),
 }
 
 /// What every command returns.
@@ -30,5 +42,9 @@ pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
         Command::Explain(args) => explain::run(ctx, &args),
         Command::Import(args) => import::run(ctx, &args),
         Command::Repo(args) => repo::run(ctx, &args),
+        Command::Key(args) => key::run(ctx, &args),
+        Command::Sign(args) => sign::run(ctx, &args),
+        Command::Trust(args) => trust::run(ctx, &args),
+        Command::Verify(args) => verify::run(ctx, &args),
     }
 }

@@ -163,7 +163,9 @@ pub fn merge(parts: &[Vec<u8>], kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError
     }
     let mut old = kept.map(parse).transpose()?.unwrap_or_default();
     for (name, package) in &mut merged.packages {
-        let Some(mut before) = old.packages.remove(name) else { continue };
+        let Some(mut before) = old.packages.remove(name) else {
+            continue;
+        };
         if before.versions.keys().eq(package.versions.keys()) {
             package.dist_tags = before.dist_tags;
         }

@@ -1,0 +1,315 @@
+//! `stage bundle`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use crate::base::digest::Digest;
+use crate::base::fault::{Code, Fault, Kind};
+use crate::base::text::quoted;
+use crate::base::time::{Span, Timestamp};
+use crate::bundle::hash;
+use crate::bundle::write::{self, BundlePlan, NO_ROOTS, PlannedFile, Source};
+use crate::cli::cmd::CommandResult;
+use crate::cli::cmd::fetch::fetch_missing;
+use crate::cli::cmd::resolve::denied;
+use crate::cli::exit::Exit;
+use crate::cli::project::Project;
+use crate::cli::secret::KeyArgs;
+use crate::cli::ui::{self, Failure, Outcome};
+use crate::cli::{Context, UsageError};
+use crate::fs::{self, Draft};
+use crate::manifest;
+use crate::pack::{self, Contents, Settings};
+use crate::release::{Decision, Release, Releases};
+use crate::resolve::{self, ResolveError};
+use crate::sign::SecretKey;
+use crate::store::Store;
+use crate::trust::Role;
+use crate::trust::root::TrustRoot;
+
+/// Codes of this module.
+pub const CODES: &[&Code] = &[&BUNDLE_TIME, &BUNDLE_KEY_ROLE];
+
+static BUNDLE_TIME: Code = Code::new("bundle-time", Kind::Failed);
+static BUNDLE_KEY_ROLE: Code = Code::new("bundle-key-role", Kind::Usage);
+
+/// Largest CA file that is read, in bytes.
+const CA_LIMIT: u64 = 16 << 20;
+
+/// Why a bundle must not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleRefused {
+    /// It would be expired already, or made in the future.
+    #[error("the bundle would be refused: made {created}, expires {expires}, and now is {now}")]
+    Time {
+        /// When it would be made.
+        created: Timestamp,
+        /// When it would expire.
+        expires: Timestamp,
+        /// The time now.
+        now: Timestamp,
+    },
+    /// The key may not sign as builder.
+    #[error("key {key} is not in role builder of the trust root")]
+    KeyRole {
+        /// The key's id.
+        key: String,
+    },
+}
+
+impl Fault for BundleRefused {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Time { .. } => &BUNDLE_TIME,
+            Self::KeyRole { .. } => &BUNDLE_KEY_ROLE,
+        }
+    }
+}
+
+/// Write one signed, reproducible bundle of the lock, or of a folder of plain files.
+///
+/// Fetches what is missing, adds the SBOM and the private CA, and signs as builder. releases.toml beside the manifest
+/// remembers every bundle: the same inputs give the same bytes again, changed inputs give the next serial.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  stage bundle --key k.pem -o openclaw.stage\n  stage bundle --plain models/ \
+    --channel models --key k.pem -o models.stage")]
+pub struct BundleArgs {
+    /// The manifest
+    #[arg(short, long, value_name = "FILE", default_value = "stage.toml", env = "STAGE_FILE")]
+    file: PathBuf,
+    /// The bundle to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// The trust root the bundle will be judged by [default: root.json beside the manifest]
+    #[arg(long, value_name = "FILE", env = "STAGE_TRUST")]
+    trust: Option<PathBuf>,
+    /// The builder's key.
+    #[command(flatten)]
+    key: KeyArgs,
+    /// Carry the files of this folder instead of a lock: models, documents, data
+    #[arg(long, value_name = "DIR")]
+    plain: Option<PathBuf>,
+    /// Channel [default: the manifest's]; required with --plain when there is no manifest
+    #[arg(long, value_name = "NAME", env = "STAGE_CHANNEL")]
+    channel: Option<String>,
+    /// How long it may be imported [default: the manifest's, else 180d]
+    #[arg(long, value_name = "TIME")]
+    expires_after: Option<Span>,
+    /// Do everything but write the bundle and the release
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What all kinds of bundles have in common.
+struct Job<'a> {
+    ctx: &'a Context,
+    args: &'a BundleArgs,
+    root: TrustRoot,
+    roots: Vec<u8>,
+    key: SecretKey,
+    releases: Releases,
+    releases_path: PathBuf,
+    channel: String,
+    expires_after: Span,
+}
+
+pub(crate) fn run(ctx: &Context, args: &BundleArgs) -> CommandResult {
+    let project = match &args.plain {
+        Some(_) if !fs::exists(&args.file) => None,
+        _ => Some(Project::load(&args.file)?),
+    };
+    let job = job(ctx, args, project.as_ref())?;
+    match (&args.plain, &project) {
+        (Some(folder), _) => plain(&job, folder),
+        (None, Some(project)) => locked(&job, project),
+        (None, None) => Err(UsageError::new("there is no manifest").into()),
+    }
+}
+
+fn job<'a>(ctx: &'a Context, args: &'a BundleArgs, project: Option<&Project>) -> Result<Job<'a>, Failure> {
+    let folder = fs::parent(&args.file);
+    let trust = args.trust.clone().unwrap_or_else(|| folder.join("root.json"));
+    let (root, roots) = trust_root(&trust)?;
+    let key = args.key.load(ctx)?;
+    let id = key.public()?.id();
+    if !root.key_has_role(&id, Role::Builder) {
+        return Err(BundleRefused::KeyRole { key: id.to_string() }.into());
+    }
+    let channel = match (&args.channel, project) {
+        (Some(channel), _) => channel.clone(),
+        (None, Some(project)) => project.manifest.bundle.channel.clone(),
+        (None, None) => return Err(UsageError::new("--plain without a manifest needs --channel NAME").into()),
+    };
+    if !manifest::is_channel(&channel) {
+        return Err(UsageError::new(format!("{} is not a channel name", quoted(&channel))).into());
+    }
+    let own = project.map_or(Span::days(180), |p| p.manifest.bundle.expires_after);
+    let releases_path = folder.join("releases.toml");
+    Ok(Job {
+        ctx,
+        args,
+        root,
+        roots,
+        key,
+        releases: Releases::load(&releases_path)?,
+        releases_path,
+        channel,
+        expires_after: args.expires_after.unwrap_or(own),
+    })
+}
+
+/// The trust root, and what `roots.json` of the bundle must hold so that a site that pinned version 1 can follow.
+fn trust_root(path: &Path) -> Result<(TrustRoot, Vec<u8>), Failure> {
+    if !fs::exists(path) {
+        let path = quoted(&path.to_string_lossy());
+        let message = format!("there is no trust root at {path}; make one with `stage trust init`, or give --trust");
+        return Err(UsageError::new(message).into());
+    }
+    let root = TrustRoot::load(path)?;
+    let roots = match root.envelope() {
+        Some(envelope) if root.version() > 1 => [b"[", envelope, b"]"].concat(),
+        _ => NO_ROOTS.to_vec(),
+    };
+    Ok((root, roots))
+}
+
+fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
+    let ctx = job.ctx;
+    let (lock, _, records) = project.lock()?;
+    let findings = resolve::check_closure(&lock, &records).map_err(ResolveError::into_fault)?;
+    ctx.ui.findings(&findings);
+    let exit = denied(&findings);
+    if exit != Exit::Ok {
+        let listed: Vec<_> = findings.iter().map(ui::finding_json).collect();
+        let line = format!("Denied by {}; nothing was written", ui::plural(findings.len(), "finding"));
+        return Ok(Outcome::new("stage/bundle-report/v1", json!({"findings": listed})).line(line).exit(exit));
+    }
+    let ca = private_ca(ctx, project)?;
+    let store = Store::open(&ctx.cache_dir()?)?;
+    fetch_missing(ctx, project, &lock, &store)?;
+    let contents = Contents::gather(&lock, &records, ca, &store)?;
+    let settings = job.settings()?;
+    let inputs = contents.inputs(&settings);
+    let decision = job.decide(inputs)?;
+    let files = contents.files(&settings, decision.serial, decision.created)?;
+    let carried = lock.packages.iter().filter(|p| p.is_carried()).count();
+    job.finish(files, inputs, decision, &ui::plural(carried, "package"))
+}
+
+fn private_ca(ctx: &Context, project: &Project) -> Result<Option<Vec<u8>>, Failure> {
+    let roots = &project.manifest.ca_roots;
+    if roots.is_empty() {
+        return Ok(None);
+    }
+    let mut files = Vec::new();
+    for path in roots {
+        let bytes = fs::read(&manifest::beside(&project.manifest_path, path), CA_LIMIT)?;
+        files.push((path.to_string_lossy().into_owned(), bytes));
+    }
+    let bundle = crate::ca::read_roots(&files, ctx.now)?;
+    ctx.ui.findings(&bundle.findings);
+    Ok(Some(bundle.pem))
+}
+
+fn plain(job: &Job<'_>, folder: &Path) -> CommandResult {
+    let listed = pack::plain_folder(folder)?;
+    let paths: Vec<PathBuf> = listed.iter().map(|(_, path)| path.clone()).collect();
+    let digests = hash::digest_files(&paths, &job.ctx.ui)?;
+    let files: Vec<PlannedFile> = listed
+        .into_iter()
+        .zip(digests)
+        .map(|((path, source), (digests, size))| PlannedFile { path, source: Source::Path(source), digests, size })
+        .collect();
+    let inputs = pack::plain_inputs(&job.settings()?, &files);
+    let decision = job.decide(inputs)?;
+    let what = ui::plural(files.len(), "file");
+    job.finish(files, inputs, decision, &what)
+}
+
+impl Job<'_> {
+    fn settings(&self) -> Result<Settings<'_>, Failure> {
+        let epoch = self.root.epoch(&self.channel).ok_or_else(|| {
+            UsageError::new(format!("the trust root knows no channel {}", quoted(&self.channel)))
+        })?;
+        Ok(Settings {
+            channel: &self.channel,
+            expires_after: self.expires_after.seconds(),
+            epoch,
+            root_version: self.root.version(),
+            roots: &self.roots,
+        })
+    }
+
+    fn decide(&self, inputs: Digest) -> Result<Decision, Failure> {
+        let decision = self.releases.decide(&self.channel, inputs, self.ctx.stamp()?)?;
+        let expires = decision.created.plus_seconds(self.expires_after.seconds());
+        if decision.created > self.ctx.now || expires <= self.ctx.now {
+            return Err(BundleRefused::Time { created: decision.created, expires, now: self.ctx.now }.into());
+        }
+        Ok(decision)
+    }
+
+    /// Plans, signs, writes and records the bundle.
+    fn finish(&self, files: Vec<PlannedFile>, inputs: Digest, decision: Decision, what: &str) -> CommandResult {
+        let settings = self.settings()?;
+        let release = write::Release {
+            channel: self.channel.clone(),
+            epoch: settings.epoch,
+            serial: decision.serial,
+            created: decision.created,
+            expires: decision.created.plus_seconds(settings.expires_after),
+            root_version: settings.root_version,
+            previous: None,
+        };
+        let plan = BundlePlan::new(release, files, self.roots.clone())?;
+        let signature = self.key.sign_statement(&plan.statement_bytes())?;
+        let mut releases = self.releases.clone();
+        releases.record(Release {
+            channel: self.channel.clone(),
+            serial: decision.serial,
+            created: decision.created,
+            inputs,
+            statement: plan.id().0,
+        })?;
+        if !self.args.dry_run {
+            let mut draft = Draft::new(&self.args.output, 0o644)?;
+            write::write(&mut draft, &plan, &[signature], &self.ctx.ui)?;
+            // Recorded before the bundle gets its name: a crash in between gives the same serial and bytes next time.
+            releases.write(&self.releases_path)?;
+            draft.commit()?;
+        }
+        Ok(self.report(&plan, decision, what))
+    }
+
+    fn report(&self, plan: &BundlePlan, decision: Decision, what: &str) -> Outcome {
+        let statement = plan.statement();
+        let output = self.args.output.display();
+        let verb = if self.args.dry_run { "Would write" } else { "Wrote" };
+        let again = if decision.reused { ", made before from the same inputs" } else { "" };
+        Outcome::new(
+            "stage/bundle-report/v1",
+            json!({
+                "bundle": output.to_string(),
+                "bundle_id": plan.id().to_string(),
+                "channel": statement.channel,
+                "serial": statement.serial,
+                "epoch": statement.epoch,
+                "created": statement.created,
+                "expires": statement.expires,
+                "reused_release": decision.reused,
+                "files": plan.manifest().files.len(),
+                "bytes": plan.blob_bytes(),
+                "findings": [],
+            }),
+        )
+        .line(format!(
+            "{verb} {output}: channel {}, serial {}{again}, {what}, {}",
+            statement.channel,
+            statement.serial,
+            ui::bytes(plan.blob_bytes())
+        ))
+        .line(format!("Bundle id {}", plan.id()))
+    }
+}

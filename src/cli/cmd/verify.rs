@@ -1,0 +1,164 @@
+//! `stage verify`.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::base::time::Timestamp;
+use crate::bundle::BundleError;
+use crate::cli::Context;
+use crate::cli::cmd::CommandResult;
+use crate::cli::ui::{Failure, Outcome, bytes, plural};
+use crate::fs::FsError;
+use crate::trust::root::TrustRoot;
+use crate::verify::report::{CheckLine, Recorder, Verdict, VerifyReport};
+use crate::verify::{self, Bundle, Judge, SeenState, VerifyError};
+
+/// Check a bundle: signatures, freshness, every byte, and that its contents agree.
+///
+/// Reads it once, from a file or a pipe, and writes nothing but the receipt.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  stage verify openclaw.stage --trust root.json\n  \
+    zstd -dc openclaw.stage.zst | stage verify - --trust root.json"
+)]
+pub struct VerifyArgs {
+    /// The bundle; `-` reads stdin
+    #[arg(value_name = "BUNDLE")]
+    bundle: PathBuf,
+    /// The trust root: document or envelope
+    #[arg(long, value_name = "FILE", env = "STAGE_TRUST")]
+    trust: PathBuf,
+    /// Judge as of this time instead of now, such as 2026-11-22T00:00:00Z; the report says so
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+    /// File for a JSON receipt of this verification, whatever its result
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+}
+
+pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
+    let root = TrustRoot::load(&args.trust)?;
+    let state = seen_state();
+    let now = args.at.unwrap_or(ctx.now);
+    let judge = Judge {
+        root: &root,
+        state: state.as_ref(),
+        now,
+        have: &|_digest| false,
+    };
+    let mut recorder = Recorder::default();
+    let result = open(&args.bundle)
+        .and_then(|reader| verify::bundle(reader, &judge, &mut recorder, &ctx.ui));
+    let at_given = args.at.is_some();
+    let report = match &result {
+        Ok(bundle) => VerifyReport::passed(bundle, now, at_given),
+        Err(error) => VerifyReport::refused(&recorder.passed, error, now, at_given),
+    };
+    let json = serde_json::to_value(&report).unwrap_or_default();
+    if let Some(path) = &args.receipt {
+        write_receipt(path, &json)?;
+    }
+    match result {
+        Ok(bundle) => Ok(Outcome::new(report.schema, json)
+            .data(data(&report, &bundle))
+            .line(summary(&bundle))),
+        Err(error) => {
+            for line in &report.checks {
+                ctx.ui.talk(&check_line(line));
+            }
+            Err(Failure {
+                faults: vec![error.into()],
+                report: Some(json),
+            })
+        }
+    }
+}
+
+/// What the repository has seen. Without a repository there is nothing to compare with.
+fn seen_state() -> Option<SeenState> {
+    None
+}
+
+/// Opens the bundle; `-` is stdin. A directory is no bundle.
+fn open(path: &Path) -> Result<Box<dyn Read>, VerifyError> {
+    if path == Path::new("-") {
+        return Ok(Box::new(std::io::stdin().lock()));
+    }
+    let failed = |error: FsError| VerifyError::from(BundleError::from(error));
+    let file = crate::fs::open(path).map_err(failed)?;
+    if crate::fs::metadata(path).map_err(failed)?.is_dir() {
+        return Err(BundleError::Directory.into());
+    }
+    Ok(Box::new(file))
+}
+
+fn write_receipt(path: &Path, report: &Value) -> Result<(), FsError> {
+    let mut text = report.to_string().into_bytes();
+    text.push(b'\n');
+    crate::fs::write_atomic(path, &text, 0o644)
+}
+
+fn check_line(line: &CheckLine) -> String {
+    let word = match line.verdict {
+        Verdict::Passed => "ok",
+        Verdict::Failed => "FAILED",
+        Verdict::NotReached => "-",
+    };
+    let text = format!("{word:7}{:15}{}", line.name, line.detail);
+    text.trim_end().to_owned()
+}
+
+/// The human report: checks, identity, what the statement says, who signed.
+fn data(report: &VerifyReport, bundle: &Bundle) -> String {
+    let mut lines: Vec<String> = report.checks.iter().map(check_line).collect();
+    let statement = &bundle.statement;
+    let root = &bundle.root;
+    let at = if report.at_given {
+        " (given by --at, not the clock)"
+    } else {
+        ""
+    };
+    lines.push(String::new());
+    lines.push(format!("bundle id  {}", bundle.id));
+    lines.push(format!("           {}", bundle.id.grouped()));
+    lines.push(format!(
+        "channel    {}, epoch {}, serial {}, {}",
+        statement.channel,
+        statement.epoch,
+        statement.serial,
+        statement.kind.as_str()
+    ));
+    lines.push(format!("created    {}", statement.created));
+    lines.push(format!("expires    {}", statement.expires));
+    lines.push(format!(
+        "root       version {}, {}",
+        root.version(),
+        root.fingerprint()
+    ));
+    lines.push(format!("judged at  {}{at}", report.judged_at));
+    for signer in &bundle.signers {
+        let roles: Vec<&str> = signer.roles.iter().map(|r| r.as_str()).collect();
+        lines.push(format!(
+            "signed by  {} ({}), key {}",
+            signer.person,
+            roles.join(", "),
+            signer.keyid
+        ));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn summary(bundle: &Bundle) -> String {
+    let size = bundle.manifest.carried_blobs().iter().map(|b| b.size).sum();
+    format!(
+        "Verified channel {} serial {}: {}, {}, {}",
+        bundle.statement.channel,
+        bundle.statement.serial,
+        plural(bundle.manifest.files.len(), "file"),
+        bytes(size),
+        plural(bundle.signers.len(), "signature")
+    )
+}

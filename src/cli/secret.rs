@@ -1,0 +1,85 @@
+//! Secret keys and passphrases on the command line: by file, descriptor or environment, never as an argument.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::base::fault::Fault;
+use crate::cli::{Context, UsageError};
+use crate::sign::{Passphrase, SecretKey, SignError};
+
+/// Largest key or passphrase file that is read, in bytes.
+pub const MAX_KEY_FILE: u64 = 64 << 10;
+
+/// Where a passphrase comes from. At most one is given; the environment counts when none is.
+#[derive(Debug, Clone, Args)]
+pub struct PassphraseArgs {
+    /// File with the key's passphrase; a newline at its end does not count. Else STAGE_KEY_PASSPHRASE is used
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "passphrase_fd",
+        env = "STAGE_KEY_PASSPHRASE_FILE"
+    )]
+    passphrase_file: Option<PathBuf>,
+    /// Open file descriptor to read the key's passphrase from
+    #[arg(long, value_name = "N")]
+    passphrase_fd: Option<u16>,
+}
+
+impl PassphraseArgs {
+    /// The passphrase, if one was given.
+    pub fn load(&self, ctx: &Context) -> Result<Option<Passphrase>, Box<dyn Fault>> {
+        let file = match (&self.passphrase_file, self.passphrase_fd) {
+            (Some(path), _) => Some(path.clone()),
+            (None, Some(number)) => Some(PathBuf::from(format!("/proc/self/fd/{number}"))),
+            (None, None) => None,
+        };
+        let bytes = match file {
+            Some(path) => Some(crate::fs::read(&path, MAX_KEY_FILE)?),
+            None => ctx.env("STAGE_KEY_PASSPHRASE").map(String::into_bytes),
+        };
+        Ok(bytes.map(Passphrase::new).transpose()?)
+    }
+}
+
+/// The key to sign with.
+#[derive(Debug, Clone, Args)]
+pub struct KeyArgs {
+    /// Secret key to sign with, PKCS#8 in PEM
+    #[arg(long = "key", value_name = "FILE", env = "STAGE_KEY")]
+    path: PathBuf,
+    /// Its passphrase.
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+impl KeyArgs {
+    /// Reads the key.
+    pub fn load(&self, ctx: &Context) -> Result<SecretKey, Box<dyn Fault>> {
+        secret_key(ctx, &self.path, &self.passphrase)
+    }
+}
+
+/// Reads the secret key at `path`; the passphrase is only asked for when the key is encrypted.
+pub fn secret_key(
+    ctx: &Context,
+    path: &Path,
+    passphrase: &PassphraseArgs,
+) -> Result<SecretKey, Box<dyn Fault>> {
+    let pem = pem(path)?;
+    let passphrase = match crate::sign::encrypted_pem(&pem) {
+        Some(true) => passphrase.load(ctx)?,
+        _ => None,
+    };
+    Ok(SecretKey::from_pem(&pem, passphrase.as_ref())?)
+}
+
+/// The text of a key file; what cannot be read is wrong use, like any unreadable input.
+pub fn pem(path: &Path) -> Result<String, Box<dyn Fault>> {
+    let bytes = crate::fs::read(path, MAX_KEY_FILE).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|c| format!(": {c}"));
+        UsageError::new(format!("{error}{}", cause.unwrap_or_default()))
+    })?;
+    Ok(String::from_utf8(bytes).map_err(|_bytes| SignError::Unreadable)?)
+}

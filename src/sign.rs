@@ -1,0 +1,370 @@
+//! Secret keys: making, reading, writing, signing. The only module that sees one. Keys are PKCS#8 version 1 in PEM,
+//! which OpenSSL reads and writes; with a passphrase they are encrypted (PBES2, scrypt, AES-256-CBC). Nothing here
+//! shows a secret: `Debug` names the public key only, and buffers are wiped when dropped.
+
+use std::fmt;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use ed25519_dalek::{Signer as _, SigningKey};
+use pkcs8::der::Decode as _;
+use pkcs8::rand_core::{TryCryptoRng, TryRng};
+use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
+
+use crate::base::fault::{Code, Fault, Kind};
+use crate::trust::TrustError;
+use crate::trust::envelope::{STATEMENT_TYPE, SignatureEntry, pae};
+use crate::trust::key::{PublicKey, Scheme};
+
+/// Codes of this module.
+pub const CODES: &[&Code] = &[&UNREADABLE, &PASSPHRASE, &SCHEME, &RANDOM];
+
+static UNREADABLE: Code = Code::new("trust-secret-key-unreadable", Kind::Usage);
+static PASSPHRASE: Code = Code::new("trust-passphrase", Kind::Usage);
+static SCHEME: Code = Code::new("trust-secret-key-scheme", Kind::Usage);
+static RANDOM: Code = Code::new("internal-signing", Kind::Internal);
+
+/// Object identifiers of the two kinds of key.
+const ED25519: &str = "1.3.101.112";
+const EC: &str = "1.2.840.10045.2.1";
+/// PKCS#8 version 1 of an Ed25519 key, up to the 32 secret bytes (RFC 8410).
+const ED25519_PREFIX: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+const PLAIN_LABEL: &str = "PRIVATE KEY";
+const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
+
+/// Why a secret key cannot be used. No variant holds anything secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// Not a PKCS#8 key in PEM.
+    #[error("the file is not a PKCS#8 secret key in PEM")]
+    Unreadable,
+    /// The key is encrypted and no passphrase was given.
+    #[error("the secret key is encrypted and there is no passphrase")]
+    PassphraseMissing,
+    /// The passphrase does not decrypt the key.
+    #[error(
+        "the secret key cannot be decrypted: wrong passphrase, or an encryption this build does not know"
+    )]
+    PassphraseWrong,
+    /// A passphrase that protects nothing.
+    #[error("the passphrase is empty")]
+    PassphraseEmpty,
+    /// Neither Ed25519 nor ECDSA P-384.
+    #[error("the secret key is neither Ed25519 nor ECDSA P-384")]
+    Scheme,
+    /// The system gave no random bytes, or the library refused to sign.
+    #[error("the key could not be made or used")]
+    Library,
+    /// The public half is not accepted.
+    #[error(transparent)]
+    Public(#[from] TrustError),
+}
+
+impl Fault for SignError {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Unreadable => &UNREADABLE,
+            Self::PassphraseMissing | Self::PassphraseWrong | Self::PassphraseEmpty => &PASSPHRASE,
+            Self::Scheme => &SCHEME,
+            Self::Library => &RANDOM,
+            Self::Public(error) => error.code(),
+        }
+    }
+}
+
+/// A passphrase; wiped when dropped.
+pub struct Passphrase(SecretBytes);
+
+impl Passphrase {
+    /// From the bytes of a file, descriptor or variable; one newline at the end does not belong to it.
+    pub fn new(bytes: Vec<u8>) -> Result<Self, SignError> {
+        let secret = SecretBytes(bytes);
+        let text = secret.0.strip_suffix(b"\n").unwrap_or(&secret.0);
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        if text.is_empty() {
+            return Err(SignError::PassphraseEmpty);
+        }
+        Ok(Self(SecretBytes(text.to_vec())))
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase")
+    }
+}
+
+/// Bytes that are overwritten when dropped.
+struct SecretBytes(Vec<u8>);
+
+impl Drop for SecretBytes {
+    fn drop(&mut self) {
+        pkcs8::der::zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}
+
+/// A secret key.
+pub struct SecretKey(Inner);
+
+enum Inner {
+    Ed25519(Box<SigningKey>),
+    EcdsaP384(Box<EcdsaKeyPair>),
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretKey")
+            .field("scheme", &self.scheme())
+            .finish_non_exhaustive()
+    }
+}
+
+impl SecretKey {
+    /// A new key from the system's random bytes.
+    pub fn generate(scheme: Scheme) -> Result<Self, SignError> {
+        match scheme {
+            Scheme::Ed25519 => {
+                let mut seed = [0; 32];
+                aws_lc_rs::rand::fill(&mut seed).map_err(|_rng| SignError::Library)?;
+                let key = SigningKey::from_bytes(&seed);
+                pkcs8::der::zeroize::Zeroize::zeroize(&mut seed);
+                Ok(Self(Inner::Ed25519(Box::new(key))))
+            }
+            Scheme::EcdsaP384 => EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING)
+                .map(|key| Self(Inner::EcdsaP384(Box::new(key))))
+                .map_err(|_rng| SignError::Library),
+            Scheme::SshSig | Scheme::MlDsa87 => Err(SignError::Scheme),
+        }
+    }
+
+    /// From PEM, `BEGIN PRIVATE KEY` or `BEGIN ENCRYPTED PRIVATE KEY`.
+    pub fn from_pem(pem: &str, passphrase: Option<&Passphrase>) -> Result<Self, SignError> {
+        let (label, document) =
+            SecretDocument::from_pem(pem).map_err(|_pem| SignError::Unreadable)?;
+        match label {
+            PLAIN_LABEL => Self::from_pkcs8(document.as_bytes()),
+            ENCRYPTED_LABEL => {
+                let passphrase = passphrase.ok_or(SignError::PassphraseMissing)?;
+                let encrypted = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes())
+                    .map_err(|_der| SignError::Unreadable)?;
+                let plain = encrypted
+                    .decrypt(&passphrase.0.0)
+                    .map_err(|_wrong| SignError::PassphraseWrong)?;
+                Self::from_pkcs8(plain.as_bytes())
+            }
+            _ => Err(SignError::Unreadable),
+        }
+    }
+
+    fn from_pkcs8(der: &[u8]) -> Result<Self, SignError> {
+        let info = PrivateKeyInfoRef::from_der(der).map_err(|_der| SignError::Unreadable)?;
+        match info.algorithm.oid.to_string().as_str() {
+            ED25519 => {
+                // The key is an octet string inside the octet string (RFC 8410, section 7).
+                let seed: &[u8; 32] = info
+                    .private_key
+                    .as_bytes()
+                    .strip_prefix(&[0x04, 0x20])
+                    .and_then(|seed| seed.try_into().ok())
+                    .ok_or(SignError::Unreadable)?;
+                Ok(Self(Inner::Ed25519(Box::new(SigningKey::from_bytes(seed)))))
+            }
+            EC => EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, der)
+                .map(|key| Self(Inner::EcdsaP384(Box::new(key))))
+                .map_err(|_other| SignError::Scheme),
+            _ => Err(SignError::Scheme),
+        }
+    }
+
+    /// PEM that `openssl pkey` reads, encrypted when a passphrase is given.
+    pub fn to_pem(&self, passphrase: Option<&Passphrase>) -> Result<SecretPem, SignError> {
+        let der = self.to_pkcs8()?;
+        let (label, document) = match passphrase {
+            None => (PLAIN_LABEL, der),
+            Some(passphrase) => {
+                let info = PrivateKeyInfoRef::from_der(der.as_bytes())
+                    .map_err(|_der| SignError::Library)?;
+                let encrypted = info
+                    .encrypt_with_rng(&mut System, &passphrase.0.0)
+                    .map_err(|_rng| SignError::Library)?;
+                (ENCRYPTED_LABEL, encrypted)
+            }
+        };
+        let pem = document
+            .to_pem(label, LineEnding::LF)
+            .map_err(|_der| SignError::Library)?;
+        Ok(SecretPem(SecretBytes(pem.as_bytes().to_vec())))
+    }
+
+    fn to_pkcs8(&self) -> Result<SecretDocument, SignError> {
+        match &self.0 {
+            Inner::Ed25519(key) => {
+                let der = SecretBytes([&ED25519_PREFIX[..], key.as_bytes()].concat());
+                SecretDocument::try_from(der.0.as_slice()).map_err(|_der| SignError::Library)
+            }
+            Inner::EcdsaP384(key) => {
+                let der = key.to_pkcs8v1().map_err(|_der| SignError::Library)?;
+                SecretDocument::try_from(der.as_ref()).map_err(|_der| SignError::Library)
+            }
+        }
+    }
+
+    /// How it signs.
+    pub const fn scheme(&self) -> Scheme {
+        match self.0 {
+            Inner::Ed25519(_) => Scheme::Ed25519,
+            Inner::EcdsaP384(_) => Scheme::EcdsaP384,
+        }
+    }
+
+    /// The public half.
+    pub fn public(&self) -> Result<PublicKey, SignError> {
+        Ok(match &self.0 {
+            Inner::Ed25519(key) => PublicKey::from_ed25519(key.verifying_key().as_bytes())?,
+            Inner::EcdsaP384(key) => PublicKey::from_p384(key.public_key().as_ref())?,
+        })
+    }
+
+    /// A signature over `message`.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        match &self.0 {
+            Inner::Ed25519(key) => Ok(key.sign(message).to_bytes().to_vec()),
+            Inner::EcdsaP384(key) => key
+                .sign(&SystemRandom::new(), message)
+                .map(|signature| signature.as_ref().to_vec())
+                .map_err(|_library| SignError::Library),
+        }
+    }
+
+    /// A signature over a payload of this DSSE type, as it is written.
+    pub fn sign_payload(
+        &self,
+        payload_type: &str,
+        payload: &[u8],
+    ) -> Result<SignatureEntry, SignError> {
+        let signature = self.sign(&pae(payload_type, payload))?;
+        Ok(SignatureEntry::new(self.public()?.id(), &signature))
+    }
+
+    /// A signature over a bundle's statement.
+    pub fn sign_statement(&self, statement: &[u8]) -> Result<SignatureEntry, SignError> {
+        self.sign_payload(STATEMENT_TYPE, statement)
+    }
+}
+
+/// Whether `pem` is a secret key, and whether it is encrypted; `None` when it is neither.
+pub fn encrypted_pem(pem: &str) -> Option<bool> {
+    match SecretDocument::from_pem(pem) {
+        Ok((PLAIN_LABEL, _document)) => Some(false),
+        Ok((ENCRYPTED_LABEL, _document)) => Some(true),
+        _ => None,
+    }
+}
+
+/// A secret key in PEM; wiped when dropped.
+pub struct SecretPem(SecretBytes);
+
+impl SecretPem {
+    /// The text to write to a file that only its owner can read.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0.0
+    }
+}
+
+impl fmt::Debug for SecretPem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretPem")
+    }
+}
+
+/// The system's random bytes, for the encryption of keys.
+struct System;
+
+impl TryRng for System {
+    type Error = RandomError;
+
+    fn try_next_u32(&mut self) -> Result<u32, RandomError> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, RandomError> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), RandomError> {
+        aws_lc_rs::rand::fill(dst).map_err(|_rng| RandomError)
+    }
+}
+
+impl TryCryptoRng for System {}
+
+/// The system gave no random bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("no random bytes")]
+struct RandomError;
+
+#[cfg(test)]
+mod tests {
+    use super::{Passphrase, SecretKey, SignError, encrypted_pem};
+    use crate::trust::key::Scheme;
+
+    fn pem_of(key: &SecretKey, passphrase: Option<&Passphrase>) -> String {
+        String::from_utf8(key.to_pem(passphrase).unwrap().as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn both_kinds_sign_and_survive_the_file() {
+        for scheme in [Scheme::Ed25519, Scheme::EcdsaP384] {
+            let key = SecretKey::generate(scheme).unwrap();
+            let public = key.public().unwrap();
+            let signature = key.sign(b"message").unwrap();
+            assert!(public.verifies(b"message", &signature).unwrap());
+            assert!(!public.verifies(b"other", &signature).unwrap());
+            let pem = pem_of(&key, None);
+            assert_eq!(encrypted_pem(&pem), Some(false));
+            let again = SecretKey::from_pem(&pem, None).unwrap();
+            assert_eq!(again.public().unwrap(), public);
+            assert!(!format!("{key:?}").contains("key: ["));
+        }
+    }
+
+    #[test]
+    fn encrypted_keys_need_their_passphrase() {
+        let key = SecretKey::generate(Scheme::Ed25519).unwrap();
+        let passphrase = Passphrase::new(b"correct horse\n".to_vec()).unwrap();
+        let pem = pem_of(&key, Some(&passphrase));
+        assert_eq!(encrypted_pem(&pem), Some(true));
+        let same = Passphrase::new(b"correct horse".to_vec()).unwrap();
+        let again = SecretKey::from_pem(&pem, Some(&same)).unwrap();
+        assert_eq!(again.public().unwrap(), key.public().unwrap());
+        let wrong = Passphrase::new(b"battery".to_vec()).unwrap();
+        let failed = SecretKey::from_pem(&pem, Some(&wrong)).unwrap_err();
+        assert!(matches!(failed, SignError::PassphraseWrong));
+        let missing = SecretKey::from_pem(&pem, None).unwrap_err();
+        assert!(matches!(missing, SignError::PassphraseMissing));
+        assert!(Passphrase::new(b"\n".to_vec()).is_err());
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let public = SecretKey::generate(Scheme::Ed25519)
+            .unwrap()
+            .public()
+            .unwrap()
+            .to_pem()
+            .unwrap();
+        for bad in [
+            public.as_str(),
+            "",
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        ] {
+            assert!(SecretKey::from_pem(bad, None).is_err());
+        }
+    }
+}
