@@ -12,9 +12,13 @@ mod arch;
 mod ca;
 mod fixture;
 mod house;
+#[cfg(feature = "connected")]
+mod import;
 mod npm_repo;
 mod packages;
 mod sbom;
 mod served;
 mod serve;
+#[cfg(feature = "connected")]
+mod world;
 mod schemas;
