@@ -45,7 +45,7 @@ impl World {
 
     fn make_key(&self) {
         let (key, root) = (self.text("k.pem"), self.text("root.json"));
-        self.ok(&["key", "generate", "--no-passphrase", "-o", &key]);
+        self.ok(&["key", "generate", "-o", &key]);
         self.ok(&["trust", "init", "--key", &key, "-o", &root]);
     }
 
