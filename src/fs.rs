@@ -13,6 +13,7 @@ use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::fault::{Class, Code, Fault};
 use crate::base::limits::Limited;
@@ -133,6 +134,37 @@ pub fn create_new(path: &Path, mode: u32) -> Result<File, FsError> {
         .mode(mode)
         .open(path)
         .map_err(context("create", path))
+}
+
+/// Opens a file for reading and appending, created with `mode` when missing.
+pub fn open_read_append(path: &Path, mode: u32) -> Result<File, FsError> {
+    OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(mode)
+        .open(path)
+        .map_err(context("open", path))
+}
+
+/// Takes an exclusive advisory lock on an open file without waiting; `false` when another holds it. The kernel
+/// frees it when the file is closed or the process dies.
+pub fn try_lock(file: &File, path: &Path) -> Result<bool, FsError> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(fs::TryLockError::WouldBlock) => Ok(false),
+        Err(fs::TryLockError::Error(source)) => Err(context("lock", path)(source)),
+    }
+}
+
+/// Whether the open file is still the one at `path`.
+pub fn is_at(file: &File, path: &Path) -> Result<bool, FsError> {
+    let open = file.metadata().map_err(context("examine", path))?;
+    match symlink_metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether anything, even a dangling link, is at `path`.
@@ -286,6 +318,23 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError>
     draft.commit()
 }
 
+/// Replaces the file at `path` in one step, but without waiting for the disk: after a power cut the file may be the
+/// old one, the new one, or damaged. For caches whose readers check what they read.
+pub fn write_unsynced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let temporary = parent(path).join(format!(".{name}.{}-{count}.tmp", std::process::id()));
+    remove_file(&temporary)?;
+    let written = create_new(&temporary, mode)
+        .and_then(|mut file| file.write_all(bytes).map_err(context("write", path)))
+        .and_then(|()| rename(&temporary, path));
+    if written.is_err() {
+        remove_file(&temporary)?;
+    }
+    written
+}
+
 /// A file being written beside its final place; removed again when dropped without [`Draft::commit`].
 #[derive(Debug)]
 pub struct Draft {
@@ -399,9 +448,7 @@ pub fn set_modified(path: &Path, time: std::time::SystemTime) -> Result<(), FsEr
 
 /// When `path` was modified last.
 pub fn modified(path: &Path) -> Result<std::time::SystemTime, FsError> {
-    metadata(path)?
-        .modified()
-        .map_err(context("examine", path))
+    metadata(path)?.modified().map_err(context("examine", path))
 }
 
 /// Cuts a file to `size` bytes and makes that durable.
@@ -436,7 +483,11 @@ pub fn open_beneath(directory: &Path, relative: &str) -> Result<File, FsError> {
         };
     }
     let found = at.metadata().map_err(context("examine", &target))?;
-    if found.is_file() { Ok(at) } else { Err(missing()) }
+    if found.is_file() {
+        Ok(at)
+    } else {
+        Err(missing())
+    }
 }
 
 /// Gives a folder and everything in it to another account; links are not followed.

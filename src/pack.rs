@@ -10,7 +10,7 @@ use crate::base::digest::{Digest, Digests};
 use crate::base::fault::{Code, Fault, Kind};
 use crate::base::json;
 use crate::base::limits::LIMITS;
-use crate::base::package::{EcosystemId, ReleaseId};
+use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::path::{PathError, RelPath, check_tree};
 use crate::base::text::quoted;
 use crate::base::time::Timestamp;
@@ -23,7 +23,13 @@ use crate::sbom::cyclonedx::{self, CarriedFile, Facts, Files, SbomInput};
 use crate::store::{Store, Stored};
 
 /// Codes of this module.
-pub const CODES: &[&Code] = &[&BUNDLE_MISSING, &BUNDLE_NAMES, &BUNDLE_EMPTY, &BUNDLE_TOO_LARGE, &BUNDLE_SPECIAL];
+pub const CODES: &[&Code] = &[
+    &BUNDLE_MISSING,
+    &BUNDLE_NAMES,
+    &BUNDLE_EMPTY,
+    &BUNDLE_TOO_LARGE,
+    &BUNDLE_SPECIAL,
+];
 
 static BUNDLE_MISSING: Code = Code::new("bundle-missing-artifact", Kind::Failed);
 static BUNDLE_NAMES: Code = Code::new("bundle-names", Kind::Usage);
@@ -122,7 +128,9 @@ pub struct Contents<'a> {
 
 impl std::fmt::Debug for Contents<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Contents").field("artifacts", &self.stored.len()).finish_non_exhaustive()
+        f.debug_struct("Contents")
+            .field("artifacts", &self.stored.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,10 +149,16 @@ impl<'a> Contents<'a> {
         for (package, artifact) in lock.carried_artifacts() {
             match store.find(&artifact.checksum)? {
                 Some(found) if found.size >= PART => {
-                    return Err(PackError::TooLarge { name: quoted(&artifact.file), size: found.size });
+                    return Err(PackError::TooLarge {
+                        name: quoted(&artifact.file),
+                        size: found.size,
+                    });
                 }
                 Some(found) => {
-                    stored.insert((package.ecosystem.clone(), artifact.checksum.to_string()), found);
+                    stored.insert(
+                        (package.ecosystem.clone(), artifact.checksum.to_string()),
+                        found,
+                    );
                 }
                 None => missing.push(format!(
                     "{} {} {}",
@@ -160,22 +174,38 @@ impl<'a> Contents<'a> {
         if stored.is_empty() {
             return Err(PackError::Empty);
         }
-        Ok(Self { lock, records, ca, stored })
+        Ok(Self {
+            lock,
+            records,
+            ca,
+            stored,
+        })
     }
 
     /// Digest of everything that decides the bundle's content beside serial and time.
     pub fn inputs(&self, settings: &Settings<'_>) -> Digest {
-        let records: BTreeMap<&str, Digest> =
-            self.records.iter().map(|(id, bytes)| (id.as_str(), Digest::of(bytes))).collect();
-        inputs_digest(settings, &json!({
-            "lock": Digest::of(&format::write(self.lock)),
-            "records": records,
-            "ca": self.ca.as_deref().map(Digest::of),
-        }))
+        let records: BTreeMap<&str, Digest> = self
+            .records
+            .iter()
+            .map(|(id, bytes)| (id.as_str(), Digest::of(bytes)))
+            .collect();
+        inputs_digest(
+            settings,
+            &json!({
+                "lock": Digest::of(&format::write(self.lock)),
+                "records": records,
+                "ca": self.ca.as_deref().map(Digest::of),
+            }),
+        )
     }
 
     /// Every file of the bundle.
-    pub fn files(&self, settings: &Settings<'_>, serial: u64, created: Timestamp) -> Result<Vec<PlannedFile>, PackError> {
+    pub fn files(
+        &self,
+        settings: &Settings<'_>,
+        serial: u64,
+        created: Timestamp,
+    ) -> Result<Vec<PlannedFile>, PackError> {
         let mut files = BTreeMap::new();
         let mut add = |path: String, file: PlannedFile| {
             files.insert(path, file);
@@ -184,7 +214,10 @@ impl<'a> Contents<'a> {
             let path = format!("lock/records/{id}.json");
             add(path.clone(), document(&path, bytes.clone())?);
         }
-        add("lock/stage.lock".to_owned(), document("lock/stage.lock", format::write(self.lock))?);
+        add(
+            "lock/stage.lock".to_owned(),
+            document("lock/stage.lock", format::write(self.lock))?,
+        );
         for ((ecosystem, _), stored) in &self.stored {
             let path = format!("artifacts/{ecosystem}/{}", stored.digests.sha256.hex());
             let planned = PlannedFile {
@@ -196,14 +229,25 @@ impl<'a> Contents<'a> {
             add(path, planned);
         }
         let sbom = self.sbom(settings, serial, created)?;
-        add("sbom/bundle.cdx.json".to_owned(), document("sbom/bundle.cdx.json", sbom)?);
+        add(
+            "sbom/bundle.cdx.json".to_owned(),
+            document("sbom/bundle.cdx.json", sbom)?,
+        );
         if let Some(pem) = &self.ca {
-            add("ca/ca-bundle.pem".to_owned(), document("ca/ca-bundle.pem", pem.clone())?);
+            add(
+                "ca/ca-bundle.pem".to_owned(),
+                document("ca/ca-bundle.pem", pem.clone())?,
+            );
         }
         Ok(files.into_values().collect())
     }
 
-    fn sbom(&self, settings: &Settings<'_>, serial: u64, created: Timestamp) -> Result<Vec<u8>, PackError> {
+    fn sbom(
+        &self,
+        settings: &Settings<'_>,
+        serial: u64,
+        created: Timestamp,
+    ) -> Result<Vec<u8>, PackError> {
         let mut facts = Facts::new();
         for (id, bytes) in self.records {
             if let Some(ecosystem) = eco::by_id(id) {
@@ -213,14 +257,22 @@ impl<'a> Contents<'a> {
         let mut files = Files::new();
         for (package, artifact) in self.lock.carried_artifacts() {
             let key = (package.ecosystem.clone(), artifact.checksum.to_string());
-            let Some(stored) = self.stored.get(&key) else { continue };
-            files.entry((package.ecosystem.clone(), package.id())).or_default().push(CarriedFile {
-                file: artifact.file.clone(),
-                digests: stored.digests,
-                size: stored.size,
-            });
+            let Some(stored) = self.stored.get(&key) else {
+                continue;
+            };
+            files
+                .entry((package.ecosystem.clone(), package.id()))
+                .or_default()
+                .push(CarriedFile {
+                    file: artifact.file.clone(),
+                    digests: stored.digests,
+                    size: stored.size,
+                });
         }
-        let purl = |id: &EcosystemId, release: &ReleaseId| eco::purl(id, release);
+        let purl = |id: &EcosystemId, release: &ReleaseId| match eco::by_id(id) {
+            Some(ecosystem) => ecosystem.purl(release),
+            None => Purl::new("generic", &[&release.name], &release.version, &[]),
+        };
         Ok(cyclonedx::write(&SbomInput {
             lock: self.lock,
             facts: &facts,
@@ -263,19 +315,28 @@ fn inputs_digest(settings: &Settings<'_>, content: &serde_json::Value) -> Digest
 }
 
 fn rel(path: &str) -> Result<RelPath, PackError> {
-    path.parse().map_err(|source| PackError::Collision { source })
+    path.parse()
+        .map_err(|source| PackError::Collision { source })
 }
 
 fn document(path: &str, bytes: Vec<u8>) -> Result<PlannedFile, PackError> {
     let (digests, size) = (Digests::of(&bytes), bytes.len() as u64);
-    Ok(PlannedFile { path: rel(path)?, source: Source::Bytes(bytes), digests, size })
+    Ok(PlannedFile {
+        path: rel(path)?,
+        source: Source::Bytes(bytes),
+        digests,
+        size,
+    })
 }
 
 /// The files of a plain folder, with every name that cannot be carried listed before anything is read.
 pub fn plain_folder(folder: &Path) -> Result<Vec<(RelPath, PathBuf)>, PackError> {
     let (files, others) = fs::walk(folder)?;
     if !others.is_empty() {
-        let names = others.iter().map(|p| quoted(&p.to_string_lossy())).collect();
+        let names = others
+            .iter()
+            .map(|p| quoted(&p.to_string_lossy()))
+            .collect();
         return Err(PackError::Special { names });
     }
     let (mut out, mut bad) = (Vec::new(), Vec::new());
@@ -288,7 +349,8 @@ pub fn plain_folder(folder: &Path) -> Result<Vec<(RelPath, PathBuf)>, PackError>
     if !bad.is_empty() {
         return Err(PackError::Names { names: bad });
     }
-    check_tree(out.iter().map(|(path, _)| path)).map_err(|source| PackError::Collision { source })?;
+    check_tree(out.iter().map(|(path, _)| path))
+        .map_err(|source| PackError::Collision { source })?;
     if out.is_empty() {
         return Err(PackError::Empty);
     }
@@ -296,7 +358,10 @@ pub fn plain_folder(folder: &Path) -> Result<Vec<(RelPath, PathBuf)>, PackError>
     for (path, source) in &out {
         let size = fs::size(source)?;
         if size > LIMITS.blob {
-            return Err(PackError::TooLarge { name: quoted(path.as_str()), size });
+            return Err(PackError::TooLarge {
+                name: quoted(path.as_str()),
+                size,
+            });
         }
     }
     Ok(out)
@@ -304,6 +369,9 @@ pub fn plain_folder(folder: &Path) -> Result<Vec<(RelPath, PathBuf)>, PackError>
 
 /// Digest of everything that decides a plain bundle's content.
 pub fn plain_inputs(settings: &Settings<'_>, files: &[PlannedFile]) -> Digest {
-    let listed: BTreeMap<&str, Digest> = files.iter().map(|f| (f.path.as_str(), f.digests.sha256)).collect();
+    let listed: BTreeMap<&str, Digest> = files
+        .iter()
+        .map(|f| (f.path.as_str(), f.digests.sha256))
+        .collect();
     inputs_digest(settings, &json!({ "plain": listed }))
 }

@@ -5,9 +5,22 @@ use std::fmt;
 
 use url::Url;
 
-use crate::base::fault::Fault;
+use crate::base::fault::{Code, Fault, Kind};
 use crate::base::finding::Finding;
 use crate::lock::{LockedPackage, Records};
+
+/// Codes of this module.
+pub const CODES: &[&Code] = &[
+    &UPSTREAM_NOT_FOUND,
+    &UPSTREAM_FAILED,
+    &UPSTREAM_OFFLINE,
+    &UPSTREAM_ADDRESS,
+];
+
+static UPSTREAM_NOT_FOUND: Code = Code::new("upstream-not-found", Kind::Failed);
+static UPSTREAM_FAILED: Code = Code::new("upstream-failed", Kind::Failed);
+static UPSTREAM_OFFLINE: Code = Code::new("upstream-offline", Kind::Failed);
+pub(crate) static UPSTREAM_ADDRESS: Code = Code::new("upstream-address", Kind::Usage);
 
 /// A URL that never prints the user name or password it may carry.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +109,29 @@ pub enum UpstreamError {
         /// What the server or the transport said, escaped.
         reason: String,
     },
+    /// No network may be used, and the cache does not have it.
+    #[error("<{url}> is not in the cache, and the network may not be used")]
+    Offline {
+        /// What was asked.
+        url: SafeUrl,
+    },
+    /// There is no URL to ask: no address is configured, or the path does not fit it.
+    #[error("{reason}")]
+    NoAddress {
+        /// Why, escaped.
+        reason: String,
+    },
+}
+
+impl Fault for UpstreamError {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::NotFound { .. } => &UPSTREAM_NOT_FOUND,
+            Self::Failed { .. } => &UPSTREAM_FAILED,
+            Self::Offline { .. } => &UPSTREAM_OFFLINE,
+            Self::NoAddress { .. } => &UPSTREAM_ADDRESS,
+        }
+    }
 }
 
 /// Something that answers requests, many at a time.

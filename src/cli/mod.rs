@@ -2,9 +2,15 @@
 //! terminal, and the only one that maps failures to exit codes.
 
 pub mod cmd;
+#[cfg(feature = "connected")]
+pub mod connect;
 pub mod exit;
 pub mod explain;
+#[cfg(feature = "connected")]
+mod npm_client;
+pub mod project;
 pub mod secret;
+pub mod subject;
 pub mod ui;
 
 use std::ffi::OsString;
@@ -77,7 +83,7 @@ const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage or unreadable inpu
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Form of the data on stdout; `json` prints exactly one document, also on failure
+    /// Form of the data on stdout; `json` prints exactly one document, also on failure; `purl` is for `inspect`
     #[arg(
         long,
         global = true,
@@ -203,7 +209,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error),
     };
     let ctx = Context::new(cli.global);
-    let result = cmd::dispatch(&ctx, cli.command);
+    let purls = ctx.global.format == Format::Purl;
+    let result = if purls && !matches!(cli.command, cmd::Command::Inspect(_)) {
+        Err(UsageError::new("only `stage inspect` knows --format purl").into())
+    } else {
+        cmd::dispatch(&ctx, cli.command)
+    };
     ctx.ui.finish(result).into()
 }
 

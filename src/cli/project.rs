@@ -35,7 +35,12 @@ impl Project {
         let manifest = Manifest::load(path)?;
         let lock_path = lock_path(path);
         let records_path = manifest::records_path(&lock_path);
-        Ok(Self { manifest, manifest_path: path.to_owned(), lock_path, records_path })
+        Ok(Self {
+            manifest,
+            manifest_path: path.to_owned(),
+            lock_path,
+            records_path,
+        })
     }
 
     /// Reads the lock beside the manifest at `path`, without the manifest.
@@ -64,7 +69,9 @@ impl Project {
             Some(bytes) => {
                 let lock = format::parse_named(&self.lock_path.to_string_lossy(), &bytes)?;
                 let mut records = read_records(&lock, &self.records_path)?;
-                records.retain(|id, bytes| lock.records.get(id) == Some(&crate::base::digest::Digest::of(bytes)));
+                records.retain(|id, bytes| {
+                    lock.records.get(id) == Some(&crate::base::digest::Digest::of(bytes))
+                });
                 Ok(Some((lock, records)))
             }
         }
@@ -89,7 +96,10 @@ impl Project {
         }
         fs::write_atomic(&self.lock_path, lock, 0o644)?;
         for path in fs::list(&self.records_path)? {
-            let stem = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<EcosystemId>().ok());
+            let stem = path
+                .file_stem()
+                .and_then(|s| s.to_str())
+                .and_then(|s| s.parse::<EcosystemId>().ok());
             if stem.is_some_and(|id| !records.contains_key(&id)) {
                 fs::remove_file(&path)?;
             }
@@ -102,7 +112,8 @@ impl Project {
 pub fn read_records(lock: &Lock, folder: &Path) -> Result<Records, Failure> {
     let mut records = Records::new();
     for id in lock.records.keys() {
-        if let Some(bytes) = fs::read_optional(&folder.join(format!("{id}.json")), LIMITS.document)? {
+        if let Some(bytes) = fs::read_optional(&folder.join(format!("{id}.json")), LIMITS.document)?
+        {
             records.insert(id.clone(), bytes);
         }
     }
@@ -110,5 +121,8 @@ pub fn read_records(lock: &Lock, folder: &Path) -> Result<Records, Failure> {
 }
 
 fn no_lock(path: &Path) -> UsageError {
-    UsageError::new(format!("there is no lock at {}; run `stage resolve` first", quoted(&path.to_string_lossy())))
+    UsageError::new(format!(
+        "there is no lock at {}; run `stage resolve` first",
+        quoted(&path.to_string_lossy())
+    ))
 }

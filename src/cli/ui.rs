@@ -21,6 +21,8 @@ pub enum Format {
     Human,
     /// One JSON document.
     Json,
+    /// One package URL a line; only `stage inspect`.
+    Purl,
 }
 
 /// When to colour.
@@ -178,7 +180,7 @@ impl Ui {
                 seal(&mut report, exit);
                 stdout(&format!("{report}\n"));
             }
-            Format::Human => stdout(&data),
+            Format::Human | Format::Purl => stdout(&data),
         }
         for line in summary {
             self.talk(&line);

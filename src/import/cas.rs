@@ -39,7 +39,8 @@ impl Cas {
 
     /// Whether the blob is there and has the bytes its name says.
     pub fn rehash(&self, digest: &Digest) -> bool {
-        self.size(digest).is_some() && matches!(hash(&self.path(digest)), Ok(found) if found == *digest)
+        self.size(digest).is_some()
+            && matches!(hash(&self.path(digest)), Ok(found) if found == *digest)
     }
 
     /// The whole of a blob that is a document, checked.

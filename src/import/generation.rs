@@ -85,7 +85,9 @@ impl Loaded {
             if let Some(ecosystem) = record.and_then(|id| id.parse().ok()) {
                 records.insert(ecosystem, read(file)?);
             }
-            let artifact = path.strip_prefix("artifacts/").and_then(|p| p.split_once('/'));
+            let artifact = path
+                .strip_prefix("artifacts/")
+                .and_then(|p| p.split_once('/'));
             if let Some((ecosystem, name)) = artifact
                 && let Ok(ecosystem) = ecosystem.parse()
             {
@@ -120,7 +122,14 @@ impl Loaded {
 /// Renders the union of `bundles` as one tree for clients that reach it at `base_url`.
 pub fn render(mut bundles: Vec<Loaded>, base_url: &str, number: u64) -> Result<Tree, ImportError> {
     bundles.sort_by(|a, b| {
-        let key = |l: &Loaded| (l.entry.created, l.entry.channel.clone(), l.entry.epoch, l.entry.serial);
+        let key = |l: &Loaded| {
+            (
+                l.entry.created,
+                l.entry.channel.clone(),
+                l.entry.epoch,
+                l.entry.serial,
+            )
+        };
         key(a).cmp(&key(b))
     });
     let mut newest: BTreeMap<&str, &Loaded> = BTreeMap::new();
@@ -220,7 +229,10 @@ fn documents(bundles: &[Loaded], newest: &BTreeMap<&str, &Loaded>, tree: &mut Tr
     ordered.sort_by_key(|b| (b.entry.epoch, b.entry.serial));
     for bundle in ordered {
         for (path, digest) in bundle.below("sbom/") {
-            let path = format!("sbom/{}/{}/{path}", bundle.entry.channel, bundle.entry.serial);
+            let path = format!(
+                "sbom/{}/{}/{path}",
+                bundle.entry.channel, bundle.entry.serial
+            );
             tree.insert(path, RepoContent::Blob(digest));
         }
     }
@@ -248,7 +260,9 @@ mod tests {
     #[test]
     fn no_rendered_path_leaves_its_generation() {
         assert!(check_path("npm/@a/b/-/b-1.0.0.tgz").is_ok());
-        for bad in ["", "/x", "a//b", "a/../b", "a/.", "a/", "a\0", "a b", "a\\b", "é"] {
+        for bad in [
+            "", "/x", "a//b", "a/../b", "a/.", "a/", "a\0", "a b", "a\\b", "é",
+        ] {
             assert!(check_path(bad).is_err(), "{bad}");
         }
     }

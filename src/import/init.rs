@@ -122,7 +122,9 @@ fn reopen(
     let Some(base_url) = base_url.filter(|url| url.as_str() != state.base_url) else {
         return Ok(Made::Unchanged);
     };
-    base_url.as_str().clone_into(&mut repository.memory.state.base_url);
+    base_url
+        .as_str()
+        .clone_into(&mut repository.memory.state.base_url);
     let change = Change {
         event: Event::BaseUrl,
         now,

@@ -140,7 +140,10 @@ mod tests {
     }
 
     fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
-        lines.iter().flat_map(|l| [l.as_slice(), b"\n"].concat()).collect()
+        lines
+            .iter()
+            .flat_map(|l| [l.as_slice(), b"\n"].concat())
+            .collect()
     }
 
     #[test]

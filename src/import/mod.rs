@@ -194,10 +194,16 @@ impl Fault for ImportError {
     fn facts(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::OtherRoot { pinned, given } => {
-                vec![("expected", pinned.to_string()), ("found", given.to_string())]
+                vec![
+                    ("expected", pinned.to_string()),
+                    ("found", given.to_string()),
+                ]
             }
             Self::Fingerprint { expected, found } => {
-                vec![("expected", expected.to_string()), ("found", found.to_string())]
+                vec![
+                    ("expected", expected.to_string()),
+                    ("found", found.to_string()),
+                ]
             }
             Self::Verify(inner) => inner.facts(),
             Self::Trust(inner) => inner.facts(),
@@ -445,7 +451,11 @@ impl Repository {
         fs::create_dir_all(&dir, 0o755)?;
         fs::set_mode(&dir, 0o755)?;
         fs::write_atomic(&dir.join("statement.json"), &bundle.statement_bytes, 0o444)?;
-        fs::write_atomic(&dir.join("manifest.json"), &bundle.manifest.canonical(), 0o444)?;
+        fs::write_atomic(
+            &dir.join("manifest.json"),
+            &bundle.manifest.canonical(),
+            0o444,
+        )?;
         fs::sync_dir(&self.layout.bundles())?;
         Ok(())
     }

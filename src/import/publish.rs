@@ -59,7 +59,10 @@ pub fn sweep(layout: &Layout, newest: u64) -> Result<(), ImportError> {
         remove(&path)?;
     }
     for path in fs::list(&layout.generations())? {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .unwrap_or_default();
         let recorded = name.parse().is_ok_and(|number: u64| number <= newest);
         if !recorded {
             remove(&path)?;

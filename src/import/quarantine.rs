@@ -160,7 +160,9 @@ impl Sink for Quarantine {
         if sizes.is_empty() {
             return Ok(());
         }
-        let needed = sizes.values().fold(SLACK, |sum, size| sum.saturating_add(*size));
+        let needed = sizes
+            .values()
+            .fold(SLACK, |sum, size| sum.saturating_add(*size));
         let available = fs::available(self.layout.root())?;
         if needed > available {
             return Err(fs::no_room(self.layout.root(), needed, available));
@@ -232,7 +234,10 @@ impl Drop for Quarantine {
         };
         let incoming = self.layout.incoming();
         let cleared = fs::remove_tree(&self.dir);
-        if cleared.and_then(|()| fs::set_modified(&incoming, before)).is_err() {
+        if cleared
+            .and_then(|()| fs::set_modified(&incoming, before))
+            .is_err()
+        {
             // Nothing to do: the next import sweeps what is left.
         }
     }

@@ -57,9 +57,12 @@ impl Repository {
 }
 
 fn of_generation(state: &State, number: u64) -> Result<BTreeSet<Digest>, ImportError> {
-    let found = state.generations.get(&number).ok_or_else(|| ImportError::NoSuch {
-        what: format!("generation {number}"),
-    })?;
+    let found = state
+        .generations
+        .get(&number)
+        .ok_or_else(|| ImportError::NoSuch {
+            what: format!("generation {number}"),
+        })?;
     Ok(found.bundles.iter().copied().collect())
 }
 
@@ -76,7 +79,10 @@ fn up_to_serial(
         .map(|(_, b)| (b.epoch, b.serial))
         .max()
         .ok_or_else(|| ImportError::NoSuch {
-            what: format!("serial {serial} of channel {}", crate::base::text::quoted(channel)),
+            what: format!(
+                "serial {serial} of channel {}",
+                crate::base::text::quoted(channel)
+            ),
         })?;
     let others = state
         .active

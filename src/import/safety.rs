@@ -64,7 +64,10 @@ fn check_part(path: &Path, user: u32) -> Result<(), ImportError> {
     }
     if found.mode() & OTHERS_WRITE != 0 {
         let mode = found.mode() & 0o7777;
-        return Err(refuse(path, format!("has mode {mode:04o}: others may write to it")));
+        return Err(refuse(
+            path,
+            format!("has mode {mode:04o}: others may write to it"),
+        ));
     }
     check_access_list(path)
 }
@@ -74,7 +77,10 @@ fn check_access_list(path: &Path) -> Result<(), ImportError> {
     if let Some(list) = fs::attribute(path, "system.posix_acl_access")?
         && has_named_entry(&list)
     {
-        return Err(refuse(path, "has an access control list with extra entries"));
+        return Err(refuse(
+            path,
+            "has an access control list with extra entries",
+        ));
     }
     if fs::attribute(path, "system.posix_acl_default")?.is_some() {
         return Err(refuse(path, "has a default access control list"));
@@ -107,7 +113,10 @@ fn check_parents(root: &Path, user: u32) -> Result<(), ImportError> {
     links.retain(|path| !path.as_os_str().is_empty());
     for path in links {
         let found = examine(&path)?;
-        if found.file_type().is_symlink() && !matches!(found.uid(), ROOT_USER) && found.uid() != user {
+        if found.file_type().is_symlink()
+            && !matches!(found.uid(), ROOT_USER)
+            && found.uid() != user
+        {
             return Err(refuse(&path, "is a link of another user"));
         }
     }

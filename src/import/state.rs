@@ -210,7 +210,11 @@ pub fn recover(layout: &Layout) -> Result<Memory, ImportError> {
     if let Some(last) = memory.journal.entries.last() {
         settle(layout.next_state(), layout.state(), last.state)?;
     }
-    settle(layout.next_trust_root(), layout.trust_root(), memory.state.root)?;
+    settle(
+        layout.next_trust_root(),
+        layout.trust_root(),
+        memory.state.root,
+    )?;
     Ok(memory)
 }
 

@@ -38,9 +38,9 @@ pub fn components(bytes: &[u8]) -> Result<Vec<SbomComponent>, SbomError> {
         return Err(format(format!("CycloneDX {version} is not 1.5 to 1.7")));
     }
     let mut out = Vec::with_capacity(bom.components.len());
-    let mut todo = bom.components;
-    while let Some(mut raw) = todo.pop() {
-        todo.append(&mut raw.components);
+    let mut pending = bom.components;
+    while let Some(mut raw) = pending.pop() {
+        pending.append(&mut raw.components);
         out.push(component(raw)?);
     }
     out.sort();

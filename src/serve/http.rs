@@ -5,7 +5,10 @@ use std::io::{self, BufReader, Read, Write};
 
 use crate::serve::site::{Answer, Body, Site};
 
-#[expect(clippy::disallowed_types, reason = "this module is the one that listens")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "this module is the one that listens"
+)]
 type Stream = std::net::TcpStream;
 
 /// Longest request head in bytes.
@@ -115,7 +118,10 @@ impl Connection {
             if keep { "keep-alive" } else { "close" }
         );
         if status == 206 {
-            head.push_str(&format!("Content-Range: bytes {from}-{}/{size}\r\n", from + length - 1));
+            head.push_str(&format!(
+                "Content-Range: bytes {from}-{}/{size}\r\n",
+                from + length - 1
+            ));
         } else if status == 416 {
             head.push_str(&format!("Content-Range: bytes */{size}\r\n"));
         } else if status == 405 {
@@ -350,7 +356,13 @@ mod tests {
         assert_eq!(slice(range_of("bytes=-30").unwrap(), 10), Some((0, 10)));
         assert_eq!(slice(range_of("bytes=10-").unwrap(), 10), None);
         assert_eq!(slice(range_of("bytes=0-").unwrap(), 0), None);
-        for ignored in ["bytes=1-2,4-5", "bytes=-", "bytes=5-1", "lines=1-2", "bytes=a-b"] {
+        for ignored in [
+            "bytes=1-2,4-5",
+            "bytes=-",
+            "bytes=5-1",
+            "lines=1-2",
+            "bytes=a-b",
+        ] {
             assert_eq!(range_of(ignored), None, "{ignored}");
         }
     }

@@ -23,7 +23,10 @@ pub const CODES: &[&Code] = &[&LISTEN];
 
 static LISTEN: Code = Code::new("serve-listen", Kind::Failed);
 
-#[expect(clippy::disallowed_types, reason = "this module is the one that listens")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "this module is the one that listens"
+)]
 type Listener = std::net::TcpListener;
 
 /// How long a client may take for its request's head, and for reading each piece of an answer.
@@ -141,7 +144,10 @@ impl Room {
 
     /// Waits for a free place.
     fn enter(self: &Arc<Self>) -> Place {
-        let mut taken = self.taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut taken = self
+            .taken
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         while *taken >= self.most {
             taken = self
                 .left
@@ -154,14 +160,21 @@ impl Room {
 
     /// Waits a moment, or until somebody leaves.
     fn pause(&self) {
-        let taken = self.taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let taken = self
+            .taken
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         drop(self.left.wait_timeout(taken, Duration::from_millis(50)));
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.0.taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut taken = self
+            .0
+            .taken
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         *taken -= 1;
         drop(taken);
         self.0.left.notify_one();

@@ -130,9 +130,11 @@ impl Site {
         if relative.contains("/-/") && !relative.starts_with("npm/") {
             names.push(format!("npm/{relative}"));
         }
-        names
-            .into_iter()
-            .find_map(|name| fs::open_beneath(generation, &name).ok().map(|file| (name, file)))
+        names.into_iter().find_map(|name| {
+            fs::open_beneath(generation, &name)
+                .ok()
+                .map(|file| (name, file))
+        })
     }
 
     fn content(
@@ -175,7 +177,8 @@ fn base_url(generation: &std::path::Path) -> Option<String> {
 
 /// `text` with every `from` that is a whole address prefix replaced by `to`.
 fn rebase(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
-    let goes_on = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || b"-._:".contains(b));
+    let goes_on =
+        |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || b"-._:".contains(b));
     let mut out = Vec::with_capacity(text.len() + 64);
     let mut rest = text;
     while let Some((first, after)) = rest.split_first() {
@@ -246,8 +249,21 @@ mod tests {
         assert_eq!(decode("/").as_deref(), Some(""));
         assert_eq!(decode("/a%252e").as_deref(), Some("a%2e"));
         for bad in [
-            "/..", "/a/../b", "/%2e%2e/x", "/a%2f..%2fb", "//etc", "/a//b", "/a%00b", "/a%0ab", "/%", "/%4",
-            "/%zz", "/a\\..\\b", "/%ff", "/./a", "x",
+            "/..",
+            "/a/../b",
+            "/%2e%2e/x",
+            "/a%2f..%2fb",
+            "//etc",
+            "/a//b",
+            "/a%00b",
+            "/a%0ab",
+            "/%",
+            "/%4",
+            "/%zz",
+            "/a\\..\\b",
+            "/%ff",
+            "/./a",
+            "x",
         ] {
             assert_eq!(decode(bad), None, "{bad}");
         }
@@ -260,7 +276,10 @@ mod tests {
         };
         assert_eq!(rebased("\"http://h:80/npm/\""), "\"http://me/npm/\"");
         assert_eq!(rebased("http://h:80"), "http://me");
-        assert_eq!(rebased("http://h:8080/x http://h:80.example/"), "http://h:8080/x http://h:80.example/");
+        assert_eq!(
+            rebased("http://h:8080/x http://h:80.example/"),
+            "http://h:8080/x http://h:80.example/"
+        );
     }
 
     #[test]
@@ -275,20 +294,41 @@ mod tests {
             fs::write_atomic(&path, text.as_bytes(), 0o444).unwrap();
         };
         put("repository.json", r#"{"base_url":"http://old.example"}"#);
-        put("npm/@a/b/index.html", r#"{"t":"http://old.example/npm/@a/b/-/b-1.tgz"}"#);
+        put(
+            "npm/@a/b/index.html",
+            r#"{"t":"http://old.example/npm/@a/b/-/b-1.tgz"}"#,
+        );
         put("npm/@a/b/-/b-1.tgz", "http://old.example");
         fs::write_atomic(&dir.join("secret"), b"secret", 0o444).unwrap();
-        fs::symlink(std::path::Path::new("../../secret"), &dir.join("gen/1/link")).unwrap();
+        fs::symlink(
+            std::path::Path::new("../../secret"),
+            &dir.join("gen/1/link"),
+        )
+        .unwrap();
         fs::symlink(std::path::Path::new("../.."), &dir.join("gen/1/up")).unwrap();
         fs::symlink(std::path::Path::new("gen/1"), &dir.join("current")).unwrap();
         let packument = site.answer("/npm/@a%2fb", "me:1");
-        assert_eq!((packument.status, packument.kind), (200, "application/json"));
-        let Body::Bytes(text) = packument.body else { panic!() };
+        assert_eq!(
+            (packument.status, packument.kind),
+            (200, "application/json")
+        );
+        let Body::Bytes(text) = packument.body else {
+            panic!()
+        };
         assert_eq!(text, br#"{"t":"http://me:1/npm/@a/b/-/b-1.tgz"}"#);
         let tarball = site.answer("/@a/b/-/b-1.tgz", "me:1");
         assert_eq!((tarball.status, tarball.body.size()), (200, 18));
-        assert!(matches!(site.answer("/npm/@a%2fb", "old.example").body, Body::File { .. }));
-        for missing in ["/link", "/up/secret", "/npm", "/npm/x", "/repository.json/x"] {
+        assert!(matches!(
+            site.answer("/npm/@a%2fb", "old.example").body,
+            Body::File { .. }
+        ));
+        for missing in [
+            "/link",
+            "/up/secret",
+            "/npm",
+            "/npm/x",
+            "/repository.json/x",
+        ] {
             assert_eq!(site.answer(missing, "me").status, 404, "{missing}");
         }
         assert_eq!(site.answer("/npm/missing", "me").kind, "application/json");

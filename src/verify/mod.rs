@@ -51,8 +51,7 @@ impl<T> Deref for Verified<T> {
 /// Receives the bytes of blobs in stream order, only after the signatures passed. A blob's `end` may come before its
 /// digests are confirmed: a sink keeps everything in quarantine until [`bundle`] returned `Ok`.
 pub trait Sink {
-    /// The manifest was checked; the blobs it says are carried come next. Called once, before the first blob. For sinks
-    /// that make room; the default does nothing.
+    /// The manifest was checked; blobs follow. Called once: the place to refuse for want of room.
     fn prepare(&mut self, _manifest: &BundleManifest) -> Result<(), FsError> {
         Ok(())
     }

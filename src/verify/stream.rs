@@ -230,6 +230,7 @@ impl<'p, R: Read> Pass<'p, R> {
         sink: &mut dyn Sink,
     ) -> Result<BTreeMap<RelPath, Vec<u8>>, VerifyError> {
         let wanted = contents::document_digests(manifest)?;
+        sink.prepare(manifest)?;
         let mut kept = BTreeMap::new();
         let mut pool = HashPool::new(Depth::Both, total);
         let mut tally = Tally::default();

@@ -10,15 +10,24 @@
 
 mod arch;
 mod ca;
+#[cfg(feature = "connected")]
+mod fetch;
 mod fixture;
 mod house;
 #[cfg(feature = "connected")]
 mod import;
+mod inspect;
+#[cfg(feature = "connected")]
+mod loopback;
+#[cfg(feature = "connected")]
+mod net;
+#[cfg(feature = "connected")]
 mod npm_repo;
 mod packages;
 mod sbom;
-mod served;
+mod schemas;
 mod serve;
+mod served;
+mod source;
 #[cfg(feature = "connected")]
 mod world;
-mod schemas;

@@ -29,7 +29,9 @@ fn view<'a>(closure: &'a Closure, serial: u64, created: &str) -> BundleView<'a> 
 fn packument(files: &[RepoFile], name: &str) -> Value {
     let path = format!("npm/{name}/index.html");
     let file = files.iter().find(|f| f.path == path).unwrap();
-    let RepoContent::Bytes(bytes) = &file.content else { panic!() };
+    let RepoContent::Bytes(bytes) = &file.content else {
+        panic!()
+    };
     serde_json::from_slice(bytes).unwrap()
 }
 
@@ -79,7 +81,12 @@ fn client(program: &str, home: &Path, directory: &Path) -> Command {
 
 fn ok(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
@@ -96,7 +103,10 @@ fn npm_installs_by_range_and_by_pins_and_everything_runs() {
 
     let open = folder.join("open");
     std::fs::create_dir_all(&open).unwrap();
-    ok(&client("npm", &home, &open).args(["install", "claw@^1"]).output().unwrap());
+    ok(&client("npm", &home, &open)
+        .args(["install", "claw@^1"])
+        .output()
+        .unwrap());
     let pinned = folder.join("pinned");
     std::fs::create_dir_all(&pinned).unwrap();
     for name in ["package.json", "package-lock.json"] {
@@ -106,7 +116,9 @@ fn npm_installs_by_range_and_by_pins_and_everything_runs() {
     }
     ok(&client("npm", &home, &pinned).arg("ci").output().unwrap());
     for place in [&open, &pinned] {
-        let printed = ok(&client("node_modules/.bin/claw", &home, place).output().unwrap());
+        let printed = ok(&client("node_modules/.bin/claw", &home, place)
+            .output()
+            .unwrap());
         assert_eq!(printed, "claw one two inside\n");
         assert!(place.join("node_modules/claw/ran").exists());
         assert!(!place.join("node_modules/native-win32").exists());
@@ -137,7 +149,10 @@ fn a_foreign_lock_file_works_at_the_root_of_the_host() {
     std::fs::write(place.join("package.json"), pins::pretty(&package)).unwrap();
     std::fs::write(place.join("package-lock.json"), pins::pretty(&lock)).unwrap();
     let registry = format!("--registry={}/npm/", served.url());
-    ok(&client("npm", &place, &place).args(["ci", "--audit=false", &registry]).output().unwrap());
+    ok(&client("npm", &place, &place)
+        .args(["ci", "--audit=false", &registry])
+        .output()
+        .unwrap());
     let (status, _, _) = served.get("/claw/-/claw-1.0.0.tgz");
     assert_eq!(status, 200);
 }
@@ -159,10 +174,15 @@ fn packuments_merge_and_tags_point_at_what_is_there() {
         ],
     );
     let mut changed = records::parse(&two.records).unwrap();
-    changed.packages.get_mut("left").unwrap().dist_tags =
-        BTreeMap::from([("latest".to_owned(), "9.9.9".to_owned()), ("next".to_owned(), "10.0.0-beta.1".to_owned())]);
+    changed.packages.get_mut("left").unwrap().dist_tags = BTreeMap::from([
+        ("latest".to_owned(), "9.9.9".to_owned()),
+        ("next".to_owned(), "10.0.0-beta.1".to_owned()),
+    ]);
     two.records = records::write(&changed);
-    let bundles = [view(&one, 1, "2026-11-01T00:00:00Z"), view(&two, 2, "2026-11-02T00:00:00Z")];
+    let bundles = [
+        view(&one, 1, "2026-11-01T00:00:00Z"),
+        view(&two, 2, "2026-11-02T00:00:00Z"),
+    ];
     let files = repo::render(&RepoView {
         bundles: &bundles,
         base_url: BASE,
@@ -171,7 +191,10 @@ fn packuments_merge_and_tags_point_at_what_is_there() {
     let left = packument(&files, "left");
     let versions: Vec<&String> = left["versions"].as_object().unwrap().keys().collect();
     assert_eq!(versions, ["1.0.0", "10.0.0-beta.1", "2.0.0"]);
-    assert_eq!(left["dist-tags"], json!({"latest": "2.0.0", "next": "10.0.0-beta.1"}));
+    assert_eq!(
+        left["dist-tags"],
+        json!({"latest": "2.0.0", "next": "10.0.0-beta.1"})
+    );
     let url = format!("{BASE}/npm/left/-/left-1.0.0.tgz");
     assert_eq!(left["versions"]["1.0.0"]["dist"]["tarball"], url);
     assert_eq!(left["versions"]["1.0.0"]["license"], "MIT");
@@ -183,10 +206,16 @@ fn packuments_merge_and_tags_point_at_what_is_there() {
 #[test]
 fn the_same_file_with_other_bytes_is_a_conflict() {
     let make = |text: &str| {
-        Closure::new(&["left@1.0.0"], vec![Release::new("left", "1.0.0", json!({}), &[("x", text)])])
+        Closure::new(
+            &["left@1.0.0"],
+            vec![Release::new("left", "1.0.0", json!({}), &[("x", text)])],
+        )
     };
     let (one, two) = (make("1"), make("2"));
-    let bundles = [view(&one, 1, "2026-11-01T00:00:00Z"), view(&two, 2, "2026-11-02T00:00:00Z")];
+    let bundles = [
+        view(&one, 1, "2026-11-01T00:00:00Z"),
+        view(&two, 2, "2026-11-02T00:00:00Z"),
+    ];
     let result = repo::render(&RepoView {
         bundles: &bundles,
         base_url: BASE,
@@ -204,7 +233,10 @@ fn bundled_copies_and_odd_file_names_are_not_published() {
     };
     let files = repo::render(&whole).unwrap();
     assert!(!files.iter().any(|f| f.path.starts_with("npm/inside")));
-    assert_eq!(packument(&files, "claw")["versions"]["1.0.0"]["hasInstallScript"], true);
+    assert_eq!(
+        packument(&files, "claw")["versions"]["1.0.0"]["hasInstallScript"],
+        true
+    );
     let mut odd = claw();
     for package in &mut odd.lock.packages {
         for artifact in &mut package.artifacts {
@@ -212,22 +244,48 @@ fn bundled_copies_and_odd_file_names_are_not_published() {
         }
     }
     let bundles = [view(&odd, 1, "2026-11-01T00:00:00Z")];
-    assert!(repo::render(&RepoView { bundles: &bundles, ..whole }).is_err());
+    assert!(
+        repo::render(&RepoView {
+            bundles: &bundles,
+            ..whole
+        })
+        .is_err()
+    );
 }
 
 #[test]
 fn bootstrap_gives_an_empty_home_node_and_npm() {
     let folder = Folder::new("npm-bootstrap");
-    let node = ok(&Command::new("node").args(["-p", "process.execPath"]).output().unwrap());
-    let version = ok(&Command::new("node").args(["-p", "process.versions.node"]).output().unwrap());
+    let node = ok(&Command::new("node")
+        .args(["-p", "process.execPath"])
+        .output()
+        .unwrap());
+    let version = ok(&Command::new("node")
+        .args(["-p", "process.versions.node"])
+        .output()
+        .unwrap());
     let program = format!("#!/bin/sh\nexec {} \"$@\"\n", node.trim());
-    let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    let machine = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "x64"
+    };
     let cli = "console.log('npm', process.argv.slice(2).join(' '))\n";
     let closure = Closure::new(
         &["npm@1.2.3"],
         vec![
-            Release::new(&format!("node-linux-{machine}"), version.trim(), json!({}), &[("bin/node", &program)]),
-            Release::new("npm", "1.2.3", json!({}), &[("bin/npm-cli.js", cli), ("bin/npx-cli.js", cli)]),
+            Release::new(
+                &format!("node-linux-{machine}"),
+                version.trim(),
+                json!({}),
+                &[("bin/node", &program)],
+            ),
+            Release::new(
+                "npm",
+                "1.2.3",
+                json!({}),
+                &[("bin/npm-cli.js", cli), ("bin/npx-cli.js", cli)],
+            ),
         ],
     );
     publish(&folder.0, &closure, BASE);
@@ -236,12 +294,23 @@ fn bootstrap_gives_an_empty_home_node_and_npm() {
     std::fs::create_dir_all(&home).unwrap();
     let (_, _, script) = served.get("/bootstrap/node.sh");
     std::fs::write(home.join("node.sh"), &script).unwrap();
-    let run = || client("dash", &home, &home).arg("node.sh").output().unwrap();
+    let run = || {
+        client("dash", &home, &home)
+            .arg("node.sh")
+            .output()
+            .unwrap()
+    };
     assert!(ok(&run()).contains("Installed npm 1.2.3"));
     let again = ok(&run());
-    assert!(again.contains("npm 1.2.3 is there") && !again.contains("Installed"), "{again}");
+    assert!(
+        again.contains("npm 1.2.3 is there") && !again.contains("Installed"),
+        "{again}"
+    );
     let npm = home.join(".local/bin/npm");
-    let printed = ok(&client(npm.to_str().unwrap(), &home, &home).arg("hello").output().unwrap());
+    let printed = ok(&client(npm.to_str().unwrap(), &home, &home)
+        .arg("hello")
+        .output()
+        .unwrap());
     assert_eq!(printed, "npm hello\n");
     let npmrc = std::fs::read_to_string(home.join(".local/etc/npmrc")).unwrap();
     assert!(npmrc.starts_with(&format!("registry={}/npm/\n", served.url())));
@@ -249,10 +318,16 @@ fn bootstrap_gives_an_empty_home_node_and_npm() {
     assert!(page.contains(&format!("{}/pins/claw/1/npm/$f", served.url())));
 
     // Other bytes than the script pins: refused, nothing installed.
-    let bad = String::from_utf8(script).unwrap().replace("npm_sha256=", "npm_sha256=0");
+    let bad = String::from_utf8(script)
+        .unwrap()
+        .replace("npm_sha256=", "npm_sha256=0");
     std::fs::write(home.join("node.sh"), bad).unwrap();
     let prefix = folder.join("elsewhere");
-    let refused = client("dash", &home, &home).arg("node.sh").env("PREFIX", &prefix).output().unwrap();
+    let refused = client("dash", &home, &home)
+        .arg("node.sh")
+        .env("PREFIX", &prefix)
+        .output()
+        .unwrap();
     assert!(!refused.status.success());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("other bytes"));
     assert!(!prefix.join("bin/npm").exists());

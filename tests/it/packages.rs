@@ -91,7 +91,10 @@ fn record(fields: &Value) -> NpmVersion {
         cpu: list("cpu"),
         has_install_script: scripts.contains_key("postinstall"),
         scripts,
-        license: fields.get("license").and_then(Value::as_str).map(str::to_owned),
+        license: fields
+            .get("license")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
         ..NpmVersion::default()
     }
 }
@@ -130,7 +133,9 @@ impl Closure {
                     closure.blobs.insert(digests.sha256.hex(), bytes.clone());
                 }
             }
-            package.dist_tags.insert("latest".to_owned(), release.version.clone());
+            package
+                .dist_tags
+                .insert("latest".to_owned(), release.version.clone());
             closure.lock.packages.push(locked(&release, artifacts));
             package.versions.insert(release.version, release.record);
         }
@@ -210,18 +215,34 @@ pub(crate) fn claw() -> Closure {
         "scripts": {"postinstall": "node post.js"},
     });
     let files = [
-        ("cli.js", "#!/usr/bin/env node\nconsole.log('claw', require('@scope/lib'), require('short'), require('inside'))\n"),
+        (
+            "cli.js",
+            "#!/usr/bin/env node\nconsole.log('claw', require('@scope/lib'), require('short'), require('inside'))\n",
+        ),
         ("post.js", "require('fs').writeFileSync('ran', 'yes')\n"),
         ("node_modules/inside/package.json", inside),
-        ("node_modules/inside/index.js", "module.exports = 'inside'\n"),
+        (
+            "node_modules/inside/index.js",
+            "module.exports = 'inside'\n",
+        ),
     ];
     Closure::new(
         &["claw@^1"],
         vec![
             Release::new("claw", "1.0.0", app, &files),
-            Release::new("@scope/lib", "1.2.0", json!({}), &[("index.js", "module.exports = 'one'\n")]),
-            Release::new("@scope/lib", "2.0.0", json!({}), &[("index.js", "module.exports = 'two'\n")])
-                .at("1:node_modules/short"),
+            Release::new(
+                "@scope/lib",
+                "1.2.0",
+                json!({}),
+                &[("index.js", "module.exports = 'one'\n")],
+            ),
+            Release::new(
+                "@scope/lib",
+                "2.0.0",
+                json!({}),
+                &[("index.js", "module.exports = 'two'\n")],
+            )
+            .at("1:node_modules/short"),
             Release::new("native-win32", "1.0.0", json!({"os": ["win32"]}), &[]).elsewhere(),
             Release::new("inside", "3.0.0", json!({}), &[])
                 .at("1:node_modules/claw/node_modules/inside")

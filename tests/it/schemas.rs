@@ -1,1 +1,350 @@
-//! x
+//! The JSON Schemas in `schemas/` against real output: what the program writes is valid, and a key that nobody
+//! specified is not.
+
+use std::collections::BTreeMap;
+
+use jsonschema::{Registry, Validator};
+use serde_json::{Value, json};
+use stage::base::digest::Digest;
+use stage::base::time::Timestamp;
+use stage::eco::npm::records as npm_records;
+use stage::lock::format;
+use stage::manifest::{Manifest, starter};
+use stage::release::{Release, Releases};
+use stage::trust::key::PublicKey;
+use stage::trust::root::TrustRoot;
+
+use crate::fixture::{self, stage};
+use crate::{inspect, source};
+
+const BASE: &str = "https://stage.invalid/schemas/";
+
+fn schemas() -> BTreeMap<String, Value> {
+    let mut out = BTreeMap::new();
+    for path in source::files("schemas") {
+        let text = std::fs::read_to_string(source::root().join(&path)).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        out.insert(name, serde_json::from_str(&text).unwrap());
+    }
+    out
+}
+
+fn validator(name: &str) -> Validator {
+    let schemas = schemas();
+    let registry = Registry::new()
+        .add(format!("{BASE}common.json"), schemas["common.json"].clone())
+        .unwrap()
+        .prepare()
+        .unwrap();
+    let schema = schemas
+        .get(name)
+        .unwrap_or_else(|| panic!("no schema {name}"));
+    jsonschema::options()
+        .with_registry(&registry)
+        .build(schema)
+        .unwrap()
+}
+
+/// Asserts that `document` fits the schema, and does not with one more key.
+#[track_caller]
+pub(crate) fn assert_valid(schema: &str, document: &Value) {
+    let validator = validator(schema);
+    let errors: Vec<String> = validator
+        .iter_errors(document)
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert!(
+        errors.is_empty(),
+        "{schema}:\n{}\n{document:#}",
+        errors.join("\n")
+    );
+    let mut more = document.clone();
+    more.as_object_mut()
+        .unwrap()
+        .insert("zz-unknown".to_owned(), Value::Null);
+    assert!(!validator.is_valid(&more), "{schema} accepts unknown keys");
+}
+
+#[track_caller]
+fn assert_refused(schema: &str, document: &Value) {
+    assert!(
+        !validator(schema).is_valid(document),
+        "{schema} accepts {document:#}"
+    );
+}
+
+fn from_toml(text: &str) -> Value {
+    let table: toml::Table = toml::from_str(text).unwrap();
+    serde_json::to_value(table).unwrap()
+}
+
+/// Runs the program with `--format json`; the document and the exit code.
+fn report(arguments: &[&str]) -> (Value, i32) {
+    let mut all = arguments.to_vec();
+    all.extend(["--format", "json"]);
+    let ran = stage(&all);
+    let document =
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {}", ran.stdout));
+    (document, ran.code)
+}
+
+#[test]
+fn every_schema_is_a_schema_with_title_description_and_its_own_address() {
+    let all = schemas();
+    assert!(all.len() >= 15);
+    for (name, schema) in &all {
+        assert!(jsonschema::meta::is_valid(schema), "{name}");
+        assert_eq!(schema["$id"], format!("{BASE}{name}"));
+        for key in ["title", "description"] {
+            assert!(
+                schema[key].as_str().is_some_and(|t| !t.is_empty()),
+                "{name}: no {key}"
+            );
+        }
+        if name.ends_with("-report.json") {
+            let id = format!("stage/{}/v1", name.trim_end_matches(".json"));
+            assert_eq!(schema["properties"]["schema"]["const"], id.as_str());
+            assert_eq!(schema["unevaluatedProperties"], false, "{name}");
+        } else if name != "common.json" {
+            assert_eq!(schema["additionalProperties"], false, "{name}");
+        }
+    }
+}
+
+#[test]
+fn manifests() {
+    for runtime in ["openclaw", "blank"] {
+        let text = starter::for_runtime(runtime).unwrap();
+        assert_valid("manifest.json", &from_toml(&text));
+    }
+    let everything = r#"
+        [bundle]
+        channel = "claw"
+        expires-after = "90d"
+        [target]
+        platforms = ["linux/amd64", "linux/arm64"]
+        musl = "1.2"
+        python = "3.11"
+        node = "24.21.0"
+        [resolve]
+        min-age = "7d"
+        [[npm]]
+        packages = ["claw@1", { spec = "@scope/native", platforms = ["linux/arm64"] }]
+        include = ["prod", "dev"]
+        registry = "https://npm.mirror.example/"
+        [[npm]]
+        lockfile = "package-lock.json"
+        [[file]]
+        url = "https://files.example/a.tar.gz"
+        sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+        path = "tools/a.tar.gz"
+        platforms = ["linux/amd64"]
+        [ca]
+        roots = ["ca/root.pem"]
+        [network]
+        proxy = "http://proxy.example:3128"
+        ca = ["ca/mirror.pem"]
+        allow-hosts = ["npm.mirror.example"]
+        [runtime]
+        account = "create"
+        user = "svc-claw"
+        prefix = "/opt/claw"
+    "#;
+    Manifest::parse("stage.toml", everything.as_bytes()).unwrap();
+    assert_valid("manifest.json", &from_toml(everything));
+    for (from, to) in [
+        ("\"claw\"", "\"Claw\""),
+        ("90d", "90 days"),
+        ("linux/arm64", "windows/amd64"),
+        (
+            "min-age",
+            "exclude-newer = \"2026-01-01T00:00:00Z\"\nmin-age",
+        ),
+        ("https://files", "ftp://files"),
+        ("tools/a", "../a"),
+        ("\"dev\"", "\"development\""),
+        ("lockfile =", "packages = [\"a\"]\nlockfile ="),
+        ("/opt/claw", "opt/claw"),
+    ] {
+        let bad = everything.replacen(from, to, 1);
+        assert!(
+            Manifest::parse("stage.toml", bad.as_bytes()).is_err(),
+            "{to}"
+        );
+        assert_refused("manifest.json", &from_toml(&bad));
+    }
+}
+
+#[test]
+fn locks() {
+    let mut lock = fixture::lock();
+    lock.records
+        .insert("npm".parse().unwrap(), Digest::of(b"records"));
+    lock.findings.push(stage::lock::LockedFinding {
+        severity: stage::base::finding::Severity::Warn,
+        code: "npm-deprecated".to_owned(),
+        subject: "npm odd@1.0.0".to_owned(),
+        message: "is deprecated".to_owned(),
+    });
+    let text = String::from_utf8(format::write(&lock)).unwrap();
+    assert_valid("lock.json", &from_toml(&text));
+    assert_refused(
+        "lock.json",
+        &from_toml(&text.replacen("version = 1", "version = 2", 1)),
+    );
+    assert_refused(
+        "lock.json",
+        &from_toml(&text.replacen("sha512:", "md5:", 1)),
+    );
+}
+
+#[test]
+fn records() {
+    let mut version = npm_records::NpmVersion {
+        time: Some("2026-11-01T00:00:00.000Z".to_owned()),
+        has_install_script: true,
+        license: Some("MIT".to_owned()),
+        optional_peers: vec!["b".to_owned()],
+        dist: Some(npm_records::NpmDist {
+            integrity: Some("sha512-AA==".to_owned()),
+            shasum: Some("0".repeat(40)),
+            unpacked_size: Some(7),
+            signatures: vec![json!({"keyid": "SHA256:x", "sig": "MEU="})],
+        }),
+        ..npm_records::NpmVersion::default()
+    };
+    version
+        .scripts
+        .insert("postinstall".to_owned(), "node x.js".to_owned());
+    version.dependencies.insert("a".to_owned(), "^1".to_owned());
+    let mut npm = npm_records::NpmRecords::default();
+    let package = npm.packages.entry("claw".to_owned()).or_default();
+    package
+        .dist_tags
+        .insert("latest".to_owned(), "1.0.0".to_owned());
+    package.versions.insert("1.0.0".to_owned(), version);
+    let document = serde_json::from_slice(&npm_records::write(&npm)).unwrap();
+    assert_valid("records-npm.json", &document);
+
+    let document = json!({"schema": 1, "files": {"tools/a.tar.gz":
+        {"sha256": Digest::of(b"x"), "source_name": "a.tar.gz"}}});
+    assert_valid("records-file.json", &document);
+}
+
+#[test]
+fn releases() {
+    let mut releases = Releases::default();
+    for serial in 1..=2 {
+        let entry = Release {
+            channel: "claw".to_owned(),
+            serial,
+            created: Timestamp::from_unix(1_800_000_000).unwrap(),
+            inputs: Digest::of(&[u8::try_from(serial).unwrap()]),
+            statement: Digest::of(b"s"),
+        };
+        releases.record(entry).unwrap();
+    }
+    let text = String::from_utf8(releases.canonical()).unwrap();
+    assert_valid("releases.json", &from_toml(&text));
+    assert_valid("releases.json", &from_toml("version = 1"));
+}
+
+#[test]
+fn trust_roots() {
+    // The base point of edwards25519: a well-formed key that nobody needs the secret of.
+    let mut point = [0x66; 32];
+    point[0] = 0x58;
+    let key = PublicKey::from_ed25519(&point).unwrap();
+    let keyid = Digest::of(key.spki()).hex();
+    let spki = data_encoding::BASE64.encode(key.spki());
+    let role = json!({"keyids": [keyid], "threshold": 1});
+    let root = json!({
+        "_type": "stage-root", "version": 1, "expires": "2030-01-01T00:00:00Z", "epochs": {"*": 1, "claw": 2},
+        "keys": [{"keyid": keyid, "scheme": "ed25519", "person": "alice", "spki": spki}],
+        "roles": {"root": role, "builder": role},
+    });
+    let parsed = TrustRoot::from_value(&root).unwrap();
+    assert_valid(
+        "trust-root.json",
+        &serde_json::from_slice(parsed.canonical()).unwrap(),
+    );
+    for (pointer, value) in [
+        ("/version", json!(0)),
+        ("/epochs", json!({})),
+        ("/epochs", json!({"Claw": 1})),
+        ("/keys/0/scheme", json!("rsa")),
+        ("/keys/0/person", json!("-x")),
+        ("/roles/builder/threshold", json!("1")),
+        ("/roles", json!({"root": role})),
+    ] {
+        let mut bad = root.clone();
+        *bad.pointer_mut(pointer).unwrap() = value;
+        assert!(TrustRoot::from_value(&bad).is_err(), "{pointer}");
+        assert_refused("trust-root.json", &bad);
+    }
+}
+
+/// The bytes of a statement and a manifest as the specification writes them.
+#[test]
+fn statements_and_bundle_manifests() {
+    let (short, long) = ("0".repeat(64), "0".repeat(128));
+    let digest = json!({"sha256": short, "sha512": long});
+    let statement = json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "manifest.json", "digest": digest}],
+        "predicateType": "https://stage.invalid/attestation/bundle/v1",
+        "predicate": {
+            "bundleFormat": 1, "channel": "claw", "epoch": 1, "serial": 1, "kind": "full",
+            "created": "2026-11-22T00:00:00Z", "expires": "2027-05-21T00:00:00Z", "trustRoot": {"version": 1},
+            "manifestSize": 2, "roots": {"sha256": short, "size": 2}, "previous": null,
+        },
+    });
+    assert_valid("statement.json", &statement);
+    let manifest = json!({"schema": 1, "carried": [short],
+        "files": [{"path": "lock/stage.lock", "sha256": short, "sha512": long, "size": 0}]});
+    assert_valid("bundle-manifest.json", &manifest);
+    for path in [
+        "/etc/passwd",
+        "a/../b",
+        "a//b",
+        ".hidden",
+        "a b",
+        "a\\b",
+        "a/",
+    ] {
+        let mut bad = manifest.clone();
+        bad["files"][0]["path"] = path.into();
+        assert_refused("bundle-manifest.json", &bad);
+    }
+}
+
+#[test]
+fn reports_of_inspect_and_diff() {
+    let old = fixture::file("schemas/old.lock", &format::write(&fixture::lock()));
+    let new = fixture::file("schemas/new.lock", &format::write(&inspect::newer()));
+    let (document, code) = report(&["inspect", &old]);
+    assert_eq!(code, 0, "{document:#}");
+    assert_valid("inspect-report.json", &document);
+    let (document, code) = report(&["diff", &old, &new]);
+    assert_eq!(code, 0);
+    assert_eq!(document["changes"].as_array().unwrap().len(), 4);
+    assert_valid("diff-report.json", &document);
+}
+
+#[test]
+fn reports_of_errors() {
+    for (arguments, code) in [
+        (&["inspect", "/nowhere.lock"][..], 1),
+        (&["diff", "/nowhere.lock", "/nowhere.lock"], 1),
+        (&["explain", "no-such-code"], 2),
+    ] {
+        let (document, found) = report(arguments);
+        assert_eq!(found, code, "{document:#}");
+        assert_eq!(document["exit"], code);
+        assert_valid("error-report.json", &document);
+    }
+    let broken = fixture::file("schemas/broken.lock", b"version = 1\nnonsense = 1\n");
+    let (document, _) = report(&["inspect", &broken]);
+    assert_eq!(document["errors"][0]["place"]["line"], 2);
+    assert_valid("error-report.json", &document);
+}

@@ -13,7 +13,11 @@ fn repository(folder: &Folder, generation: u32, text: &str) {
     std::fs::create_dir_all(root.join("npm/@a/b")).unwrap();
     std::fs::write(root.join("files/docs/a.bin"), text.repeat(1000)).unwrap();
     std::fs::write(root.join("npm/@a/b/index.html"), "{}").unwrap();
-    std::fs::write(root.join("repository.json"), "{\"base_url\":\"http://x.example\"}").unwrap();
+    std::fs::write(
+        root.join("repository.json"),
+        "{\"base_url\":\"http://x.example\"}",
+    )
+    .unwrap();
     let next = folder.join("next");
     std::os::unix::fs::symlink(format!("gen/{generation}"), &next).unwrap();
     std::fs::rename(next, folder.join("current")).unwrap();
@@ -39,7 +43,8 @@ fn only_published_files_and_only_reading() {
     ] {
         assert_eq!(served.get(path).0, status, "{path}");
     }
-    let head = served.raw(b"HEAD /files/docs/a.bin HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let head =
+        served.raw(b"HEAD /files/docs/a.bin HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     let (status, head, body) = split(&head);
     assert!(status == 200 && body.is_empty() && head.contains("Content-Length: 3000"));
     let part = b"GET /files/docs/a.bin HTTP/1.1\r\nHost: h\r\nRange: bytes=2998-\r\nConnection: close\r\n\r\n";
@@ -51,7 +56,10 @@ fn only_published_files_and_only_reading() {
         assert_eq!(split(&served.raw(request.as_bytes())).0, 405);
     }
     assert_eq!(split(&served.raw(b"nonsense\r\n\r\n")).0, 400);
-    assert_eq!(split(&served.raw(&[b"GET /".to_vec(), vec![b'a'; 20_000]].concat())).0, 400);
+    assert_eq!(
+        split(&served.raw(&[b"GET /".to_vec(), vec![b'a'; 20_000]].concat())).0,
+        400
+    );
 }
 
 #[test]
@@ -64,7 +72,9 @@ fn a_switch_shows_at_once_and_readers_keep_what_they_began() {
     let read = |stream: &mut std::net::TcpStream| {
         let mut answer = Vec::new();
         let mut piece = [0; 4096];
-        while !String::from_utf8_lossy(&answer).contains("\r\n\r\n") || !answer.ends_with(b"e\n") && answer.len() < 3000 {
+        while !String::from_utf8_lossy(&answer).contains("\r\n\r\n")
+            || !answer.ends_with(b"e\n") && answer.len() < 3000
+        {
             let count = stream.read(&mut piece).unwrap();
             assert!(count > 0);
             answer.extend_from_slice(&piece[..count]);
@@ -116,6 +126,12 @@ fn it_ends_when_told_and_says_why_it_cannot_start() {
     assert_eq!(taken.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&taken.stderr).contains("serve-listen"));
     let pid = served.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert!(!served.wait().success());
 }

@@ -15,7 +15,15 @@ impl Served {
     /// Serves `repository` on a free port and waits until it is ready.
     pub(crate) fn start(repository: &Path, threads: u16) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_stage"))
-            .args(["repo", "serve", "--listen", "127.0.0.1:0", "--threads", &threads.to_string(), "--repo"])
+            .args([
+                "repo",
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--threads",
+                &threads.to_string(),
+                "--repo",
+            ])
             .arg(repository)
             .stderr(Stdio::piped())
             .spawn()
@@ -47,7 +55,10 @@ impl Served {
 
     /// Status, head and body of a GET of `path` as written.
     pub(crate) fn get(&self, path: &str) -> (u16, String, Vec<u8>) {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.address
+        );
         split(&self.raw(request.as_bytes()))
     }
 

@@ -7,6 +7,8 @@ use serde_json::json;
 
 use crate::base::digest::Digest;
 use crate::base::fault::{Code, Fault, Kind};
+use crate::base::json;
+use crate::base::limits::LIMITS;
 use crate::base::text::quoted;
 use crate::base::time::{Span, Timestamp};
 use crate::bundle::hash;
@@ -14,6 +16,7 @@ use crate::bundle::write::{self, BundlePlan, NO_ROOTS, PlannedFile, Source};
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::cmd::resolve::denied;
+use crate::cli::connect;
 use crate::cli::exit::Exit;
 use crate::cli::project::Project;
 use crate::cli::secret::KeyArgs;
@@ -25,7 +28,6 @@ use crate::pack::{self, Contents, Settings};
 use crate::release::{Decision, Release, Releases};
 use crate::resolve::{self, ResolveError};
 use crate::sign::SecretKey;
-use crate::store::Store;
 use crate::trust::Role;
 use crate::trust::root::TrustRoot;
 
@@ -73,11 +75,19 @@ impl Fault for BundleRefused {
 /// Fetches what is missing, adds the SBOM and the private CA, and signs as builder. releases.toml beside the manifest
 /// remembers every bundle: the same inputs give the same bytes again, changed inputs give the next serial.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  stage bundle --key k.pem -o openclaw.stage\n  stage bundle --plain models/ \
-    --channel models --key k.pem -o models.stage")]
+#[command(
+    after_help = "Examples:\n  stage bundle --key k.pem -o openclaw.stage\n  stage bundle --plain models/ \
+    --channel models --key k.pem -o models.stage"
+)]
 pub struct BundleArgs {
     /// The manifest
-    #[arg(short, long, value_name = "FILE", default_value = "stage.toml", env = "STAGE_FILE")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "stage.toml",
+        env = "STAGE_FILE"
+    )]
     file: PathBuf,
     /// The bundle to write
     #[arg(short, long, value_name = "FILE")]
@@ -128,19 +138,32 @@ pub(crate) fn run(ctx: &Context, args: &BundleArgs) -> CommandResult {
     }
 }
 
-fn job<'a>(ctx: &'a Context, args: &'a BundleArgs, project: Option<&Project>) -> Result<Job<'a>, Failure> {
+fn job<'a>(
+    ctx: &'a Context,
+    args: &'a BundleArgs,
+    project: Option<&Project>,
+) -> Result<Job<'a>, Failure> {
     let folder = fs::parent(&args.file);
-    let trust = args.trust.clone().unwrap_or_else(|| folder.join("root.json"));
+    let trust = args
+        .trust
+        .clone()
+        .unwrap_or_else(|| folder.join("root.json"));
     let (root, roots) = trust_root(&trust)?;
     let key = args.key.load(ctx)?;
     let id = key.public()?.id();
-    if !root.key_has_role(&id, Role::Builder) {
-        return Err(BundleRefused::KeyRole { key: id.to_string() }.into());
+    let builders = root.roles().get(&Role::Builder);
+    if !builders.is_some_and(|role| role.keyids.contains(&id)) {
+        return Err(BundleRefused::KeyRole {
+            key: id.to_string(),
+        }
+        .into());
     }
     let channel = match (&args.channel, project) {
         (Some(channel), _) => channel.clone(),
         (None, Some(project)) => project.manifest.bundle.channel.clone(),
-        (None, None) => return Err(UsageError::new("--plain without a manifest needs --channel NAME").into()),
+        (None, None) => {
+            return Err(UsageError::new("--plain without a manifest needs --channel NAME").into());
+        }
     };
     if !manifest::is_channel(&channel) {
         return Err(UsageError::new(format!("{} is not a channel name", quoted(&channel))).into());
@@ -164,13 +187,20 @@ fn job<'a>(ctx: &'a Context, args: &'a BundleArgs, project: Option<&Project>) ->
 fn trust_root(path: &Path) -> Result<(TrustRoot, Vec<u8>), Failure> {
     if !fs::exists(path) {
         let path = quoted(&path.to_string_lossy());
-        let message = format!("there is no trust root at {path}; make one with `stage trust init`, or give --trust");
+        let message = format!(
+            "there is no trust root at {path}; make one with `stage trust init`, or give --trust"
+        );
         return Err(UsageError::new(message).into());
     }
     let root = TrustRoot::load(path)?;
-    let roots = match root.envelope() {
-        Some(envelope) if root.version() > 1 => [b"[", envelope, b"]"].concat(),
-        _ => NO_ROOTS.to_vec(),
+    if root.version() == 1 {
+        return Ok((root, NO_ROOTS.to_vec()));
+    }
+    let written = json::parse(&fs::read(path, LIMITS.roots)?, LIMITS.roots)
+        .map_err(|e| UsageError::new(format!("the trust root cannot be read: {e}")))?;
+    let roots = match written.get("payloadType") {
+        Some(_) => json::canonical(&serde_json::Value::Array(vec![written])),
+        None => NO_ROOTS.to_vec(),
     };
     Ok((root, roots))
 }
@@ -183,11 +213,18 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let exit = denied(&findings);
     if exit != Exit::Ok {
         let listed: Vec<_> = findings.iter().map(ui::finding_json).collect();
-        let line = format!("Denied by {}; nothing was written", ui::plural(findings.len(), "finding"));
-        return Ok(Outcome::new("stage/bundle-report/v1", json!({"findings": listed})).line(line).exit(exit));
+        let line = format!(
+            "Denied by {}; nothing was written",
+            ui::plural(findings.len(), "finding")
+        );
+        return Ok(
+            Outcome::new("stage/bundle-report/v1", json!({"findings": listed}))
+                .line(line)
+                .exit(exit),
+        );
     }
     let ca = private_ca(ctx, project)?;
-    let store = Store::open(&ctx.cache_dir()?)?;
+    let store = connect::store(ctx)?;
     fetch_missing(ctx, project, &lock, &store)?;
     let contents = Contents::gather(&lock, &records, ca, &store)?;
     let settings = job.settings()?;
@@ -220,7 +257,12 @@ fn plain(job: &Job<'_>, folder: &Path) -> CommandResult {
     let files: Vec<PlannedFile> = listed
         .into_iter()
         .zip(digests)
-        .map(|((path, source), (digests, size))| PlannedFile { path, source: Source::Path(source), digests, size })
+        .map(|((path, source), (digests, size))| PlannedFile {
+            path,
+            source: Source::Path(source),
+            digests,
+            size,
+        })
         .collect();
     let inputs = pack::plain_inputs(&job.settings()?, &files);
     let decision = job.decide(inputs)?;
@@ -231,7 +273,10 @@ fn plain(job: &Job<'_>, folder: &Path) -> CommandResult {
 impl Job<'_> {
     fn settings(&self) -> Result<Settings<'_>, Failure> {
         let epoch = self.root.epoch(&self.channel).ok_or_else(|| {
-            UsageError::new(format!("the trust root knows no channel {}", quoted(&self.channel)))
+            UsageError::new(format!(
+                "the trust root knows no channel {}",
+                quoted(&self.channel)
+            ))
         })?;
         Ok(Settings {
             channel: &self.channel,
@@ -243,16 +288,29 @@ impl Job<'_> {
     }
 
     fn decide(&self, inputs: Digest) -> Result<Decision, Failure> {
-        let decision = self.releases.decide(&self.channel, inputs, self.ctx.stamp()?)?;
+        let decision = self
+            .releases
+            .decide(&self.channel, inputs, self.ctx.stamp()?)?;
         let expires = decision.created.plus_seconds(self.expires_after.seconds());
         if decision.created > self.ctx.now || expires <= self.ctx.now {
-            return Err(BundleRefused::Time { created: decision.created, expires, now: self.ctx.now }.into());
+            return Err(BundleRefused::Time {
+                created: decision.created,
+                expires,
+                now: self.ctx.now,
+            }
+            .into());
         }
         Ok(decision)
     }
 
     /// Plans, signs, writes and records the bundle.
-    fn finish(&self, files: Vec<PlannedFile>, inputs: Digest, decision: Decision, what: &str) -> CommandResult {
+    fn finish(
+        &self,
+        files: Vec<PlannedFile>,
+        inputs: Digest,
+        decision: Decision,
+        what: &str,
+    ) -> CommandResult {
         let settings = self.settings()?;
         let release = write::Release {
             channel: self.channel.clone(),
@@ -286,8 +344,16 @@ impl Job<'_> {
     fn report(&self, plan: &BundlePlan, decision: Decision, what: &str) -> Outcome {
         let statement = plan.statement();
         let output = self.args.output.display();
-        let verb = if self.args.dry_run { "Would write" } else { "Wrote" };
-        let again = if decision.reused { ", made before from the same inputs" } else { "" };
+        let verb = if self.args.dry_run {
+            "Would write"
+        } else {
+            "Wrote"
+        };
+        let again = if decision.reused {
+            ", made before from the same inputs"
+        } else {
+            ""
+        };
         Outcome::new(
             "stage/bundle-report/v1",
             json!({

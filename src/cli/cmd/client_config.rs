@@ -50,7 +50,11 @@ pub(crate) fn run(ctx: &Context, args: &ClientConfigArgs) -> CommandResult {
     if let Some(WebServer::Nginx) = args.server {
         let current = fs::canonicalize(layout.root())?.join("current");
         let text = nginx(&current, &base_url)?;
-        return Ok(Outcome::new("stage/server-config/v1", json!({"server": "nginx", "text": text})).data(text));
+        return Ok(Outcome::new(
+            "stage/server-config/v1",
+            json!({"server": "nginx", "text": text}),
+        )
+        .data(text));
     }
     let files: Vec<ClientFile> = eco::ALL
         .iter()
@@ -97,7 +101,12 @@ fn install(home: &Path, file: &ClientFile, replace: bool) -> Result<(), ui::Fail
 }
 
 /// Compares the files and asks the real clients.
-fn check(ctx: &Context, args: &ClientConfigArgs, layout: &Layout, files: &[ClientFile]) -> CommandResult {
+fn check(
+    ctx: &Context,
+    args: &ClientConfigArgs,
+    layout: &Layout,
+    files: &[ClientFile],
+) -> CommandResult {
     let home = match &args.install_to {
         Some(home) => home.clone(),
         None => ctx
@@ -120,12 +129,23 @@ fn check(ctx: &Context, args: &ClientConfigArgs, layout: &Layout, files: &[Clien
             Some(false) => "does not reach the repository",
             None => "was not asked: it is not installed, or nothing is published",
         };
-        let word = if same { "is as expected" } else { "is missing or says something else" };
-        text.push_str(&format!("{}: ~/{} {word}; {} {client}\n", file.client, file.path, file.client));
-        rows.push(json!({"client": file.client, "path": file.path, "same": same, "reached": reached}));
+        let word = if same {
+            "is as expected"
+        } else {
+            "is missing or says something else"
+        };
+        text.push_str(&format!(
+            "{}: ~/{} {word}; {} {client}\n",
+            file.client, file.path, file.client
+        ));
+        rows.push(
+            json!({"client": file.client, "path": file.path, "same": same, "reached": reached}),
+        );
     }
     let report = json!({"checks": rows});
-    Ok(Outcome::new("stage/client-config-check/v1", report).data(text).exit(exit))
+    Ok(Outcome::new("stage/client-config-check/v1", report)
+        .data(text)
+        .exit(exit))
 }
 
 /// Whether the client, with the configuration in `home`, gets the metadata of a published package. `None`: there is
@@ -133,13 +153,21 @@ fn check(ctx: &Context, args: &ClientConfigArgs, layout: &Layout, files: &[Clien
 fn probe(layout: &Layout, home: &Path, file: &ClientFile) -> Option<bool> {
     let tree = layout.current().join(&file.client);
     let (files, _others) = fs::walk(&tree).ok()?;
-    let package = files
-        .iter()
-        .find_map(|path| path.to_str()?.strip_suffix("/index.html").map(str::to_owned))?;
+    let package = files.iter().find_map(|path| {
+        path.to_str()?
+            .strip_suffix("/index.html")
+            .map(str::to_owned)
+    })?;
     let config = home.join(&file.path);
     let mut command = Command::new(&file.client);
     command
-        .args(["view", "--json", "--prefer-online", "--fetch-retries=0", "--userconfig"])
+        .args([
+            "view",
+            "--json",
+            "--prefer-online",
+            "--fetch-retries=0",
+            "--userconfig",
+        ])
         .arg(&config)
         .args([package.as_str(), "name"])
         .stdin(Stdio::null())
@@ -150,9 +178,13 @@ fn probe(layout: &Layout, home: &Path, file: &ClientFile) -> Option<bool> {
 
 /// A server block that answers as `repo serve` does: no redirect for `/npm/<name>`, JSON for packuments.
 fn nginx(current: &Path, base_url: &str) -> Result<String, UsageError> {
-    let path = current.to_str().filter(|p| !p.contains(['"', '\\', '\n', '$', ';', '{', '}']));
+    let path = current
+        .to_str()
+        .filter(|p| !p.contains(['"', '\\', '\n', '$', ';', '{', '}']));
     let path = path.ok_or_else(|| {
-        UsageError::new("the repository's path has characters that an nginx configuration cannot hold")
+        UsageError::new(
+            "the repository's path has characters that an nginx configuration cannot hold",
+        )
     })?;
     let (scheme, rest) = base_url.split_once("://").unwrap_or(("http", base_url));
     let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));

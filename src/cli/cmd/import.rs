@@ -11,8 +11,15 @@ use crate::cli::{Context, VERSION};
 use crate::fs;
 use crate::import::{self, ImportError, ImportRequest, Imported};
 
-/// Arguments of `stage import`.
+/// Verify a bundle while reading it and publish it in a repository.
+///
+/// One pass over the medium; nothing is published before its last byte was verified, then one switch shows the new tree.
+/// Importing the same bundle again verifies it and writes nothing.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  stage import openclaw.stage --repo /srv/repo\n  \
+    zstd -dc openclaw.stage.zst | stage import - --repo /srv/repo --receipt receipt.json"
+)]
 pub struct ImportArgs {
     /// The bundle; `-` reads it from stdin
     #[arg(value_name = "BUNDLE")]
@@ -35,7 +42,10 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
         allow_root: args.allow_root,
         tool: concat!("stage ", env!("CARGO_PKG_VERSION")),
     };
-    ctx.ui.detail(&format!("stage {VERSION} imports into {}", shown(&args.repo)));
+    ctx.ui.detail(&format!(
+        "stage {VERSION} imports into {}",
+        shown(&args.repo)
+    ));
     let imported = read(ctx, &args.bundle, &request)?;
     let receipt = match &imported {
         Imported::Published(receipt) | Imported::Already { receipt, .. } => receipt,
@@ -68,7 +78,11 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
     })
 }
 
-fn read(ctx: &Context, bundle: &Path, request: &ImportRequest<'_>) -> Result<Imported, ImportError> {
+fn read(
+    ctx: &Context,
+    bundle: &Path,
+    request: &ImportRequest<'_>,
+) -> Result<Imported, ImportError> {
     if bundle.as_os_str() == "-" {
         return import::run(io::stdin().lock(), request, &ctx.ui);
     }

@@ -9,6 +9,7 @@ use crate::base::text::quoted;
 use crate::cli::cmd::CommandResult;
 use crate::cli::ui::{Failure, Outcome};
 use crate::cli::{Context, UsageError};
+use crate::eco::npm::lockfile::{self, ClientFileKind};
 use crate::fs;
 use crate::manifest::{self, Manifest, starter};
 
@@ -80,15 +81,41 @@ fn from_runtime(name: &str) -> Result<String, Failure> {
 
 fn from_file(args: &InitArgs, from: &Path) -> Result<String, Failure> {
     let bytes = fs::read(from, LIMIT)?;
-    let client = crate::eco::npm::lockfile::read_client_file(&bytes)?;
-    let channel = channel_of(client.name.as_deref());
-    if client.is_lockfile {
-        let folder = fs::parent(&args.output);
-        let named = from.strip_prefix(folder).unwrap_or(from);
-        let shown = if folder == Path::new(".") || named != from { named.to_owned() } else { fs::canonicalize(from)? };
-        return Ok(starter::for_lockfile(&channel, &shown.to_string_lossy()));
+    let name = serde_json::from_slice::<Named>(&bytes).ok().and_then(|named| named.name);
+    let channel = channel_of(name.as_deref());
+    match lockfile::detect(&bytes) {
+        Some(ClientFileKind::PackageLock) => {
+            lockfile::requirements_from_lockfile(&bytes, &[])?;
+            let path = relative(from, fs::parent(&args.output))?;
+            Ok(starter::for_lockfile(&channel, &path.to_string_lossy()))
+        }
+        Some(ClientFileKind::PackageJson) => {
+            let requirements = lockfile::requirements_from_package_json(&bytes)?;
+            Ok(starter::for_requirements(&channel, &requirements))
+        }
+        None => {
+            let path = quoted(&from.to_string_lossy());
+            Err(UsageError::new(format!("{path} is neither a package-lock.json nor a package.json")).into())
+        }
     }
-    Ok(starter::for_requirements(&channel, &client.requirements))
+}
+
+/// The name a client file gives its project.
+#[derive(serde::Deserialize)]
+struct Named {
+    #[serde(default)]
+    name: Option<String>,
+}
+
+/// How the manifest in `folder` names the file `path`.
+fn relative(path: &Path, folder: &Path) -> Result<PathBuf, Failure> {
+    if path.is_absolute() || folder == Path::new(".") {
+        return Ok(path.to_owned());
+    }
+    match path.strip_prefix(folder) {
+        Ok(inner) => Ok(inner.to_owned()),
+        Err(_outside) => Ok(fs::canonicalize(path)?),
+    }
 }
 
 /// A channel name made from a package name.

@@ -1,10 +1,20 @@
 //! One file per command: the arguments struct, whose doc comment is the help, and the function that runs it.
 
+#[cfg(feature = "connected")]
+pub mod bundle;
 pub mod client_config;
+pub mod diff;
 pub mod explain;
+pub mod export;
+#[cfg(feature = "connected")]
+pub mod fetch;
+pub mod generate;
 pub mod import;
-pub mod repo;
+pub mod inspect;
 pub mod key;
+pub mod repo;
+#[cfg(feature = "connected")]
+pub mod resolve;
 pub mod sign;
 pub mod trust;
 pub mod verify;
@@ -14,23 +24,34 @@ use clap::Subcommand;
 use crate::cli::Context;
 use crate::cli::ui::{Failure, Outcome};
 
-/// The commands.
+/// The commands, in the order of the walk.
 #[derive(Debug, Subcommand)]
+#[expect(
+    missing_docs,
+    reason = "the help of a command is the doc comment of its arguments; one here would hide it"
+)]
 pub enum Command {
-    /// Tell more about an error or finding code
-    Explain(explain::ExplainArgs),
-    /// Verify a bundle while reading it and publish it in a repository
-    Import(import::ImportArgs),
-    /// The repository in the enclave
-    Repo(repo::RepoArgs),
+    #[cfg(feature = "connected")]
+    Resolve(resolve::ResolveArgs),
+    #[cfg(feature = "connected")]
+    Fetch(fetch::FetchArgs),
     /// Make signing keys and look at them
     Key(key::KeyArgs),
-    /// Add a signature to a bundle, in place
-    Sign(sign::SignArgs),
     /// Make trust roots and look at them
     Trust(trust::TrustArgs),
+    #[cfg(feature = "connected")]
+    Bundle(bundle::BundleArgs),
+    /// Add a signature to a bundle, in place
+    Sign(sign::SignArgs),
     /// Check a bundle: signatures, freshness, every byte, and that its contents agree
     Verify(verify::VerifyArgs),
+    Import(import::ImportArgs),
+    Repo(repo::RepoArgs),
+    Inspect(inspect::InspectArgs),
+    Diff(diff::DiffArgs),
+    Export(export::ExportArgs),
+    Explain(explain::ExplainArgs),
+    Generate(generate::GenerateArgs),
 }
 
 /// What every command returns.
@@ -39,12 +60,22 @@ pub(crate) type CommandResult = Result<Outcome, Failure>;
 /// Runs a command.
 pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
     match command {
-        Command::Explain(args) => explain::run(ctx, &args),
+        #[cfg(feature = "connected")]
+        Command::Resolve(args) => resolve::run(ctx, &args),
+        #[cfg(feature = "connected")]
+        Command::Fetch(args) => fetch::run(ctx, &args),
+        Command::Key(args) => key::run(ctx, &args),
+        Command::Trust(args) => trust::run(ctx, &args),
+        #[cfg(feature = "connected")]
+        Command::Bundle(args) => bundle::run(ctx, &args),
+        Command::Sign(args) => sign::run(ctx, &args),
+        Command::Verify(args) => verify::run(ctx, &args),
         Command::Import(args) => import::run(ctx, &args),
         Command::Repo(args) => repo::run(ctx, &args),
-        Command::Key(args) => key::run(ctx, &args),
-        Command::Sign(args) => sign::run(ctx, &args),
-        Command::Trust(args) => trust::run(ctx, &args),
-        Command::Verify(args) => verify::run(ctx, &args),
+        Command::Inspect(args) => inspect::run(ctx, &args),
+        Command::Diff(args) => diff::run(ctx, &args),
+        Command::Export(args) => export::run(ctx, &args),
+        Command::Explain(args) => explain::run(ctx, &args),
+        Command::Generate(args) => generate::run(ctx, &args),
     }
 }

@@ -38,12 +38,14 @@ impl Fault for FreezeError {
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
-        let newest = self.newest.map_or_else(|| "none".to_owned(), |t| t.to_string());
+        let newest = self
+            .newest
+            .map_or_else(|| "none".to_owned(), |t| t.to_string());
         vec![("newest bundle", newest)]
     }
 }
 
-/// Arguments of `stage repo`.
+/// The repository in the enclave: make it, look at it, roll it back, serve it.
 #[derive(Debug, Args)]
 pub struct RepoArgs {
     #[command(subcommand)]
@@ -119,7 +121,12 @@ struct ServeArgs {
     #[command(flatten)]
     dir: RepoDir,
     /// Address to listen on; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", env = "STAGE_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        env = "STAGE_LISTEN"
+    )]
     listen: String,
     /// Most connections at a time
     #[arg(long, value_name = "N", default_value_t = 256, env = "STAGE_THREADS", value_parser = clap::value_parser!(u16).range(1..=4096))]
@@ -159,7 +166,10 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
         Made::Unchanged => format!("Repository {} exists already", shown(path)),
         Made::Moved(0) => format!("Changed the address of repository {}", shown(path)),
         Made::Moved(n) => {
-            format!("Changed the address of repository {} (generation {n})", shown(path))
+            format!(
+                "Changed the address of repository {} (generation {n})",
+                shown(path)
+            )
         }
     };
     let memory = state::read(&Layout::new(path))?;
@@ -312,10 +322,12 @@ fn roll_back(ctx: &Context, args: &RollbackArgs) -> CommandResult {
     let mut repository = Repository::open(&args.dir.repo)?;
     let (generation, bundles) = repository.roll_back(&target, ctx.now)?;
     let report = json!({"repository": args.dir.repo, "generation": generation, "bundles": bundles});
-    Ok(Outcome::new("stage/repository-rollback/v1", report).line(format!(
-        "Rolled back: generation {generation} shows {}; marks did not move",
-        ui::plural(bundles, "bundle")
-    )))
+    Ok(
+        Outcome::new("stage/repository-rollback/v1", report).line(format!(
+            "Rolled back: generation {generation} shows {}; marks did not move",
+            ui::plural(bundles, "bundle")
+        )),
+    )
 }
 
 fn serve(ctx: &Context, args: &ServeArgs) -> CommandResult {
@@ -350,7 +362,13 @@ mod tests {
         let hex = "ab".repeat(32);
         let grouped = "AB:".repeat(32);
         let spaced = "abab ".repeat(16);
-        for text in [&hex, &format!("sha256:{hex}"), &grouped, &spaced, &format!("sha256:{spaced}")] {
+        for text in [
+            &hex,
+            &format!("sha256:{hex}"),
+            &grouped,
+            &spaced,
+            &format!("sha256:{spaced}"),
+        ] {
             assert_eq!(fingerprint(text).unwrap().hex(), hex);
         }
         for bad in ["", "sha256:", "abcd", &"zz".repeat(32), &"ab".repeat(33)] {

@@ -46,7 +46,9 @@ impl Fault for StaleError {
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
-        let found = self.found.map_or_else(|| "no lock".to_owned(), |d| d.to_string());
+        let found = self
+            .found
+            .map_or_else(|| "no lock".to_owned(), |d| d.to_string());
         vec![("expected", self.expected.to_string()), ("found", found)]
     }
 }
@@ -56,12 +58,20 @@ impl Fault for StaleError {
 /// The lock and its records (NAME.lock, NAME.records/) are made to be reviewed and committed. Resolving again keeps the
 /// locked versions as long as the requirements allow them; --upgrade looks for newer ones.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  stage resolve\n  stage resolve --locked        # for CI: exit 6 if the lock would \
+#[command(
+    after_help = "Examples:\n  stage resolve\n  stage resolve --locked        # for CI: exit 6 if the lock would \
     change\n  stage resolve --why undici    # who needs it\n  stage resolve --plan          # hosts, sizes, disk; \
-    nothing is resolved")]
+    nothing is resolved"
+)]
 pub struct ResolveArgs {
     /// The manifest
-    #[arg(short, long, value_name = "FILE", default_value = "stage.toml", env = "STAGE_FILE")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "stage.toml",
+        env = "STAGE_FILE"
+    )]
     file: PathBuf,
     /// Write nothing; exit 6 if the lock would change
     #[arg(long, env = "STAGE_LOCKED", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
@@ -94,8 +104,8 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
         return Ok(plan(&connection, previous.as_ref()));
     }
     let kept = previous.as_ref().map(|(lock, records)| (lock, records));
-    let closure =
-        resolve::run(&input, kept, &mut connection.upstream, &ctx.ui).map_err(ResolveError::into_fault)?;
+    let closure = resolve::run(&input, kept, &mut connection.upstream, &ctx.ui)
+        .map_err(ResolveError::into_fault)?;
     finish(ctx, args, &project, &closure, started, &connection.egress())
 }
 
@@ -110,22 +120,35 @@ fn input(
         None => None,
         Some(ExcludeNewer::At(at)) => Some(at),
         Some(ExcludeNewer::MinAge(age)) => {
-            let kept = previous.filter(|_| args.upgrade.is_none()).and_then(|lock| lock.exclude_newer);
+            let kept = previous
+                .filter(|_| args.upgrade.is_none())
+                .and_then(|lock| lock.exclude_newer);
             Some(kept.unwrap_or_else(|| ctx.now.plus_seconds(-age.seconds())))
         }
     };
     let mut prefer: BTreeMap<String, _> = BTreeMap::new();
-    for package in previous.iter().flat_map(|lock| &lock.packages).filter(|p| p.ecosystem == EcosystemId::npm()) {
-        let upgraded = args.upgrade.as_ref().is_some_and(|u| u.is_empty() || *u == package.name);
+    for package in previous
+        .iter()
+        .flat_map(|lock| &lock.packages)
+        .filter(|p| p.ecosystem == EcosystemId::npm())
+    {
+        let upgraded = args
+            .upgrade
+            .as_ref()
+            .is_some_and(|u| u.is_empty() || *u == package.name);
         if !upgraded {
-            let versions: &mut std::collections::BTreeSet<String> = prefer.entry(package.name.clone()).or_default();
+            let versions: &mut std::collections::BTreeSet<String> =
+                prefer.entry(package.name.clone()).or_default();
             versions.insert(package.version.clone());
         }
     }
     let mut installs = Vec::new();
     for (install, number) in manifest.npm.iter().zip(1u32..) {
         let lockfile = match &install.lockfile {
-            Some(path) => Some(fs::read(&manifest::beside(&args.file, path), LIMITS.metadata)?),
+            Some(path) => Some(fs::read(
+                &manifest::beside(&args.file, path),
+                LIMITS.metadata,
+            )?),
             None => None,
         };
         let only_for = install.packages.iter().filter(|r| !r.platforms.is_empty());
@@ -134,7 +157,9 @@ fn input(
             InstallRequest {
                 number,
                 requirements: install.packages.iter().map(|r| r.spec.clone()).collect(),
-                only_for: only_for.map(|r| (r.spec.clone(), r.platforms.clone())).collect(),
+                only_for: only_for
+                    .map(|r| (r.spec.clone(), r.platforms.clone()))
+                    .collect(),
                 prefer: prefer.clone(),
                 lockfile,
                 include: install.include.clone(),
@@ -147,9 +172,16 @@ fn input(
         installs.push((EcosystemId::file(), request));
     }
     if installs.is_empty() {
-        return Err(UsageError::new("the manifest asks for nothing: it has neither [npm] nor [[file]]").into());
+        return Err(UsageError::new(
+            "the manifest asks for nothing: it has neither [npm] nor [[file]]",
+        )
+        .into());
     }
-    Ok(Input { target: manifest.target.clone(), exclude_newer, installs })
+    Ok(Input {
+        target: manifest.target.clone(),
+        exclude_newer,
+        installs,
+    })
 }
 
 fn files(manifest: &Manifest) -> Option<InstallRequest> {
@@ -187,13 +219,21 @@ fn finish(
     let bytes = format::write(&closure.lock);
     let fields = report(closure, project, &bytes, egress);
     if denied != Exit::Ok {
-        let count = closure.findings.iter().filter(|f| f.severity == Severity::Deny).count();
+        let count = closure
+            .findings
+            .iter()
+            .filter(|f| f.severity == Severity::Deny)
+            .count();
         return Ok(Outcome::new("stage/resolve-report/v1", fields)
-            .line(format!("Denied by {}; nothing was written", ui::plural(count, "finding")))
+            .line(format!(
+                "Denied by {}; nothing was written",
+                ui::plural(count, "finding")
+            ))
             .exit(denied));
     }
     let current = fs::read_optional(&project.lock_path, LIMITS.document)?;
-    let same = current.as_deref() == Some(bytes.as_slice()) && project.records_are(&closure.records)?;
+    let same =
+        current.as_deref() == Some(bytes.as_slice()) && project.records_are(&closure.records)?;
     if args.locked && !same {
         return Err(StaleError {
             lock: project.lock_path.to_string_lossy().into_owned(),
@@ -205,9 +245,26 @@ fn finish(
     if !same && !args.dry_run {
         project.write(&bytes, &closure.records)?;
     }
-    let carried = closure.lock.packages.iter().filter(|p| p.is_carried()).count();
-    let platforms: Vec<&str> = closure.lock.target.platforms.iter().map(|p| p.as_str()).collect();
-    let verb = if same { "unchanged" } else if args.dry_run { "not written" } else { "written" };
+    let carried = closure
+        .lock
+        .packages
+        .iter()
+        .filter(|p| p.is_carried())
+        .count();
+    let platforms: Vec<&str> = closure
+        .lock
+        .target
+        .platforms
+        .iter()
+        .map(|p| p.as_str())
+        .collect();
+    let verb = if same {
+        "unchanged"
+    } else if args.dry_run {
+        "not written"
+    } else {
+        "written"
+    };
     Ok(Outcome::new("stage/resolve-report/v1", fields)
         .line(format!(
             "Resolved {} for {} in {:.1}s ({} in the tree, the others are for other platforms)",
@@ -222,12 +279,17 @@ fn finish(
 /// The exit that denying findings demand.
 pub(crate) fn denied(findings: &[Finding]) -> Exit {
     let denying = findings.iter().filter(|f| f.severity == Severity::Deny);
-    denying.map(|f| Exit::from(f.code.kind)).fold(Exit::Ok, Exit::worse)
+    denying
+        .map(|f| Exit::from(f.code.kind))
+        .fold(Exit::Ok, Exit::worse)
 }
 
 fn report(closure: &Closure, project: &Project, lock: &[u8], egress: &[String]) -> Value {
-    let records: BTreeMap<&str, Digest> =
-        closure.records.iter().map(|(id, bytes)| (id.as_str(), Digest::of(bytes))).collect();
+    let records: BTreeMap<&str, Digest> = closure
+        .records
+        .iter()
+        .map(|(id, bytes)| (id.as_str(), Digest::of(bytes)))
+        .collect();
     json!({
         "lock": project.lock_path.to_string_lossy(),
         "lock_digest": Digest::of(lock),
@@ -254,14 +316,25 @@ fn why(lock: &Lock, package: &str) -> CommandResult {
     let mut text = String::new();
     for (ecosystem, release, chain) in &found {
         let chain: Vec<String> = chain.iter().map(|c| escaped(c)).collect();
-        let shown = if chain.is_empty() { "nothing in the lock leads to it".to_owned() } else { chain.join(" > ") };
-        text.push_str(&format!("{ecosystem} {}\n  {shown}\n", escaped(&release.to_string())));
+        let shown = if chain.is_empty() {
+            "nothing in the lock leads to it".to_owned()
+        } else {
+            chain.join(" > ")
+        };
+        text.push_str(&format!(
+            "{ecosystem} {}\n  {shown}\n",
+            escaped(&release.to_string())
+        ));
     }
     let found: Vec<Value> = found
         .iter()
         .map(|(ecosystem, release, chain)| json!({"ecosystem": ecosystem, "release": release, "chain": chain}))
         .collect();
-    Ok(Outcome::new("stage/why-report/v1", json!({"package": package, "found": found})).data(text))
+    Ok(Outcome::new(
+        "stage/why-report/v1",
+        json!({"package": package, "found": found}),
+    )
+    .data(text))
 }
 
 /// What resolving and fetching will touch.
@@ -273,7 +346,11 @@ fn plan(connection: &connect::Connection, previous: Option<&(Lock, Records)>) ->
     }
     let known = previous.map(|(lock, _)| {
         let sizes: Vec<Option<u64>> = lock.carried_artifacts().map(|(_, a)| a.size).collect();
-        (sizes.len(), sizes.iter().flatten().sum::<u64>(), sizes.iter().filter(|s| s.is_none()).count())
+        (
+            sizes.len(),
+            sizes.iter().flatten().sum::<u64>(),
+            sizes.iter().filter(|s| s.is_none()).count(),
+        )
     });
     match known {
         Some((count, bytes, unknown)) => text.push_str(&format!(
@@ -284,15 +361,12 @@ fn plan(connection: &connect::Connection, previous: Option<&(Lock, Records)>) ->
     }
     let cache = connection.cache.display();
     text.push_str(&format!("Cache: {cache}\n"));
-    let sizes = known.map(|(count, bytes, unknown)| json!({"artifacts": count, "bytes": bytes, "unknown": unknown}));
+    let sizes = known.map(
+        |(count, bytes, unknown)| json!({"artifacts": count, "bytes": bytes, "unknown": unknown}),
+    );
     Outcome::new(
         "stage/plan-report/v1",
         json!({"hosts": hosts, "proxy": connection.proxy(), "sizes": sizes, "cache": cache.to_string()}),
     )
     .data(text)
-}
-
-/// The lock's path for a manifest, for messages of other commands.
-pub(crate) fn lock_of(manifest: &Path) -> PathBuf {
-    project::lock_path(manifest)
 }

@@ -113,8 +113,7 @@ pub fn purl(release: &ReleaseId) -> Purl {
 pub fn render(view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
     let mut newest: BTreeMap<&str, &BundleView<'_>> = BTreeMap::new();
     for bundle in view.bundles {
-        let later =
-            |old: &&BundleView<'_>| (bundle.epoch, bundle.serial) > (old.epoch, old.serial);
+        let later = |old: &&BundleView<'_>| (bundle.epoch, bundle.serial) > (old.epoch, old.serial);
         if newest.get(bundle.channel).is_none_or(later) {
             newest.insert(bundle.channel, bundle);
         }
@@ -242,7 +241,10 @@ mod tests {
             records: &[],
             artifacts,
         };
-        let bundles = [view(2, &new_lock, &new_blobs), view(1, &old_lock, &old_blobs)];
+        let bundles = [
+            view(2, &new_lock, &new_blobs),
+            view(1, &old_lock, &old_blobs),
+        ];
         let files = render(&RepoView {
             bundles: &bundles,
             base_url: "http://repo.example",

@@ -20,7 +20,10 @@ pub struct FileRecords {
 
 impl Default for FileRecords {
     fn default() -> Self {
-        Self { schema: 1, files: BTreeMap::new() }
+        Self {
+            schema: 1,
+            files: BTreeMap::new(),
+        }
     }
 }
 
@@ -42,7 +45,10 @@ pub fn parse(bytes: &[u8]) -> Result<FileRecords, EcoError> {
     };
     let records: FileRecords = serde_json::from_slice(bytes).map_err(|e| fail(&e))?;
     if records.schema != 1 {
-        return Err(fail(&format_args!("format {} is newer than 1", records.schema)));
+        return Err(fail(&format_args!(
+            "format {} is newer than 1",
+            records.schema
+        )));
     }
     Ok(records)
 }

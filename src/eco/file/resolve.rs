@@ -32,7 +32,13 @@ impl Fault for FileError {
 
 /// The requirement text of one file: `path sha256:<hex> <last segment of the URL>`.
 pub fn requirement(path: &RelPath, sha256: &Digest, url: &str) -> String {
-    let name = url.split(['?', '#']).next().unwrap_or(url).rsplit('/').next().unwrap_or_default();
+    let name = url
+        .split(['?', '#'])
+        .next()
+        .unwrap_or(url)
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
     format!("{path} {sha256} {name}")
 }
 
@@ -41,22 +47,41 @@ pub fn resolver(request: &InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn F
     let mut resolution = Resolution::default();
     let mut files = BTreeMap::new();
     for text in &request.requirements {
-        let fail = || FileError { found: crate::base::text::quoted(text) };
+        let fail = || FileError {
+            found: crate::base::text::quoted(text),
+        };
         let mut words = text.split(' ');
         let (path, sha256, name) = (words.next(), words.next(), words.next());
         let path: RelPath = path.and_then(|w| w.parse().ok()).ok_or_else(fail)?;
         let sha256: Digest = sha256.and_then(|w| w.parse().ok()).ok_or_else(fail)?;
-        let platforms = request.only_for.get(text).cloned().unwrap_or_else(|| request.target.platforms.clone());
+        let platforms = request
+            .only_for
+            .get(text)
+            .cloned()
+            .unwrap_or_else(|| request.target.platforms.clone());
         resolution.packages.push(locked(&path, sha256, platforms));
         let source_name = name.unwrap_or_default().to_owned();
-        files.insert(path.to_string(), FileRecord { sha256, source_name });
+        files.insert(
+            path.to_string(),
+            FileRecord {
+                sha256,
+                source_name,
+            },
+        );
     }
-    let document = records::write(&FileRecords { files, ..FileRecords::default() });
+    let document = records::write(&FileRecords {
+        files,
+        ..FileRecords::default()
+    });
     resolution.records.insert(EcosystemId::file(), document);
     Ok(Box::new(Done(resolution)))
 }
 
-fn locked(path: &RelPath, sha256: Digest, platforms: Vec<crate::base::platform::Platform>) -> LockedPackage {
+fn locked(
+    path: &RelPath,
+    sha256: Digest,
+    platforms: Vec<crate::base::platform::Platform>,
+) -> LockedPackage {
     LockedPackage {
         ecosystem: EcosystemId::file(),
         name: path.to_string(),
@@ -86,7 +111,11 @@ impl Resolver for Done {
         Vec::new()
     }
 
-    fn answer(&mut self, _request: &Request, _answer: Result<Vec<u8>, UpstreamError>) -> Result<(), Box<dyn Fault>> {
+    fn answer(
+        &mut self,
+        _request: &Request,
+        _answer: Result<Vec<u8>, UpstreamError>,
+    ) -> Result<(), Box<dyn Fault>> {
         Ok(())
     }
 

@@ -108,9 +108,7 @@ fn machines(nodes: &[(Tarball, &str)]) -> String {
 fn pins_list(view: &RepoView<'_>) -> String {
     let mut newest: BTreeMap<&str, &BundleView<'_>> = BTreeMap::new();
     for bundle in view.bundles {
-        let later = |old: &&BundleView<'_>| {
-            (bundle.epoch, bundle.serial) > (old.epoch, old.serial)
-        };
+        let later = |old: &&BundleView<'_>| (bundle.epoch, bundle.serial) > (old.epoch, old.serial);
         if newest.get(bundle.channel).is_none_or(later) {
             newest.insert(bundle.channel, bundle);
         }

@@ -80,10 +80,13 @@ fn facts_of(release: &ReleaseId, version: NpmVersion) -> Result<ReleaseFacts, Ec
     if let Some(dist) = version.dist {
         let strong = dist.integrity.as_deref().map(UpstreamChecksum::from_sri);
         let weak = dist.shasum.as_deref().map(UpstreamChecksum::from_sha1_hex);
-        let checksum = strong.or(weak).transpose().map_err(|bad| EcoError::Records {
-            ecosystem: EcosystemId::npm(),
-            reason: bad.to_string(),
-        })?;
+        let checksum = strong
+            .or(weak)
+            .transpose()
+            .map_err(|bad| EcoError::Records {
+                ecosystem: EcosystemId::npm(),
+                reason: bad.to_string(),
+            })?;
         if let Some(checksum) = checksum {
             files.insert(repo::tarball_file(None, release), checksum);
         }

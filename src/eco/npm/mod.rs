@@ -2,16 +2,38 @@
 //! rendering needs), `packument`, `pick`, `tree`, `resolve`, `lockfile` (connected: Arborist's ideal tree), `repo`
 //! and `pins` (enclave).
 
+#[cfg(feature = "connected")]
+mod assemble;
 pub mod bootstrap;
 #[cfg(feature = "connected")]
+mod catalog;
+#[cfg(feature = "connected")]
 pub mod closure;
-pub mod ecosystem;
+mod ecosystem;
+#[cfg(feature = "connected")]
+pub mod fault;
+#[cfg(feature = "connected")]
+mod manifest;
+#[cfg(feature = "connected")]
+mod order;
+#[cfg(feature = "connected")]
+mod packument;
+#[cfg(feature = "connected")]
+mod pick;
 pub mod pins;
 pub mod placed;
 pub mod records;
 pub mod repo;
 #[cfg(feature = "connected")]
 pub mod resolve;
+#[cfg(feature = "connected")]
+mod scan;
+#[cfg(feature = "connected")]
+mod spec;
+#[cfg(feature = "connected")]
+mod tarball;
+#[cfg(feature = "connected")]
+mod tree;
 
 use crate::base::package::{Purl, ReleaseId};
 

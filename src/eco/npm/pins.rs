@@ -141,7 +141,10 @@ impl Source<'_> {
             .and_then(|p| p.versions.get(&release.version))
             .ok_or_else(|| EcoError::Records {
                 ecosystem: EcosystemId::npm(),
-                reason: format!("{} is missing", crate::base::text::quoted(&release.to_string())),
+                reason: format!(
+                    "{} is missing",
+                    crate::base::text::quoted(&release.to_string())
+                ),
             })?;
         let mut entry = Map::new();
         if placed.folder != release.name {

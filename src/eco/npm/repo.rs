@@ -40,9 +40,8 @@ pub fn render(view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
 
 /// `.npmrc` for a repository at `base_url`.
 pub fn client_files(base_url: &str) -> Vec<ClientFile> {
-    let mut text = format!(
-        "registry={base_url}/npm/\naudit=false\nfund=false\nupdate-notifier=false\n"
-    );
+    let mut text =
+        format!("registry={base_url}/npm/\naudit=false\nfund=false\nupdate-notifier=false\n");
     if base_url.starts_with("https:") {
         text.push_str(
             "# When the repository's certificate comes from a private CA, name its PEM file:\n\
@@ -65,7 +64,11 @@ pub fn tarball_url(base_url: &str, name: &str, file: &str) -> String {
 pub fn tarball_file(package: Option<&LockedPackage>, release: &ReleaseId) -> String {
     match package.and_then(|p| p.artifacts.first()) {
         Some(artifact) => artifact.file.clone(),
-        None => format!("{}-{}.tgz", super::base_name(&release.name), release.version),
+        None => format!(
+            "{}-{}.tgz",
+            super::base_name(&release.name),
+            release.version
+        ),
     }
 }
 
@@ -400,7 +403,10 @@ pub fn version_order(one: &str, other: &str) -> Ordering {
             Some((core, pre)) => (core, Some(pre.to_owned())),
             None => (text, None),
         };
-        (core.split('.').map(|n| n.parse().unwrap_or(0)).collect(), pre)
+        (
+            core.split('.').map(|n| n.parse().unwrap_or(0)).collect(),
+            pre,
+        )
     };
     let ((core_a, pre_a), (core_b, pre_b)) = (split(one), split(other));
     core_a.cmp(&core_b).then_with(|| match (pre_a, pre_b) {

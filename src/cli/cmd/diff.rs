@@ -1,0 +1,211 @@
+//! `stage diff`.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::base::text::{escaped, quoted};
+use crate::cli::cmd::CommandResult;
+use crate::cli::ui::{self, Outcome};
+use crate::cli::{Context, UsageError, subject};
+use crate::lock::Lock;
+use crate::lock::diff::{ChangeKind, LockDiff, ReleaseChange, Side};
+
+/// Compare two locks: what came, what went, what changed, and why it is there.
+///
+/// Made for the second person who reads before signing: new install scripts, changed licenses and files whose bytes
+/// changed without a new version stand out.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  stage diff approved.lock stage.lock")]
+pub struct DiffArgs {
+    /// The older lock
+    #[arg(value_name = "OLD")]
+    old: PathBuf,
+    /// The newer lock
+    #[arg(value_name = "NEW")]
+    new: PathBuf,
+}
+
+pub(crate) fn run(_ctx: &Context, args: &DiffArgs) -> CommandResult {
+    let (old, new) = (read(&args.old)?, read(&args.new)?);
+    let diff = LockDiff::between(&old, &new);
+    let report = json!({
+        "old": escaped(&args.old.to_string_lossy()),
+        "new": escaped(&args.new.to_string_lossy()),
+        "target_changed": diff.target_changed,
+        "requirements_added": diff.requirements_added,
+        "requirements_removed": diff.requirements_removed,
+        "changes": diff.changes.iter().map(change_json).collect::<Vec<_>>(),
+        "unchanged": diff.unchanged,
+    });
+    Ok(Outcome::new("stage/diff-report/v1", report)
+        .data(text(&diff))
+        .line(summary(&diff)))
+}
+
+fn read(path: &Path) -> Result<Lock, ui::Failure> {
+    if subject::is_bundle(path)? {
+        let name = quoted(&path.to_string_lossy());
+        return Err(UsageError::new(format!("{name} is a bundle; give two locks")).into());
+    }
+    subject::lock(path)
+}
+
+fn change_json(change: &ReleaseChange) -> Value {
+    json!({
+        "kind": change.kind,
+        "ecosystem": change.ecosystem,
+        "name": escaped(&change.name),
+        "old": change.old.as_ref().map(side_json),
+        "new": change.new.as_ref().map(side_json),
+        "reason": change.reason.iter().map(|r| escaped(r)).collect::<Vec<_>>(),
+    })
+}
+
+fn side_json(side: &Side) -> Value {
+    let files: Vec<Value> = side
+        .files
+        .iter()
+        .map(|(file, checksum)| json!({"file": escaped(file), "checksum": checksum}))
+        .collect();
+    json!({
+        "version": escaped(&side.version),
+        "license": side.license.as_deref().map(escaped),
+        "platforms": side.platforms,
+        "install_script": side.install_script,
+        "deprecated": side.deprecated,
+        "size": side.size,
+        "files": files,
+    })
+}
+
+fn summary(diff: &LockDiff) -> String {
+    let counts = [
+        (ChangeKind::Added, "added"),
+        (ChangeKind::Removed, "removed"),
+        (ChangeKind::Version, "other version"),
+        (ChangeKind::Bytes, "other bytes"),
+        (ChangeKind::Facts, "other facts"),
+    ];
+    let mut parts: Vec<String> = counts
+        .into_iter()
+        .map(|(kind, word)| (diff.count(kind), word))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    parts.push(format!("{} unchanged", diff.unchanged));
+    format!("Compared {}", parts.join(", "))
+}
+
+fn text(diff: &LockDiff) -> String {
+    let mut lines = Vec::new();
+    if diff.target_changed {
+        lines.push("! the target or exclude-newer changed".to_owned());
+    }
+    for (sign, list) in [
+        ('+', &diff.requirements_added),
+        ('-', &diff.requirements_removed),
+    ] {
+        for requirement in list {
+            let spec = escaped(&requirement.spec);
+            lines.push(format!("{sign} required: {} {spec}", requirement.ecosystem));
+        }
+    }
+    for change in &diff.changes {
+        change_lines(&mut lines, change);
+    }
+    let mut out = String::new();
+    for line in lines {
+        // Writing to a String cannot fail.
+        if writeln!(out, "{line}").is_err() {}
+    }
+    out
+}
+
+fn change_lines(lines: &mut Vec<String>, change: &ReleaseChange) {
+    let name = format!("{} {}", change.ecosystem, escaped(&change.name));
+    let version = |side: &Option<Side>| {
+        side.as_ref()
+            .map(|s| escaped(&s.version))
+            .unwrap_or_default()
+    };
+    let (old, new) = (version(&change.old), version(&change.new));
+    lines.push(match change.kind {
+        ChangeKind::Added => format!("+ {name} {new}{}", about(change.new.as_ref())),
+        ChangeKind::Removed => format!("- {name} {old}"),
+        ChangeKind::Version => format!("~ {name} {old} -> {new}"),
+        ChangeKind::Bytes => format!("! {name} {new} has other bytes under the same version"),
+        ChangeKind::Facts => format!("~ {name} {new}"),
+    });
+    if let (Some(old), Some(new)) = (&change.old, &change.new) {
+        lines.extend(
+            differences(old, new)
+                .into_iter()
+                .map(|d| format!("    {d}")),
+        );
+    }
+    if change.kind == ChangeKind::Added && change.reason.len() > 2 {
+        let chain: Vec<String> = change.reason.iter().map(|r| escaped(r)).collect();
+        lines.push(format!("    needed by: {}", chain.join(" > ")));
+    }
+}
+
+/// License, size and warnings of an added release, in brackets.
+fn about(side: Option<&Side>) -> String {
+    let Some(side) = side else {
+        return String::new();
+    };
+    let mut parts = vec![
+        side.license
+            .as_deref()
+            .map_or("no license".to_owned(), escaped),
+    ];
+    parts.extend(side.size.map(ui::bytes));
+    if side.install_script {
+        parts.push("runs an install script".to_owned());
+    }
+    if side.deprecated {
+        parts.push("deprecated".to_owned());
+    }
+    format!(" ({})", parts.join(", "))
+}
+
+fn differences(old: &Side, new: &Side) -> Vec<String> {
+    let mut out = Vec::new();
+    if old.license != new.license {
+        let word = |side: &Side| side.license.as_deref().map_or("none".to_owned(), escaped);
+        out.push(format!("license: {} -> {}", word(old), word(new)));
+    }
+    if old.platforms != new.platforms {
+        let list = |side: &Side| {
+            let names: Vec<&str> = side.platforms.iter().map(|p| p.as_str()).collect();
+            names.join(" ")
+        };
+        out.push(format!("platforms: {} -> {}", list(old), list(new)));
+    }
+    for (before, after, word) in [
+        (old.install_script, new.install_script, "an install script"),
+        (old.deprecated, new.deprecated, "a deprecation"),
+    ] {
+        match (before, after) {
+            (false, true) => out.push(format!("now has {word}")),
+            (true, false) => out.push(format!("no longer has {word}")),
+            _ => {}
+        }
+    }
+    if old.version == new.version {
+        for (file, checksum) in &new.files {
+            let before = old.files.get(file);
+            if before != Some(checksum) {
+                let before = before.map_or("none", String::as_str);
+                out.push(format!("{}: {before} -> {checksum}", escaped(file)));
+            }
+        }
+        for file in old.files.keys().filter(|f| !new.files.contains_key(*f)) {
+            out.push(format!("{}: no longer carried", escaped(file)));
+        }
+    }
+    out
+}

@@ -1,0 +1,105 @@
+//! `stage fetch`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::base::fault::Fault;
+use crate::cli::Context;
+use crate::cli::cmd::CommandResult;
+use crate::cli::connect::{self, Connection};
+use crate::cli::project::Project;
+use crate::cli::ui::{self, Failure, Outcome};
+use crate::fetch::{self, FetchFailure, FetchReport};
+use crate::lock::Lock;
+use crate::store::Store;
+
+/// Download every artifact of stage.lock that is not in the store yet.
+///
+/// Nothing is stored unless its checksum is the one in the lock. An interrupted fetch goes on where it stopped.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  stage fetch\n  stage fetch --jobs 8 --cache /var/cache/stage")]
+pub struct FetchArgs {
+    /// The manifest
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "stage.toml",
+        env = "STAGE_FILE"
+    )]
+    file: PathBuf,
+}
+
+pub(crate) fn run(ctx: &Context, args: &FetchArgs) -> CommandResult {
+    let started = Instant::now();
+    let project = Project::load(&args.file)?;
+    let (lock, _, _) = project.lock()?;
+    let store = connect::store(ctx)?;
+    let connection = connect::open(ctx, &project)?;
+    let report = fetch::run(&lock, &store, &connection.upstream, &ctx.ui)?;
+    let fields = fields(&report, &connection);
+    let there = match report.reused {
+        0 => String::new(),
+        1 => ", 1 was there already".to_owned(),
+        n => format!(", {n} were there already"),
+    };
+    let summary = format!(
+        "Fetched {} ({}) in {:.1}s{there}",
+        ui::plural(report.fetched, "artifact"),
+        ui::bytes(report.bytes),
+        started.elapsed().as_secs_f64(),
+    );
+    let outcome = Outcome::new("stage/fetch-report/v1", fields).line(summary);
+    if report.failures.is_empty() {
+        return Ok(outcome);
+    }
+    for line in &outcome.summary {
+        ctx.ui.talk(line);
+    }
+    Err(Failure {
+        faults: report.failures.into_iter().map(Box::from).collect(),
+        report: Some(outcome.report),
+    })
+}
+
+/// Fetches what a lock still needs, for commands that go on with it; a failure is theirs.
+pub(crate) fn fetch_missing(
+    ctx: &Context,
+    project: &Project,
+    lock: &Lock,
+    store: &Store,
+) -> Result<(), Failure> {
+    let connection = connect::open(ctx, project)?;
+    let report = fetch::run(lock, store, &connection.upstream, &ctx.ui)?;
+    if report.failures.is_empty() {
+        return Ok(());
+    }
+    Err(Failure {
+        faults: report.failures.into_iter().map(Box::from).collect(),
+        report: None,
+    })
+}
+
+fn fields(report: &FetchReport, connection: &Connection) -> Value {
+    json!({
+        "fetched": report.fetched,
+        "reused": report.reused,
+        "bytes": report.bytes,
+        "failures": report.failures.iter().map(failure_json).collect::<Vec<_>>(),
+        "egress": connection.egress(),
+    })
+}
+
+fn failure_json(failure: &FetchFailure) -> Value {
+    json!({
+        "ecosystem": failure.ecosystem,
+        "package": failure.package.to_string(),
+        "file": failure.file,
+        "url": failure.url.as_ref().map(ToString::to_string),
+        "code": failure.code().name,
+        "reason": failure.reason(),
+    })
+}

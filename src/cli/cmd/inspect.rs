@@ -1,0 +1,216 @@
+//! `stage inspect`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::base::package::EcosystemId;
+use crate::base::platform::{Libc, Platform, Target};
+use crate::base::text::{escaped, quoted};
+use crate::cli::cmd::CommandResult;
+use crate::cli::ui::{self, Format, Outcome};
+use crate::cli::{Context, UsageError, subject};
+use crate::lock::Lock;
+use crate::sbom::{self, Member, Members};
+
+/// Look inside a lock: what is carried, for which platforms, how much.
+///
+/// `--format purl` prints one package URL a line, sorted and unique: every release that is carried, and every one that
+/// lies inside the archive of a carried one.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  stage inspect stage.lock\n  stage inspect stage.lock --format purl --platform linux/arm64"
+)]
+pub struct InspectArgs {
+    /// A lock
+    #[arg(value_name = "LOCK")]
+    subject: PathBuf,
+    /// Only what is carried for this platform, such as linux/amd64
+    #[arg(long, value_name = "PLATFORM", env = "STAGE_PLATFORM")]
+    platform: Option<Platform>,
+}
+
+pub(crate) fn run(ctx: &Context, args: &InspectArgs) -> CommandResult {
+    let name = args.subject.to_string_lossy();
+    if subject::is_bundle(&args.subject)? {
+        let hint = "use `stage verify` with a trust root";
+        return Err(UsageError::new(format!("{} is a bundle; {hint}", quoted(&name))).into());
+    }
+    let lock = subject::lock(&args.subject)?;
+    if let Some(platform) = args.platform
+        && !lock.target.platforms.contains(&platform)
+    {
+        let message = format!("{} is not made for {platform}", quoted(&name));
+        return Err(UsageError::new(message).into());
+    }
+    let members = sbom::members(&lock, args.platform);
+    if ctx.global.format == Format::Purl {
+        return purls(&members);
+    }
+    let report = report(&name, &lock, &members)?;
+    Ok(Outcome::new("stage/inspect-report/v1", report).data(text(&name, &lock, &members)))
+}
+
+fn purls(members: &Members<'_>) -> CommandResult {
+    let mut lines = Vec::with_capacity(members.len());
+    for (ecosystem, release) in members.keys() {
+        lines.push(format!("{}\n", subject::purl(ecosystem, release)?));
+    }
+    lines.sort();
+    lines.dedup();
+    Ok(Outcome::new("stage/inspect-report/v1", json!({})).data(lines.concat()))
+}
+
+/// What one ecosystem's releases add up to.
+#[derive(Default)]
+struct Sum {
+    releases: usize,
+    bundled: usize,
+    files: usize,
+    bytes: u64,
+    unknown_sizes: usize,
+}
+
+fn sums<'a>(members: &Members<'a>) -> BTreeMap<&'a EcosystemId, Sum> {
+    let mut out: BTreeMap<&EcosystemId, Sum> = BTreeMap::new();
+    for ((ecosystem, _), member) in members {
+        let sum = out.entry(ecosystem).or_default();
+        sum.releases += 1;
+        sum.bundled += usize::from(member.is_bundled_only());
+        for artifact in &member.package.artifacts {
+            sum.files += 1;
+            match artifact.size {
+                Some(size) => sum.bytes = sum.bytes.saturating_add(size),
+                None => sum.unknown_sizes += 1,
+            }
+        }
+    }
+    out
+}
+
+fn report(name: &str, lock: &Lock, members: &Members<'_>) -> Result<Value, UsageError> {
+    let mut releases = Vec::with_capacity(members.len());
+    for ((ecosystem, release), member) in members {
+        let purl = subject::purl(ecosystem, release)?;
+        releases.push(release_json(&purl.to_string(), member));
+    }
+    let ecosystems: serde_json::Map<String, Value> = sums(members)
+        .into_iter()
+        .map(|(id, sum)| {
+            let value = json!({"releases": sum.releases, "bundled": sum.bundled, "files": sum.files,
+                "bytes": sum.bytes, "unknown_sizes": sum.unknown_sizes});
+            (id.to_string(), value)
+        })
+        .collect();
+    Ok(json!({
+        "kind": "lock",
+        "file": escaped(name),
+        "target": target_json(&lock.target),
+        "exclude_newer": lock.exclude_newer,
+        "requirements": lock.requirements,
+        "ecosystems": ecosystems,
+        "releases": releases,
+        "findings": lock.findings,
+    }))
+}
+
+fn target_json(target: &Target) -> Value {
+    let (glibc, musl) = match &target.libc {
+        Libc::Glibc(version) => (Some(version), None),
+        Libc::Musl(version) => (None, Some(version)),
+    };
+    json!({"platforms": target.platforms, "glibc": glibc, "musl": musl,
+        "python": target.python, "node": target.node})
+}
+
+fn release_json(purl: &str, member: &Member<'_>) -> Value {
+    let package = member.package;
+    let files: Vec<Value> = package
+        .artifacts
+        .iter()
+        .map(|a| json!({"file": escaped(&a.file), "checksum": a.checksum.to_sri(), "size": a.size}))
+        .collect();
+    json!({
+        "ecosystem": package.ecosystem,
+        "name": package.name,
+        "version": package.version,
+        "purl": purl,
+        "platforms": member.platforms,
+        "license": package.license.as_deref().map(escaped),
+        "deprecated": package.deprecated.as_deref().map(escaped),
+        "install_script": package.install_script,
+        "bundled_in": member.bundled_in,
+        "files": files,
+    })
+}
+
+fn text(name: &str, lock: &Lock, members: &Members<'_>) -> String {
+    let mut lines = vec![format!("Lock          {}", escaped(name))];
+    lines.push(format!("Target        {}", target_text(&lock.target)));
+    if let Some(at) = lock.exclude_newer {
+        lines.push(format!("Exclude newer {at}"));
+    }
+    for (number, requirement) in lock.requirements.iter().enumerate() {
+        let head = if number == 0 { "Requirements" } else { "" };
+        let spec = escaped(&requirement.spec);
+        lines.push(format!("{head:13} {} {spec}", requirement.ecosystem));
+    }
+    lines.push(String::new());
+    let head = format!(
+        "{:10} {:>8} {:>8} {:>7} {:>10}",
+        "Ecosystem", "Releases", "Bundled", "Files", "Size"
+    );
+    lines.push(head);
+    for (id, sum) in sums(members) {
+        let more = if sum.unknown_sizes > 0 { "+" } else { "" };
+        let size = format!("{}{more}", ui::bytes(sum.bytes));
+        lines.push(format!(
+            "{:10} {:>8} {:>8} {:>7} {size:>10}",
+            id.as_str(),
+            sum.releases,
+            sum.bundled,
+            sum.files
+        ));
+    }
+    lines.extend(noted(members, "Install scripts", |m| {
+        m.package.install_script
+    }));
+    lines.extend(noted(members, "Deprecated", |m| {
+        m.package.deprecated.is_some()
+    }));
+    let mut out = String::new();
+    for line in lines {
+        // Writing to a String cannot fail.
+        if writeln!(out, "{}", line.trim_end()).is_err() {}
+    }
+    out
+}
+
+/// A line that names the releases a property holds for; none when there are none.
+fn noted(members: &Members<'_>, head: &str, holds: impl Fn(&Member<'_>) -> bool) -> Option<String> {
+    let names: Vec<String> = members
+        .iter()
+        .filter(|(_, member)| holds(member))
+        .map(|((ecosystem, release), _)| format!("{ecosystem} {}", escaped(&release.to_string())))
+        .collect();
+    (!names.is_empty()).then(|| format!("\n{head} ({}): {}", names.len(), names.join(", ")))
+}
+
+fn target_text(target: &Target) -> String {
+    let mut parts: Vec<String> = target.platforms.iter().map(ToString::to_string).collect();
+    parts.push(match &target.libc {
+        Libc::Glibc(version) => format!("glibc {}", escaped(version)),
+        Libc::Musl(version) => format!("musl {}", escaped(version)),
+    });
+    parts.extend(
+        target
+            .python
+            .iter()
+            .map(|v| format!("python {}", escaped(v))),
+    );
+    parts.extend(target.node.iter().map(|v| format!("node {}", escaped(v))));
+    parts.join(", ")
+}

@@ -1,0 +1,172 @@
+//! From manifest, environment and this host's client configurations to a network client.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::cli::npm_client::NpmClient;
+use crate::cli::project::Project;
+use crate::cli::ui::{Failure, Ui};
+use crate::cli::{Context, UsageError};
+use crate::fs;
+use crate::manifest::{self, Manifest, Network};
+use crate::net::proxy::ProxyRules;
+use crate::net::roots::{self, HostRoots};
+use crate::net::settings::{Settings, host_of, web_url};
+use crate::net::{HttpUpstream, NetError};
+use crate::store::Store;
+
+/// A client, and what it will need to reach.
+#[derive(Debug)]
+pub struct Connection {
+    /// The client.
+    pub upstream: HttpUpstream,
+    /// The cache folder.
+    pub cache: PathBuf,
+    /// One URL of each upstream that the manifest needs.
+    needed: Vec<Url>,
+}
+
+/// Makes the client for a project. Contacts nobody.
+pub fn open(ctx: &Context, project: &Project) -> Result<Connection, Failure> {
+    let cache = ctx.cache_dir()?;
+    let manifest = &project.manifest;
+    let mut settings = Settings::new(cache.clone());
+    settings.offline = ctx.global.offline;
+    if let Some(jobs) = ctx.global.jobs {
+        settings.jobs = usize::from(jobs);
+    }
+    if ctx.global.verbose > 1 {
+        // A printer of its own: with -v there is no progress display that the lines could disturb.
+        let ui = Ui::new(*ctx.ui.options());
+        settings.log = Some(Arc::new(move |line| ui.detail(line)));
+    }
+    settings.roots = HostRoots {
+        file: ctx.env("SSL_CERT_FILE").map(PathBuf::from),
+        folders: ctx.env("SSL_CERT_DIR"),
+    }
+    .load()?;
+    for file in &manifest.network.ca {
+        let path = manifest::beside(&project.manifest_path, file);
+        settings.roots.extend(roots::named_roots(&path)?);
+    }
+    let allowed: BTreeSet<String> = manifest.network.allow_hosts.iter().cloned().collect();
+    settings.allow_hosts = (!allowed.is_empty()).then_some(allowed);
+    let npm = if manifest.npm.is_empty() {
+        None
+    } else {
+        Some(NpmClient::load(ctx, fs::parent(&project.manifest_path))?)
+    };
+    settings.set_proxy(proxy(ctx, &manifest.network, npm.as_ref())?);
+    if let Some(npm) = &npm {
+        npm.apply(&mut settings, registry(manifest)?)?;
+    }
+    for file in &manifest.files {
+        if let Some(url) = web_url(&file.url) {
+            settings.set_file(file.path.as_str(), url);
+        }
+    }
+    let needed = needed(manifest, &settings);
+    let upstream = HttpUpstream::new(settings)?;
+    Ok(Connection {
+        upstream,
+        cache,
+        needed,
+    })
+}
+
+/// The store of downloaded artifacts.
+pub fn store(ctx: &Context) -> Result<Store, Failure> {
+    Ok(Store::open(&ctx.cache_dir()?.join("store"))?)
+}
+
+/// The manifest's proxy; else the environment's; else npm's own.
+fn proxy(
+    ctx: &Context,
+    network: &Network,
+    npm: Option<&NpmClient<'_>>,
+) -> Result<ProxyRules, NetError> {
+    if let Some(proxy) = &network.proxy {
+        let exceptions = ctx.env("no_proxy").or_else(|| ctx.env("NO_PROXY"));
+        return ProxyRules::fixed(proxy, exceptions.as_deref());
+    }
+    let of_npm = |name: &str| {
+        let npm = npm?;
+        match name {
+            "HTTPS_PROXY" => npm.value("https-proxy").or_else(|| npm.value("proxy")),
+            "HTTP_PROXY" => npm.value("proxy"),
+            "NO_PROXY" => npm.value("noproxy"),
+            _ => None,
+        }
+    };
+    ProxyRules::from_variables(&|name| ctx.env(name).or_else(|| of_npm(name)))
+}
+
+/// The one registry of all npm installs, if the manifest names one.
+fn registry(manifest: &Manifest) -> Result<Option<&str>, UsageError> {
+    let mut named: Vec<Option<&str>> = manifest.npm.iter().map(|i| i.registry.as_deref()).collect();
+    named.dedup();
+    match named.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(*one),
+        _ => Err(UsageError::new(
+            "all [[npm]] installs must name the same registry, or none; give scopes their own registry in .npmrc",
+        )),
+    }
+}
+
+/// One URL of each upstream that is needed before anything is known: the registry, those of the scopes that the
+/// manifest asks for, the hosts of plain files.
+fn needed(manifest: &Manifest, settings: &Settings) -> Vec<Url> {
+    let requirements = manifest.npm.iter().flat_map(|install| &install.packages);
+    let scopes: BTreeSet<&str> = requirements
+        .filter_map(|requirement| requirement.spec.split_once('/'))
+        .map(|(scope, _)| scope)
+        .filter(|scope| scope.starts_with('@'))
+        .collect();
+    let registries = scopes
+        .into_iter()
+        .map(Some)
+        .chain([None])
+        .filter_map(|scope| settings.address_of("npm", scope));
+    let files = manifest.files.iter().filter_map(|file| web_url(&file.url));
+    let all: BTreeSet<Url> = registries.cloned().chain(files).collect();
+    all.into_iter().collect()
+}
+
+impl Connection {
+    /// Contacts every host that is needed; an error names all that cannot be reached.
+    pub fn preflight(&self) -> Result<(), NetError> {
+        self.upstream.preflight(&self.needed)
+    }
+
+    /// The hosts that will be asked, as `https://host:port`, sorted.
+    pub fn hosts(&self) -> Vec<String> {
+        let hosts: BTreeSet<String> = self.needed.iter().map(host_of).collect();
+        hosts.into_iter().collect()
+    }
+
+    /// The proxies in use, without their secrets.
+    pub fn proxy(&self) -> Option<String> {
+        let all: BTreeSet<String> = self
+            .upstream
+            .settings()
+            .proxy
+            .urls()
+            .map(ToString::to_string)
+            .collect();
+        let all: Vec<String> = all.into_iter().collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    }
+
+    /// Every host contacted so far, sorted.
+    pub fn egress(&self) -> Vec<String> {
+        self.upstream
+            .egress()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+}

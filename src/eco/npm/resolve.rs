@@ -1,0 +1,387 @@
+//! Resolves one npm install: requests packuments as soon as a version is known to need them, and builds the ideal tree
+//! when no answer is open. The order of answers decides nothing but the order of requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::fault::Fault;
+use crate::base::finding::{Finding, Severity};
+use crate::base::limits::LIMITS;
+use crate::base::text::escaped;
+use crate::eco::InstallRequest;
+use crate::eco::npm::assemble::{self, Assembly, UPSTREAM};
+use crate::eco::npm::catalog::{Catalog, ManifestId, Picked, SpecId};
+use crate::eco::npm::fault::{self, NpmError};
+use crate::eco::npm::packument::Packument;
+use crate::eco::npm::pick::Picker;
+use crate::eco::npm::placed::{EdgeKind, PlacedEdge};
+use crate::eco::npm::scan::Chains;
+use crate::eco::npm::tarball;
+use crate::eco::npm::tree::build::{self, Ideal, Unbuilt};
+use crate::eco::npm::tree::graph::Wish;
+use crate::upstream::{CacheRule, Request, Resolution, Resolver, UpstreamError};
+
+/// A resolver for one install: from its requirements, or from the lock file it brings.
+pub fn resolver(request: InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
+    Ok(Box::new(NpmResolver::new(request)?))
+}
+
+/// How much of a version's dependencies npm looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    /// Only its peers: it is an optional peer itself, looked at to avoid conflicts.
+    Peers,
+    /// All.
+    Whole,
+}
+
+/// The requests of one install and what they were for.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    fresh: Vec<Request>,
+    open: BTreeMap<String, Subject>,
+    asked: BTreeSet<String>,
+}
+
+/// What a request is for.
+#[derive(Debug, Clone)]
+pub(crate) enum Subject {
+    /// The packument of a name.
+    Packument(String),
+    /// The tarball of a release.
+    Tarball(ManifestId),
+}
+
+impl Desk {
+    /// Asks for a packument, once.
+    pub(crate) fn packument(&mut self, name: &str) {
+        self.ask(
+            super::packument_path(name),
+            CacheRule::Revalidate,
+            Subject::Packument(name.to_owned()),
+        );
+    }
+
+    /// Asks for a tarball, once.
+    pub(crate) fn tarball(&mut self, path: &str, of: ManifestId) {
+        self.ask(path.to_owned(), CacheRule::Immutable, Subject::Tarball(of));
+    }
+
+    fn ask(&mut self, path: String, cache: CacheRule, subject: Subject) {
+        if self.asked.insert(path.clone()) {
+            self.open.insert(path.clone(), subject);
+            let limit = LIMITS.metadata;
+            self.fresh.push(Request {
+                upstream: UPSTREAM.to_owned(),
+                path,
+                accept: None,
+                limit,
+                cache,
+            });
+        }
+    }
+
+    /// Requests not handed out yet.
+    pub(crate) fn take(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Whether every request is answered.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// What an answer is for; `None` when nobody asked.
+    pub(crate) fn close(&mut self, request: &Request) -> Option<Subject> {
+        self.open.remove(&request.path)
+    }
+}
+
+struct NpmResolver {
+    request: InstallRequest,
+    catalog: Catalog,
+    desk: Desk,
+    roots: Vec<Wish>,
+    /// Dependencies whose packument is not there yet, by package.
+    waiting: BTreeMap<String, BTreeSet<(String, SpecId, Reach)>>,
+    visited: BTreeMap<ManifestId, Reach>,
+    built: Option<Ideal>,
+}
+
+impl NpmResolver {
+    fn new(request: InstallRequest) -> Result<Self, NpmError> {
+        let picker = Picker::new(request.exclude_newer, request.target.node.as_deref());
+        let mut resolver = Self {
+            catalog: Catalog::new(picker),
+            desk: Desk::default(),
+            roots: Vec::new(),
+            waiting: BTreeMap::new(),
+            visited: BTreeMap::new(),
+            built: None,
+            request,
+        };
+        for text in resolver.request.requirements.clone() {
+            let (name, range) =
+                super::split_requirement(&text).ok_or_else(|| NpmError::Requirement {
+                    text: crate::base::text::quoted(&text),
+                })?;
+            let spec = resolver.catalog.spec_id(range);
+            resolver.roots.retain(|wish| wish.name != name);
+            resolver.roots.push(Wish {
+                name: name.to_owned(),
+                spec,
+                kind: EdgeKind::Prod,
+            });
+        }
+        let todo = resolver
+            .roots
+            .iter()
+            .map(|w| (w.name.clone(), w.spec, Reach::Whole))
+            .collect();
+        resolver.walk(todo);
+        resolver.advance()?;
+        Ok(resolver)
+    }
+
+    /// Picks versions for dependencies and goes on with theirs; asks for packuments that are missing.
+    fn walk(&mut self, mut todo: Vec<(String, SpecId, Reach)>) {
+        while let Some((name, spec, reach)) = todo.pop() {
+            let id = match self.catalog.pick(&name, spec) {
+                Ok(Picked::Version(id)) => id,
+                Ok(Picked::NoPackage | Picked::NoVersion | Picked::Foreign) => continue,
+                Err(missing) => {
+                    self.desk.packument(&missing);
+                    self.waiting
+                        .entry(missing)
+                        .or_default()
+                        .insert((name, spec, reach));
+                    continue;
+                }
+            };
+            if self.visited.get(&id).is_some_and(|known| *known >= reach) {
+                continue;
+            }
+            self.visited.insert(id, reach);
+            let bundled = self.catalog.manifest(id).record.bundle_dependencies.clone();
+            if !bundled.is_empty() && reach == Reach::Whole {
+                self.ask_tarball(id);
+            }
+            for wish in self.catalog.wishes(id) {
+                let next = match wish.kind {
+                    _ if bundled.contains(&wish.name) => continue,
+                    EdgeKind::PeerOptional => Reach::Peers,
+                    EdgeKind::Peer => reach,
+                    EdgeKind::Prod | EdgeKind::Optional | EdgeKind::Dev
+                        if reach == Reach::Whole =>
+                    {
+                        reach
+                    }
+                    EdgeKind::Prod | EdgeKind::Optional | EdgeKind::Dev => continue,
+                };
+                todo.push((wish.name, wish.spec, next));
+            }
+        }
+    }
+
+    fn ask_tarball(&mut self, id: ManifestId) {
+        if let Some(tarball) = &self.catalog.manifest(id).tarball {
+            self.desk.tarball(&tarball.path, id);
+        }
+    }
+
+    /// Builds the tree when no answer is open, and asks for what turns out to be missing.
+    fn advance(&mut self) -> Result<(), NpmError> {
+        while self.desk.is_idle() && self.built.is_none() {
+            match build::build(&self.catalog, self.roots.clone()) {
+                Ok(ideal) => self.built = Some(ideal),
+                Err(Unbuilt::Pick(name, spec)) => self.walk(vec![(name, spec, Reach::Peers)]),
+                Err(Unbuilt::Bundle(id)) => {
+                    self.ask_tarball(id);
+                    if self.desk.is_idle() {
+                        let release = escaped(&self.catalog.manifest(id).name);
+                        return Err(NpmError::Tarball {
+                            release,
+                            reason: "it was not answered".to_owned(),
+                        });
+                    }
+                }
+                Err(Unbuilt::Failed(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(
+        &mut self,
+        request: &Request,
+        answer: Result<Vec<u8>, UpstreamError>,
+    ) -> Result<(), NpmError> {
+        match self.desk.close(request) {
+            Some(Subject::Packument(name)) => {
+                self.catalog.learn(&name, packument(&name, answer)?);
+                let todo = self
+                    .waiting
+                    .remove(&name)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .collect();
+                self.walk(todo);
+            }
+            Some(Subject::Tarball(id)) => {
+                let bytes = answer.map_err(|e| NpmError::Upstream {
+                    reason: e.to_string(),
+                })?;
+                let found = tarball::bundled(self.catalog.manifest(id), &bytes)?;
+                self.catalog.learn_bundle(id, found);
+            }
+            None => {}
+        }
+        self.advance()
+    }
+
+    fn conclude(self) -> Result<Resolution, NpmError> {
+        let ideal = self.built.ok_or_else(|| NpmError::Internal {
+            reason: "answers are missing".to_owned(),
+        })?;
+        let roots = self.roots.iter().map(|wish| PlacedEdge {
+            name: wish.name.clone(),
+            range: self.catalog.spec_text(wish.spec).to_owned(),
+            kind: wish.kind,
+            to: None,
+        });
+        let (assembly, records) = Assembly::new(
+            self.request.number,
+            (&self.request.target, &self.request.include),
+            &self.catalog,
+            &ideal.places,
+            roots.collect(),
+        )?;
+        let mut resolution = assemble::resolution(&assembly, &records);
+        resolution
+            .findings
+            .extend(tree_findings(&assembly, &ideal)?);
+        resolution
+            .findings
+            .sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        Ok(resolution)
+    }
+}
+
+impl Resolver for NpmResolver {
+    fn take_requests(&mut self) -> Vec<Request> {
+        self.desk.take()
+    }
+
+    fn answer(
+        &mut self,
+        request: &Request,
+        answer: Result<Vec<u8>, UpstreamError>,
+    ) -> Result<(), Box<dyn Fault>> {
+        Ok(self.take_in(request, answer)?)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Resolution, Box<dyn Fault>> {
+        Ok(self.conclude()?)
+    }
+}
+
+/// The packument in an answer; `None` when the registry has none.
+pub(crate) fn packument(
+    name: &str,
+    answer: Result<Vec<u8>, UpstreamError>,
+) -> Result<Option<Packument>, NpmError> {
+    match answer {
+        Ok(bytes) => Packument::parse(name, &bytes).map(Some),
+        Err(UpstreamError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(NpmError::Upstream {
+            reason: error.to_string(),
+        }),
+    }
+}
+
+/// What only the builder of the tree knows: dependencies that could not be had, overridden peers, loops.
+fn tree_findings(assembly: &Assembly<'_>, ideal: &Ideal) -> Result<Vec<Finding>, NpmError> {
+    let chains = Chains::new(&assembly.tree);
+    let subject = |path: &str| {
+        let placed = assembly.tree.places.get(path);
+        placed.map_or_else(
+            || "the project".to_owned(),
+            |p| format!("npm {}", escaped(&p.release.to_string())),
+        )
+    };
+    let mut found = Vec::new();
+    for failed in &ideal.failed {
+        let range = escaped(assembly.catalog.spec_text(failed.spec));
+        let (name, mut chain) = (escaped(&failed.name), chains.to(&failed.from));
+        chain.push(format!("{name}@{range}"));
+        let picked = assembly.catalog.picked(&failed.name, failed.spec);
+        let message = match picked {
+            Some(Picked::Foreign) => continue,
+            Some(Picked::NoPackage) if failed.required => {
+                return Err(NpmError::NotFound { name, chain });
+            }
+            _ if failed.required => {
+                let limit = assembly.limit().map(|l| l.to_string());
+                return Err(NpmError::NoVersion {
+                    name,
+                    range,
+                    limit,
+                    chain,
+                });
+            }
+            Some(Picked::NoPackage) => {
+                format!("optional dependency {name} does not exist in the registry")
+            }
+            _ => format!("optional dependency {name} has no version that fits {range}"),
+        };
+        found.push(note(
+            &fault::OPTIONAL,
+            Severity::Note,
+            subject(&failed.from),
+            message,
+            chain,
+        ));
+    }
+    for peer in &ideal.overridden {
+        let range = escaped(assembly.catalog.spec_text(peer.spec));
+        let message = format!(
+            "wants peer {} {range}, but gets {}",
+            escaped(&peer.name),
+            subject(&peer.to)
+        );
+        found.push(note(
+            &fault::PEER,
+            Severity::Warn,
+            subject(&peer.from),
+            message,
+            chains.to(&peer.from),
+        ));
+    }
+    for path in &ideal.loops {
+        let message = "npm would need a link to end a loop of nested versions there".to_owned();
+        found.push(note(
+            &fault::LOOP,
+            Severity::Deny,
+            escaped(path),
+            message,
+            Vec::new(),
+        ));
+    }
+    Ok(found)
+}
+
+fn note(
+    code: &'static crate::base::fault::Code,
+    severity: Severity,
+    subject: String,
+    message: String,
+    chain: Vec<String>,
+) -> Finding {
+    Finding {
+        code,
+        severity,
+        subject,
+        message,
+        chain,
+        fix: None,
+    }
+}

@@ -1,0 +1,302 @@
+//! From lock to store: every artifact that crosses the gap is downloaded, hashed while it is written, and kept only
+//! if it is what the lock says. What is there already is not asked for; what was cut off is continued.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use url::Url;
+
+use crate::base::digest::UpstreamChecksum;
+use crate::base::fault::{Code, Fault};
+use crate::base::limits::LIMITS;
+use crate::base::package::{EcosystemId, ReleaseId};
+use crate::base::progress::{Progress, Unit};
+use crate::fs::FsError;
+use crate::lock::{Lock, LockedArtifact, LockedPackage};
+use crate::net::settings::shown;
+use crate::net::{Downloader, HttpUpstream, NetError, Resume};
+use crate::store::{RESUME_FROM, Store, StoreError, Stored};
+use crate::upstream::{CacheRule, Request, SafeUrl};
+
+/// Why nothing could be fetched at all.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] FsError),
+    /// The network cannot be used, or a host that is needed cannot be reached.
+    #[error(transparent)]
+    Net(#[from] NetError),
+}
+
+impl Fault for FetchError {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::Net(error) => error.code(),
+        }
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Store(error) => error.facts(),
+            Self::Net(error) => error.facts(),
+        }
+    }
+}
+
+/// An artifact that could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[error("artifact `{file}` of {ecosystem} `{package}` was not stored: {cause}")]
+pub struct FetchFailure {
+    /// Its ecosystem.
+    pub ecosystem: EcosystemId,
+    /// Its release.
+    pub package: ReleaseId,
+    /// Its file name, escaped.
+    pub file: String,
+    /// Where it was asked for; `None` when no address is configured.
+    pub url: Option<SafeUrl>,
+    /// Why.
+    pub cause: Box<dyn Fault>,
+}
+
+impl FetchFailure {
+    /// Why, with all causes, in one line.
+    pub fn reason(&self) -> String {
+        let mut text = self.cause.to_string();
+        let mut next = std::error::Error::source(self.cause.as_ref());
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&crate::base::text::escaped(&cause.to_string()));
+            next = cause.source();
+        }
+        text
+    }
+}
+
+impl Fault for FetchFailure {
+    fn code(&self) -> &'static Code {
+        self.cause.code()
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let from = self.url.iter().map(|url| ("from", format!("<{url}>")));
+        let because =
+            std::error::Error::source(self.cause.as_ref()).map(|_| ("reason", self.reason()));
+        from.chain(self.cause.facts()).chain(because).collect()
+    }
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct FetchReport {
+    /// Artifacts downloaded and stored.
+    pub fetched: usize,
+    /// Artifacts that were in the store.
+    pub reused: usize,
+    /// Bytes of the stored downloads.
+    pub bytes: u64,
+    /// What could not be fetched, by ecosystem, release and file.
+    pub failures: Vec<FetchFailure>,
+}
+
+/// One artifact to fetch.
+struct Item<'a> {
+    package: &'a LockedPackage,
+    artifact: &'a LockedArtifact,
+}
+
+impl Item<'_> {
+    fn request(&self) -> Request {
+        Request {
+            upstream: self.artifact.upstream.clone(),
+            path: self.artifact.path.clone(),
+            accept: None,
+            limit: self.artifact.size.unwrap_or(LIMITS.artifact),
+            cache: CacheRule::Immutable,
+        }
+    }
+
+    fn failure(&self, url: Option<SafeUrl>, cause: impl Into<Box<dyn Fault>>) -> FetchFailure {
+        FetchFailure {
+            ecosystem: self.package.ecosystem.clone(),
+            package: self.package.id(),
+            file: crate::base::text::escaped(&self.artifact.file),
+            url,
+            cause: cause.into(),
+        }
+    }
+}
+
+/// Fetches every carried artifact of `lock` that is not in `store`, as many at a time as the upstream's settings say.
+/// Before that, every host that is needed must answer. Artifacts that fail do not stop the others.
+pub fn run(
+    lock: &Lock,
+    store: &Store,
+    upstream: &HttpUpstream,
+    progress: &dyn Progress,
+) -> Result<FetchReport, FetchError> {
+    let (items, reused) = missing(lock, store)?;
+    let mut report = FetchReport {
+        reused,
+        ..FetchReport::default()
+    };
+    if items.is_empty() {
+        return Ok(report);
+    }
+    let downloader = upstream.downloader();
+    upstream.preflight(&addresses(&items, &downloader))?;
+    let known: u64 = items.iter().filter_map(|item| item.artifact.size).sum();
+    let noun = if items.len() == 1 {
+        "artifact"
+    } else {
+        "artifacts"
+    };
+    progress.begin(
+        &format!("Fetching {} {noun}", items.len()),
+        known,
+        Unit::Bytes,
+    );
+    let work = Work {
+        store,
+        downloader,
+        progress,
+        total: AtomicU64::new(known),
+        queue: Mutex::new(items.into_iter()),
+        report: Mutex::new(&mut report),
+    };
+    let workers = upstream.settings().jobs.max(1);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| work.run());
+        }
+    });
+    progress.end();
+    report.failures.sort_by(|a, b| {
+        (&a.ecosystem, &a.package, &a.file).cmp(&(&b.ecosystem, &b.package, &b.file))
+    });
+    Ok(report)
+}
+
+/// The artifacts that are not in the store, each content once, and how many are.
+fn missing<'a>(lock: &'a Lock, store: &Store) -> Result<(Vec<Item<'a>>, usize), FsError> {
+    let (mut items, mut reused) = (Vec::new(), 0);
+    let mut seen: BTreeSet<&UpstreamChecksum> = BTreeSet::new();
+    for (package, artifact) in lock.carried_artifacts() {
+        if !seen.insert(&artifact.checksum) {
+            continue;
+        }
+        if store.find(&artifact.checksum)?.is_some() {
+            reused += 1;
+        } else {
+            items.push(Item { package, artifact });
+        }
+    }
+    Ok((items, reused))
+}
+
+/// One URL of each host. What has no URL fails later, by name.
+fn addresses(items: &[Item<'_>], downloader: &Downloader) -> Vec<Url> {
+    let mut origins = BTreeSet::new();
+    items
+        .iter()
+        .filter_map(|item| downloader.locate(&item.request()).ok())
+        .map(|url| url.with_secrets().clone())
+        .filter(|url| origins.insert(url.origin().ascii_serialization()))
+        .collect()
+}
+
+/// What the workers share.
+struct Work<'a, 'r> {
+    store: &'a Store,
+    downloader: Downloader,
+    progress: &'a dyn Progress,
+    total: AtomicU64,
+    queue: Mutex<std::vec::IntoIter<Item<'a>>>,
+    report: Mutex<&'r mut FetchReport>,
+}
+
+impl Work<'_, '_> {
+    fn run(&self) {
+        while let Some(item) = self.queue.lock().ok().and_then(|mut queue| queue.next()) {
+            let result = self.fetch(&item);
+            let Ok(mut report) = self.report.lock() else {
+                return;
+            };
+            match result {
+                Ok(stored) => {
+                    report.fetched += 1;
+                    report.bytes += stored.size;
+                }
+                Err(failure) => report.failures.push(failure),
+            }
+        }
+    }
+
+    fn fetch(&self, item: &Item<'_>) -> Result<Stored, FetchFailure> {
+        let request = item.request();
+        let url = match self.downloader.locate(&request) {
+            Ok(url) => url,
+            Err(error) => return Err(item.failure(None, error)),
+        };
+        let fail = |cause| item.failure(Some(shown(url.with_secrets())), cause);
+        let mut outcome = self.attempt(item, &url, request.limit).map_err(fail)?;
+        if matches!(outcome, Outcome::Spoiled) {
+            // What an earlier run left was to blame, and is gone now: once more, from the beginning.
+            outcome = self.attempt(item, &url, request.limit).map_err(fail)?;
+        }
+        match outcome {
+            Outcome::Stored(stored) => Ok(stored),
+            Outcome::Spoiled => Err(fail(StoreError::changed().into())),
+        }
+    }
+
+    /// One download. [`Outcome::Spoiled`]: it went on with bytes of an earlier run and came out wrong.
+    fn attempt(
+        &self,
+        item: &Item<'_>,
+        url: &SafeUrl,
+        limit: u64,
+    ) -> Result<Outcome, Box<dyn Fault>> {
+        let mut incoming = self.store.resume(limit, &item.artifact.checksum)?;
+        let resume = incoming.validator()?.map(|validator| Resume {
+            offset: incoming.size(),
+            validator,
+        });
+        let body = self.downloader.open(url, limit, resume)?;
+        if !body.resumed {
+            incoming.restart()?;
+        }
+        if body.size.is_none_or(|size| size >= RESUME_FROM) {
+            incoming.set_validator(body.validator.as_deref())?;
+        }
+        self.expect(item, body.size, incoming.size());
+        let (resumed, hosts) = (body.resumed, body.hosts.clone());
+        incoming.read_from(body, |read| self.progress.advance(read))?;
+        match incoming.finish(&hosts) {
+            Err(StoreError::Mismatch { .. }) if resumed => Ok(Outcome::Spoiled),
+            other => Ok(Outcome::Stored(other?)),
+        }
+    }
+
+    /// Corrects the total when a size becomes known.
+    fn expect(&self, item: &Item<'_>, size: Option<u64>, have: u64) {
+        if item.artifact.size.is_none()
+            && let Some(size) = size
+        {
+            let before = self.total.fetch_add(size, Ordering::Relaxed);
+            self.progress.total(before + size);
+        }
+        if have > 0 {
+            self.progress.advance(have);
+        }
+    }
+}
+
+/// What became of a download.
+enum Outcome {
+    Stored(Stored),
+    Spoiled,
+}

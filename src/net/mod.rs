@@ -1,0 +1,372 @@
+//! The network: the only module that opens client sockets.
+//!
+//! One thread with an async runtime does all requests; the rest of the program talks to it through blocking calls.
+//! [`HttpUpstream`] answers resolvers (many requests at a time, answers in any order, cached), [`Downloader`] gives
+//! `fetch` streams, [`HttpUpstream::preflight`] names every host that cannot be reached before the work starts.
+//!
+//! What leaves this host is decided in `client`: only `http` and `https`, only allowed hosts, credentials only to the
+//! address they are configured for, never from `https` to `http`; every host is recorded ([`HttpUpstream::egress`]).
+//! No secret is ever printed: URLs are shown without user, password and query, and every message passes
+//! [`settings::Settings::masked`].
+
+mod cache;
+mod client;
+mod download;
+mod get;
+mod preflight;
+pub mod proxy;
+pub mod roots;
+pub mod settings;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc as blocking;
+use std::thread::JoinHandle;
+
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use url::Url;
+
+use crate::base::fault::{Code, Fault, Kind};
+use crate::fs::FsError;
+use crate::net::client::Engine;
+use crate::net::download::Start;
+pub use crate::net::download::{Body, Resume};
+use crate::net::get::Answered;
+pub use crate::net::preflight::Unreachable;
+use crate::net::settings::{Settings, shown};
+use crate::upstream::{Request, SafeUrl, UPSTREAM_ADDRESS, Upstream, UpstreamError};
+
+/// Codes of this module.
+pub const CODES: &[&Code] = &[
+    &UPSTREAM_URL,
+    &UPSTREAM_PROXY,
+    &UPSTREAM_ROOTS,
+    &UPSTREAM_UNREACHABLE,
+    &UPSTREAM_START,
+];
+
+static UPSTREAM_URL: Code = Code::new("upstream-url", Kind::Failed);
+static UPSTREAM_PROXY: Code = Code::new("upstream-proxy", Kind::Usage);
+static UPSTREAM_ROOTS: Code = Code::new("upstream-roots", Kind::Usage);
+static UPSTREAM_UNREACHABLE: Code = Code::new("upstream-unreachable", Kind::Failed);
+static UPSTREAM_START: Code = Code::new("upstream-start", Kind::Failed);
+
+/// Threads that decode answers, keep them, and look up host names.
+const BLOCKING_THREADS: usize = 8;
+
+/// Why the network cannot be used as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// Nothing says where an upstream is.
+    #[error("no address of upstream {upstream} is configured")]
+    NoAddress {
+        /// Its name.
+        upstream: String,
+    },
+    /// An upstream's address is no `http` or `https` URL of a folder.
+    #[error(
+        "the configured address of upstream {upstream} is not an http or https URL without query"
+    )]
+    Address {
+        /// Its name.
+        upstream: String,
+    },
+    /// A path that leads out of its upstream, or a file's URL that is none.
+    #[error("{text} is not below its upstream's address, or not an http or https URL")]
+    Url {
+        /// What was asked for, quoted and escaped.
+        text: String,
+    },
+    /// A proxy setting that cannot be used.
+    #[error("the proxy in {origin} cannot be used: {reason}")]
+    Proxy {
+        /// Variable or setting.
+        origin: &'static str,
+        /// Why; never the value, which may hold a password.
+        reason: String,
+    },
+    /// A file of certification authorities that cannot be used.
+    #[error("the certification authorities in {origin} cannot be used: {reason}")]
+    Roots {
+        /// File or setting, quoted and escaped.
+        origin: String,
+        /// Why.
+        reason: String,
+    },
+    /// A client certificate that cannot be used.
+    #[error("the client certificate for <{prefix}> cannot be used")]
+    Certificate {
+        /// The address it is for.
+        prefix: SafeUrl,
+    },
+    /// Hosts that are needed and cannot be reached.
+    #[error("{} of the hosts that are needed cannot be reached", hosts.len())]
+    Unreachable {
+        /// Each of them.
+        hosts: Vec<Unreachable>,
+    },
+    /// The client or its thread cannot be started.
+    #[error("the network client cannot be started: {reason}")]
+    Start {
+        /// What the system said.
+        reason: String,
+    },
+    /// A file cannot be read.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+impl Fault for NetError {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::NoAddress { .. } | Self::Address { .. } => &UPSTREAM_ADDRESS,
+            Self::Url { .. } => &UPSTREAM_URL,
+            Self::Proxy { .. } => &UPSTREAM_PROXY,
+            Self::Roots { .. } | Self::Certificate { .. } => &UPSTREAM_ROOTS,
+            Self::Unreachable { .. } => &UPSTREAM_UNREACHABLE,
+            Self::Start { .. } => &UPSTREAM_START,
+            Self::Fs(error) => error.code(),
+        }
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::NoAddress { .. } => vec![(
+                "set",
+                "the registry in stage.toml, or in this host's own client configuration".to_owned(),
+            )],
+            Self::Unreachable { hosts } => hosts.iter().map(|h| ("host", h.to_string())).collect(),
+            Self::Fs(error) => error.facts(),
+            Self::Address { .. }
+            | Self::Url { .. }
+            | Self::Proxy { .. }
+            | Self::Roots { .. }
+            | Self::Certificate { .. }
+            | Self::Start { .. } => Vec::new(),
+        }
+    }
+}
+
+/// A host that was contacted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Egress {
+    /// `http` or `https`.
+    pub scheme: String,
+    /// Host name.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// `host:port` of the proxy in between.
+    pub via: Option<String>,
+}
+
+impl fmt::Display for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}", self.scheme, self.host, self.port)?;
+        match &self.via {
+            Some(proxy) => write!(f, " via {proxy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the network thread is asked to do.
+enum Command {
+    Get(Request),
+    Stream(Start),
+    Probe(Vec<Url>, blocking::Sender<Vec<Unreachable>>),
+}
+
+/// The client. Dropped, it stops what is under way and waits until answers are kept.
+pub struct HttpUpstream {
+    engine: Arc<Engine>,
+    commands: Option<mpsc::UnboundedSender<Command>>,
+    answers: blocking::Receiver<Answered>,
+    unanswered: usize,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for HttpUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpUpstream")
+            .field("settings", &self.engine.settings)
+            .field("unanswered", &self.unanswered)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpUpstream {
+    /// Starts the client and its thread. Contacts nobody.
+    pub fn new(settings: Settings) -> Result<Self, NetError> {
+        let engine = Arc::new(Engine::new(settings)?);
+        let failed = |error: std::io::Error| NetError::Start {
+            reason: error.to_string(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .build()
+            .map_err(failed)?;
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (sender, answers) = blocking::channel();
+        let work = engine.clone();
+        let thread = std::thread::Builder::new()
+            .name("net".to_owned())
+            .spawn(move || serve(&runtime, &work, inbox, &sender))
+            .map_err(failed)?;
+        Ok(Self {
+            engine,
+            commands: Some(commands),
+            answers,
+            unanswered: 0,
+            thread: Some(thread),
+        })
+    }
+
+    /// The settings it works with.
+    pub fn settings(&self) -> &Settings {
+        &self.engine.settings
+    }
+
+    /// Every host contacted so far, sorted.
+    pub fn egress(&self) -> Vec<Egress> {
+        self.engine.egress()
+    }
+
+    /// A handle for streams that other threads may use. It works as long as this client lives.
+    pub fn downloader(&self) -> Downloader {
+        Downloader {
+            commands: self.commands.clone(),
+            engine: self.engine.clone(),
+        }
+    }
+
+    /// Contacts the host of each of `urls` at the same time; an error names all that do not answer within the time for
+    /// connecting. Does nothing offline.
+    pub fn preflight(&self, urls: &[Url]) -> Result<(), NetError> {
+        if self.engine.settings.offline {
+            return Ok(());
+        }
+        let (sender, receiver) = blocking::channel();
+        let sent = self
+            .commands
+            .as_ref()
+            .map(|commands| commands.send(Command::Probe(urls.to_vec(), sender)));
+        if !matches!(sent, Some(Ok(()))) {
+            return Err(ended());
+        }
+        let hosts = receiver.recv().map_err(|_gone| ended())?;
+        if hosts.is_empty() {
+            return Ok(());
+        }
+        Err(NetError::Unreachable { hosts })
+    }
+}
+
+fn ended() -> NetError {
+    NetError::Start {
+        reason: "its thread has ended".to_owned(),
+    }
+}
+
+/// The network thread: starts a task for each command until the client is dropped.
+fn serve(
+    runtime: &Runtime,
+    engine: &Arc<Engine>,
+    mut inbox: mpsc::UnboundedReceiver<Command>,
+    answers: &blocking::Sender<Answered>,
+) {
+    runtime.block_on(async {
+        while let Some(command) = inbox.recv().await {
+            let engine = engine.clone();
+            match command {
+                Command::Get(request) => {
+                    drop(tokio::spawn(get::answer(engine, request, answers.clone())));
+                }
+                Command::Stream(start) => drop(tokio::spawn(download::run(engine, start))),
+                Command::Probe(urls, reply) => drop(tokio::spawn(async move {
+                    // Whoever asked is gone when this fails.
+                    if reply.send(preflight::run(engine, urls).await).is_err() {}
+                })),
+            }
+        }
+    });
+}
+
+impl Upstream for HttpUpstream {
+    fn submit(&mut self, request: Request) {
+        let sent = self
+            .commands
+            .as_ref()
+            .map(|commands| commands.send(Command::Get(request)));
+        if matches!(sent, Some(Ok(()))) {
+            self.unanswered += 1;
+        }
+    }
+
+    fn next_answer(&mut self) -> Option<(Request, Result<Vec<u8>, UpstreamError>)> {
+        if self.unanswered == 0 {
+            return None;
+        }
+        let answer = self.answers.recv().ok()?;
+        self.unanswered -= 1;
+        Some(answer)
+    }
+}
+
+impl Drop for HttpUpstream {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            // It has panicked, which the panic hook has told.
+        }
+    }
+}
+
+/// Starts streams, from any thread.
+#[derive(Clone)]
+pub struct Downloader {
+    commands: Option<mpsc::UnboundedSender<Command>>,
+    engine: Arc<Engine>,
+}
+
+impl fmt::Debug for Downloader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Downloader").finish_non_exhaustive()
+    }
+}
+
+impl Downloader {
+    /// The URL of a request.
+    pub fn locate(&self, request: &Request) -> Result<SafeUrl, NetError> {
+        Ok(SafeUrl::new(self.engine.settings.url_for(request)?))
+    }
+
+    /// Starts a download of at most `limit` bytes and waits for the beginning of the answer. Nothing of it is cached.
+    pub fn open(
+        &self,
+        url: &SafeUrl,
+        limit: u64,
+        resume: Option<Resume>,
+    ) -> Result<Body, UpstreamError> {
+        let gone = || UpstreamError::Failed {
+            url: shown(url.with_secrets()),
+            reason: "the network client has ended".to_owned(),
+        };
+        let (reply, receiver) = blocking::channel();
+        let start = Start {
+            url: url.with_secrets().clone(),
+            limit,
+            resume,
+            reply,
+        };
+        let commands = self.commands.as_ref().ok_or_else(gone)?;
+        commands
+            .send(Command::Stream(start))
+            .map_err(|_gone| gone())?;
+        receiver.recv().map_err(|_gone| gone())?
+    }
+}

@@ -1,0 +1,445 @@
+//! Everything the network side is told: addresses, credentials, proxy, roots, limits. It reads no environment and no
+//! configuration file itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use rustls::pki_types::CertificateDer;
+use url::Url;
+
+use crate::net::NetError;
+use crate::net::proxy::{Authority, ProxyRules};
+use crate::upstream::{Request, SafeUrl};
+
+/// The upstream whose requests carry whole URLs: plain files.
+pub const FILE_UPSTREAM: &str = "file";
+
+/// Text that is sent but never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What a registry is shown so that it answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// `Authorization: Bearer …`.
+    Bearer(Secret),
+    /// `Authorization: Basic …`: the Base64 of `user:password` (RFC 7617).
+    Basic(Secret),
+}
+
+impl Credential {
+    /// From user name and password.
+    pub fn basic(user: &str, password: &str) -> Self {
+        Self::Basic(Secret(
+            BASE64.encode(format!("{user}:{password}").as_bytes()),
+        ))
+    }
+
+    pub(super) fn header(&self) -> String {
+        match self {
+            Self::Bearer(secret) => format!("Bearer {}", secret.0),
+            Self::Basic(secret) => format!("Basic {}", secret.0),
+        }
+    }
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// To connect, TLS included.
+    pub connect: Duration,
+    /// Between two pieces of an answer.
+    pub stall: Duration,
+    /// Before the second attempt; doubled for each further one, plus up to as much again at random.
+    pub backoff: Duration,
+    /// The longest wait that a server's `Retry-After` is granted.
+    pub retry_after: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            backoff: Duration::from_millis(300),
+            retry_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Is told about each request, one masked line.
+pub type Log = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// The settings.
+#[derive(Clone)]
+pub struct Settings {
+    /// Folder of the cache.
+    pub cache: PathBuf,
+    /// Most requests at a time.
+    pub jobs: usize,
+    /// Whether only the cache may answer.
+    pub offline: bool,
+    /// Proxies.
+    pub proxy: ProxyRules,
+    /// Certification authorities that servers are judged by, and no others.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// Hosts (`host` or `host:port`) that may be contacted; `None` = any that is asked for.
+    pub allow_hosts: Option<BTreeSet<String>>,
+    /// How long things may take.
+    pub timing: Timing,
+    /// Is told about each request.
+    pub log: Option<Log>,
+    bases: BTreeMap<String, Url>,
+    scopes: BTreeMap<(String, String), Url>,
+    files: BTreeMap<String, Url>,
+    credentials: Vec<(Url, Credential)>,
+    certificates: Vec<(Url, Secret)>,
+    secrets: BTreeSet<String>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("bases", &self.bases)
+            .field("scopes", &self.scopes)
+            .field("credentials", &self.credentials.len())
+            .field("proxy", &self.proxy)
+            .field("roots", &self.roots.len())
+            .field("allow_hosts", &self.allow_hosts)
+            .field("jobs", &self.jobs)
+            .field("offline", &self.offline)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Defaults, with the cache in `cache`: 24 requests at a time, no upstream, no proxy, no roots.
+    pub fn new(cache: PathBuf) -> Self {
+        Self {
+            cache,
+            jobs: 24,
+            offline: false,
+            proxy: ProxyRules::default(),
+            roots: Vec::new(),
+            allow_hosts: None,
+            timing: Timing::default(),
+            log: None,
+            bases: BTreeMap::new(),
+            scopes: BTreeMap::new(),
+            files: BTreeMap::new(),
+            credentials: Vec::new(),
+            certificates: Vec::new(),
+            secrets: BTreeSet::new(),
+        }
+    }
+
+    /// Sets the address of an upstream. A user name and password in it become a credential for it.
+    pub fn set_upstream(&mut self, name: &str, address: &str) -> Result<(), NetError> {
+        let base = self.address(name, address)?;
+        self.bases.insert(name.to_owned(), base);
+        Ok(())
+    }
+
+    /// Sets the address of an upstream for one scope, such as `@agency`.
+    pub fn set_scope(&mut self, name: &str, scope: &str, address: &str) -> Result<(), NetError> {
+        let base = self.address(name, address)?;
+        self.scopes
+            .insert((name.to_owned(), scope.to_owned()), base);
+        Ok(())
+    }
+
+    /// Every address that is set, sorted.
+    pub fn addresses(&self) -> Vec<Url> {
+        let set: BTreeSet<&Url> = self.bases.values().chain(self.scopes.values()).collect();
+        set.into_iter().cloned().collect()
+    }
+
+    /// Says where a plain file comes from: locks name it by its path in the enclave, only the manifest has the URL.
+    pub fn set_file(&mut self, path: &str, url: Url) {
+        self.files.insert(path.to_owned(), url);
+    }
+
+    /// The address of an upstream, for one scope or in general.
+    pub fn address_of(&self, name: &str, scope: Option<&str>) -> Option<&Url> {
+        let scoped = scope.map(|scope| (name.to_owned(), scope.to_owned()));
+        scoped
+            .and_then(|key| self.scopes.get(&key))
+            .or_else(|| self.bases.get(name))
+    }
+
+    /// Shows `credential` to everything below `prefix`, and to nothing else.
+    pub fn add_credential(&mut self, prefix: &Url, credential: Credential) {
+        let (Credential::Bearer(secret) | Credential::Basic(secret)) = &credential;
+        self.remember(&secret.0);
+        if let Credential::Basic(secret) = &credential
+            && let Ok(raw) = BASE64.decode(secret.0.as_bytes())
+            && let Ok(text) = String::from_utf8(raw)
+            && let Some((_, password)) = text.split_once(':')
+        {
+            self.remember(password);
+        }
+        self.credentials.push((prefix.clone(), credential));
+    }
+
+    /// Shows a client certificate (PEM: certificates and private key) to everything below `prefix`.
+    pub fn add_client_certificate(&mut self, prefix: &Url, pem: Secret) {
+        self.certificates.push((prefix.clone(), pem));
+    }
+
+    /// Sets the proxies.
+    pub fn set_proxy(&mut self, rules: ProxyRules) {
+        let secrets: Vec<String> = rules
+            .urls()
+            .filter_map(|url| Some(url.with_secrets().password()?.to_owned()))
+            .collect();
+        for secret in secrets {
+            self.remember(&secret);
+        }
+        self.proxy = rules;
+    }
+
+    /// The URL of a request, below its upstream's address.
+    pub fn url_for(&self, request: &Request) -> Result<Url, NetError> {
+        if request.upstream == FILE_UPSTREAM {
+            let known = self.files.get(&request.path).cloned();
+            return known
+                .or_else(|| web_url(&request.path))
+                .ok_or_else(|| NetError::Url {
+                    text: crate::base::text::quoted(&request.path),
+                });
+        }
+        let base = self.base(&request.upstream, &request.path)?;
+        let leaves = || NetError::Url {
+            text: crate::base::text::quoted(&request.path),
+        };
+        let url = Url::parse(&format!("{base}{}", request.path)).map_err(|_bad| leaves())?;
+        let inside = url.origin() == base.origin() && url.path().starts_with(base.path());
+        if inside { Ok(url) } else { Err(leaves()) }
+    }
+
+    fn base(&self, upstream: &str, path: &str) -> Result<&Url, NetError> {
+        let scope = path.starts_with('@').then(|| {
+            let end = path.find(['/', '%']).unwrap_or(path.len());
+            path.get(..end).unwrap_or(path).to_owned()
+        });
+        self.address_of(upstream, scope.as_deref())
+            .ok_or_else(|| NetError::NoAddress {
+                upstream: crate::base::text::escaped(upstream),
+            })
+    }
+
+    /// The credential for `url`: that of the longest prefix.
+    pub(super) fn credential(&self, url: &Url) -> Option<&Credential> {
+        longest(&self.credentials, url)
+    }
+
+    /// Prefixes and PEM of the client certificates.
+    pub(super) fn certificates(&self) -> &[(Url, Secret)] {
+        &self.certificates
+    }
+
+    /// Whether `url` may be contacted.
+    pub(super) fn allows(&self, url: &Url) -> bool {
+        let Some(allowed) = &self.allow_hosts else {
+            return true;
+        };
+        let host = url.host_str().unwrap_or_default();
+        allowed.contains(host) || allowed.contains(&Authority(url).to_string())
+    }
+
+    /// `text` without any secret that these settings know.
+    pub fn masked(&self, text: &str) -> String {
+        self.secrets
+            .iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
+
+    pub(super) fn tell(&self, line: impl FnOnce() -> String) {
+        if let Some(log) = &self.log {
+            log(&self.masked(&line()));
+        }
+    }
+
+    /// Keeps a secret for masking, as it is and percent-decoded. Very short ones would mask ordinary words.
+    fn remember(&mut self, secret: &str) {
+        let decoded: String = url::form_urlencoded::parse(format!("x={secret}").as_bytes())
+            .map(|(_, value)| value.into_owned())
+            .collect();
+        for form in [secret.to_owned(), decoded] {
+            if form.len() >= 4 {
+                self.secrets.insert(form);
+            }
+        }
+    }
+
+    fn address(&mut self, name: &str, address: &str) -> Result<Url, NetError> {
+        let slash = if address.ends_with('/') { "" } else { "/" };
+        let parsed = web_url(&format!("{address}{slash}"));
+        let mut base = parsed
+            .filter(|url| url.query().is_none() && url.fragment().is_none())
+            .ok_or_else(|| NetError::Address {
+                upstream: crate::base::text::escaped(name),
+            })?;
+        let (user, password) = (
+            base.username().to_owned(),
+            base.password().map(str::to_owned),
+        );
+        if base.set_username("").is_err() || base.set_password(None).is_err() {
+            return Err(NetError::Address {
+                upstream: crate::base::text::escaped(name),
+            });
+        }
+        if !user.is_empty() || password.is_some() {
+            let decode = |text: &str| {
+                let pair = format!("x={}", text.replace('+', "%2B"));
+                url::form_urlencoded::parse(pair.as_bytes())
+                    .map(|(_, value)| value.into_owned())
+                    .collect::<String>()
+            };
+            let password = password.unwrap_or_default();
+            self.remember(&password);
+            let credential = Credential::basic(&decode(&user), &decode(&password));
+            self.add_credential(&base, credential);
+        }
+        Ok(base)
+    }
+}
+
+/// The value of the longest prefix of `url`: same scheme, host and port, and a path below it.
+pub(super) fn longest<'a, T>(list: &'a [(Url, T)], url: &Url) -> Option<&'a T> {
+    list.iter()
+        .filter(|(prefix, _)| {
+            prefix.origin() == url.origin() && url.path().starts_with(prefix.path())
+        })
+        .max_by_key(|(prefix, _)| prefix.path().len())
+        .map(|(_, value)| value)
+}
+
+/// An `http` or `https` URL with a host.
+pub fn web_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+}
+
+/// `url` as it may be shown: no user, no password, no fragment, and nothing of its query, where signed addresses
+/// carry their signature.
+pub fn shown(url: &Url) -> SafeUrl {
+    let mut url = url.clone();
+    url.set_fragment(None);
+    if url.query().is_some() {
+        url.set_query(Some("***"));
+    }
+    SafeUrl::new(url)
+}
+
+/// `https://host:port` of a URL, as the list of hosts shows it.
+pub fn host_of(url: &Url) -> String {
+    let host = Authority(url).to_string();
+    format!("{}://{}", url.scheme(), crate::base::text::escaped(&host))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{Credential, Secret, Settings};
+    use crate::upstream::{CacheRule, Request};
+
+    fn request(upstream: &str, path: &str) -> Request {
+        Request {
+            upstream: upstream.to_owned(),
+            path: path.to_owned(),
+            accept: None,
+            limit: 10,
+            cache: CacheRule::Revalidate,
+        }
+    }
+
+    fn settings() -> Settings {
+        let mut settings = Settings::new(PathBuf::new());
+        settings
+            .set_upstream("npm", "https://u:S3CR3T@npm.example/all")
+            .unwrap();
+        settings
+            .set_scope("npm", "@in", "https://in.example:8443/")
+            .unwrap();
+        settings
+    }
+
+    #[test]
+    fn the_scope_decides_and_nothing_leaves_the_base() {
+        let settings = settings();
+        let url = |path: &str| settings.url_for(&request("npm", path)).map(String::from);
+        assert_eq!(url("x").unwrap(), "https://npm.example/all/x");
+        assert_eq!(url("@o%2fx").unwrap(), "https://npm.example/all/@o%2fx");
+        assert_eq!(url("@in%2fx").unwrap(), "https://in.example:8443/@in%2fx");
+        assert_eq!(
+            url("@in/x/-/x.tgz").unwrap(),
+            "https://in.example:8443/@in/x/-/x.tgz"
+        );
+        for bad in ["../x", "a/../../x"] {
+            assert!(url(bad).is_err(), "{bad}");
+        }
+        assert!(settings.url_for(&request("pypi", "x")).is_err());
+        let file = |path: &str| settings.url_for(&request("file", path)).is_ok();
+        assert!(file("https://f.example/x?y=1"));
+        assert!(!file("file:///etc/passwd") && !file("x"));
+    }
+
+    #[test]
+    fn credentials_belong_to_a_prefix_and_are_never_shown() {
+        let mut settings = settings();
+        let deep = "https://npm.example/all/deep/".parse().unwrap();
+        settings.add_credential(&deep, Credential::Bearer(Secret::new("T0KEN")));
+        let header = |url: &str| {
+            let url = url.parse().unwrap();
+            settings.credential(&url).map(Credential::header)
+        };
+        assert_eq!(
+            header("https://npm.example/all/x").as_deref(),
+            Some("Basic dTpTM0NSM1Q=")
+        );
+        assert_eq!(
+            header("https://npm.example/all/deep/x").as_deref(),
+            Some("Bearer T0KEN")
+        );
+        for other in [
+            "https://npm.example/x",
+            "http://npm.example/all/x",
+            "https://npm.example:8443/all/x",
+            "https://evil.example/all/x",
+        ] {
+            assert_eq!(header(other), None, "{other}");
+        }
+        let text = format!("{settings:?} {:?}", settings.credentials);
+        assert!(
+            !text.contains("S3CR3T") && !text.contains("T0KEN"),
+            "{text}"
+        );
+        assert_eq!(
+            settings.masked("a S3CR3T b dTpTM0NSM1Q= c T0KEN"),
+            "a *** b *** c ***"
+        );
+    }
+}

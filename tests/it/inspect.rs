@@ -1,0 +1,152 @@
+//! `stage inspect`, `stage diff` and `stage generate` on the command line.
+
+use serde_json::Value;
+use stage::base::digest::{Sha512, UpstreamChecksum};
+use stage::lock::{Lock, format};
+
+use crate::fixture::{self, stage};
+
+fn lock_file(name: &str, lock: &Lock) -> String {
+    fixture::file(name, &format::write(lock))
+}
+
+/// What `stage diff` sees changed: one release each of every kind.
+pub(crate) fn newer() -> Lock {
+    let mut lock = fixture::lock();
+    for package in &mut lock.packages {
+        match package.name.as_str() {
+            "odd" => {
+                package.artifacts[0].checksum = UpstreamChecksum::Sha512(Sha512::of(b"evil"));
+            }
+            "native-arm64" => package.install_script = true,
+            _ => {}
+        }
+    }
+    lock.packages.retain(|p| p.name != "inside");
+    lock.packages.push(fixture::package("fresh", "0.1.0", &[]));
+    for package in &mut lock.packages {
+        if package.name == "@scope/lib" {
+            package.dependencies.push("fresh@0.1.0".parse().unwrap());
+        }
+    }
+    lock.sort();
+    lock
+}
+
+#[test]
+fn purls_are_sorted_unique_and_only_what_is_carried() {
+    let lock = lock_file("inspect/purl.lock", &fixture::lock());
+    let all = stage(&["inspect", &lock, "--format", "purl"]);
+    assert_eq!((all.code, all.stderr.as_str()), (0, ""), "{}", all.stderr);
+    let lines: Vec<&str> = all.stdout.lines().collect();
+    assert_eq!(lines.len(), 6);
+    assert!(lines.is_sorted() && lines.contains(&"pkg:npm/inside@3.0.0"));
+    let amd64 = stage(&[
+        "inspect",
+        &lock,
+        "--format",
+        "purl",
+        "--platform",
+        "linux/amd64",
+    ]);
+    assert!(!amd64.stdout.contains("native-arm64") && !amd64.stdout.contains("win32"));
+    assert_eq!(amd64.stdout.lines().count(), 5);
+}
+
+#[test]
+fn purl_is_a_form_of_inspect_only() {
+    let lock = lock_file("inspect/only.lock", &fixture::lock());
+    let ran = stage(&["diff", &lock, &lock, "--format", "purl"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("error[cli-usage]"), "{}", ran.stderr);
+}
+
+#[test]
+fn inspect_sums_up_a_lock() {
+    let lock = lock_file("inspect/sum.lock", &fixture::lock());
+    let ran = stage(&["inspect", &lock]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout
+            .contains("linux/amd64, linux/arm64, glibc 2.36, node 24.21.0")
+    );
+    let row = ran.stdout.lines().find(|l| l.starts_with("npm ")).unwrap();
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(cells[1..4], ["5", "1", "4"], "{row}");
+    assert!(
+        ran.stdout
+            .contains("Install scripts (1): npm claw@2026.9.6")
+    );
+    let ran = stage(&["inspect", &lock, "--format", "json"]);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["ecosystems"]["npm"]["bundled"], 1);
+    assert!(!ran.stdout.contains('\u{1b}'));
+}
+
+#[test]
+fn what_cannot_be_inspected_is_named() {
+    let bundle = fixture::file("inspect/x.stage", b"STAGE-BUNDLE\0rest");
+    assert_eq!(stage(&["inspect", &bundle]).code, 2);
+    let lock = lock_file("inspect/one.lock", &{
+        let mut lock = fixture::lock();
+        lock.target.platforms.truncate(1);
+        lock
+    });
+    assert_eq!(
+        stage(&["inspect", &lock, "--platform", "linux/arm64"]).code,
+        2
+    );
+    assert_eq!(
+        stage(&["inspect", &lock, "--platform", "plan9/mips"]).code,
+        2
+    );
+    assert_eq!(stage(&["inspect", "/nowhere/stage.lock"]).code, 1);
+    let broken = fixture::file("inspect/broken.lock", b"version = 1\nwhat = 1\n");
+    let ran = stage(&["inspect", &broken]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("broken.lock:2:1"), "{}", ran.stderr);
+}
+
+#[test]
+fn diff_shows_what_a_reviewer_must_see() {
+    let old = lock_file("diff/old.lock", &fixture::lock());
+    let new = lock_file("diff/new.lock", &newer());
+    let ran = stage(&["diff", &old, &new]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for line in [
+        "! npm odd 1.0.0+build.5 has other bytes under the same version",
+        "    now has an install script",
+        "- npm inside 3.0.0",
+        "    needed by: claw@2026.9.6 > @scope/lib@1.0.0 > fresh@0.1.0",
+    ] {
+        assert!(ran.stdout.contains(line), "{line}\n{}", ran.stdout);
+    }
+    assert!(
+        ran.stderr
+            .contains("Compared 1 added, 1 removed, 1 other bytes, 1 other facts, 3 unchanged"),
+        "{}",
+        ran.stderr
+    );
+    let same = stage(&["diff", &old, &old]);
+    assert_eq!((same.code, same.stdout.as_str()), (0, ""));
+}
+
+#[test]
+fn every_command_has_a_man_page_and_every_shell_a_script() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("man");
+    let ran = stage(&["generate", "man", "-o", folder.to_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let page = std::fs::read_to_string(folder.join("stage-inspect.1")).unwrap();
+    assert!(page.contains("stage\\-inspect"), "{page}");
+    for command in stage::cli::command().get_subcommands() {
+        let name = command.get_name();
+        assert!(folder.join(format!("stage-{name}.1")).exists(), "{name}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = stage(&["generate", "completions", shell]);
+        assert!(
+            script.code == 0 && script.stdout.contains("inspect"),
+            "{shell}"
+        );
+    }
+}
