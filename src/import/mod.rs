@@ -162,7 +162,7 @@ pub enum ImportError {
 
 impl ImportError {
     /// A document of ours that could not be written as JSON.
-    fn encoding(error: serde_json::Error) -> Self {
+    fn encoding(error: &serde_json::Error) -> Self {
         Self::Render {
             path: crate::base::text::quoted(&error.to_string()),
         }

@@ -12,7 +12,15 @@ use crate::world::{World, snapshot};
 
 fn left(version: &str, text: &str) -> Closure {
     let requirement = format!("left@{version}");
-    Closure::new(&[&requirement], vec![Release::new("left", version, json!({}), &[("index.js", text)])])
+    Closure::new(
+        &[&requirement],
+        vec![Release::new(
+            "left",
+            version,
+            json!({}),
+            &[("index.js", text)],
+        )],
+    )
 }
 
 #[test]
@@ -34,16 +42,31 @@ fn a_bundle_is_published_and_again_is_a_no_op() {
         assert!(world.published(path).is_some(), "{path}");
     }
     let before = world.snapshot();
-    for (path, _) in before.iter().filter(|(p, _)| p.starts_with(world.repo().join("gen"))) {
+    for (path, _) in before
+        .iter()
+        .filter(|(p, _)| p.starts_with(world.repo().join("gen")))
+    {
         let meta = std::fs::symlink_metadata(path).unwrap();
         let expected = if meta.is_dir() { 0o755 } else { 0o444 };
-        assert_eq!(meta.permissions().mode() & 0o7777, expected, "{}", path.display());
+        assert_eq!(
+            meta.permissions().mode() & 0o7777,
+            expected,
+            "{}",
+            path.display()
+        );
     }
     let tarball = world.repo().join("gen/1/npm/claw/-/claw-1.0.0.tgz");
-    assert!(std::fs::metadata(tarball).unwrap().nlink() == 2, "a hard link into the store");
+    assert!(
+        std::fs::metadata(tarball).unwrap().nlink() == 2,
+        "a hard link into the store"
+    );
 
     let receipt = world.text("receipt.json");
-    let output = world.importing(&bundle).args(["--receipt", &receipt]).output().unwrap();
+    let output = world
+        .importing(&bundle)
+        .args(["--receipt", &receipt])
+        .output()
+        .unwrap();
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("already imported"));
     assert_eq!(world.snapshot(), before);
@@ -54,7 +77,11 @@ fn a_bundle_is_published_and_again_is_a_no_op() {
 
     // The same from a pipe.
     let input = std::fs::File::open(&bundle).unwrap();
-    let status = world.importing(std::path::Path::new("-")).stdin(input).status().unwrap();
+    let status = world
+        .importing(std::path::Path::new("-"))
+        .stdin(input)
+        .status()
+        .unwrap();
     assert!(status.success());
     assert_eq!(world.snapshot(), before);
 }
@@ -66,13 +93,25 @@ fn modes_do_not_depend_on_the_umask() {
         let bundle = world.bundle(&claw(), "claw", 1);
         let importing = world.importing(&bundle);
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(format!("umask {umask}; exec \"$0\" \"$@\""));
-        shell.arg(importing.get_program()).args(importing.get_args());
+        shell
+            .arg("-c")
+            .arg(format!("umask {umask}; exec \"$0\" \"$@\""));
+        shell
+            .arg(importing.get_program())
+            .args(importing.get_args());
         assert!(shell.status().unwrap().success());
-        for path in snapshot(&world.repo().join("gen")).keys().chain(snapshot(&world.repo().join("cas")).keys()) {
+        for path in snapshot(&world.repo().join("gen"))
+            .keys()
+            .chain(snapshot(&world.repo().join("cas")).keys())
+        {
             let meta = std::fs::symlink_metadata(path).unwrap();
             let expected = if meta.is_dir() { 0o755 } else { 0o444 };
-            assert_eq!(meta.permissions().mode() & 0o7777, expected, "{}", path.display());
+            assert_eq!(
+                meta.permissions().mode() & 0o7777,
+                expected,
+                "{}",
+                path.display()
+            );
         }
     }
 }
@@ -92,45 +131,113 @@ fn bundles_unite_and_rolling_back_shows_exactly_the_old_set() {
     assert_eq!(receipts.count(), 4);
     let versions = |world: &World| -> Vec<String> {
         let packument = world.published_json("npm/left/index.html");
-        packument["versions"].as_object().unwrap().keys().cloned().collect()
+        packument["versions"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect()
     };
     assert_eq!(versions(&world), ["1.0.0", "1.5.0", "2.0.0"]);
-    assert_eq!(world.published("ca/left/ca-bundle.pem").unwrap(), b"no real CA 3\n");
-    let mark = world.stage(&["repo", "status", "--format", "json", "--repo", &world.text("repo")]);
+    assert_eq!(
+        world.published("ca/left/ca-bundle.pem").unwrap(),
+        b"no real CA 3\n"
+    );
+    let mark = world.stage(&[
+        "repo",
+        "status",
+        "--format",
+        "json",
+        "--repo",
+        &world.text("repo"),
+    ]);
     let mark: Value = serde_json::from_slice(&mark.stdout).unwrap();
 
-    world.ok(&["repo", "rollback", "--to", "1", "--channel", "left", "--repo", &world.text("repo")]);
+    world.ok(&[
+        "repo",
+        "rollback",
+        "--to",
+        "1",
+        "--channel",
+        "left",
+        "--repo",
+        &world.text("repo"),
+    ]);
     assert_eq!(world.current().unwrap(), "gen/5");
     assert_eq!(versions(&world), ["1.0.0"]);
     assert!(world.published("pins/left/1/npm/package.json").is_some());
-    for gone in ["pins/left/2/npm/package.json", "pins/left/3/npm/package.json", "sbom/left/3/bundle.cdx.json"] {
+    for gone in [
+        "pins/left/2/npm/package.json",
+        "pins/left/3/npm/package.json",
+        "sbom/left/3/bundle.cdx.json",
+    ] {
         assert!(world.published(gone).is_none(), "{gone}");
     }
     assert!(world.published("pins/claw/1/npm/package.json").is_some());
-    assert_eq!(world.published("ca/left/ca-bundle.pem").unwrap(), b"no real CA 1\n");
-    let after = world.stage(&["repo", "status", "--format", "json", "--repo", &world.text("repo")]);
+    assert_eq!(
+        world.published("ca/left/ca-bundle.pem").unwrap(),
+        b"no real CA 1\n"
+    );
+    let after = world.stage(&[
+        "repo",
+        "status",
+        "--format",
+        "json",
+        "--repo",
+        &world.text("repo"),
+    ]);
     let after: Value = serde_json::from_slice(&after.stdout).unwrap();
-    assert_eq!(after["channels"]["left"]["serial"], mark["channels"]["left"]["serial"]);
+    assert_eq!(
+        after["channels"]["left"]["serial"],
+        mark["channels"]["left"]["serial"]
+    );
     assert_eq!(after["channels"]["left"]["published"], 1);
 
     // Marks did not move: release 2 is still older than 3.
     let (code, talk) = world.import(&world.path("left-2.stage"));
     assert!(code == 4 && talk.contains("E32"), "{code} {talk}");
-    assert!(world.import(&world.path("left-3.stage")).1.contains("rolled back"));
-    world.ok(&["repo", "rollback", "--to", "4", "--repo", &world.text("repo")]);
+    assert!(
+        world
+            .import(&world.path("left-3.stage"))
+            .1
+            .contains("rolled back")
+    );
+    world.ok(&[
+        "repo",
+        "rollback",
+        "--to",
+        "4",
+        "--repo",
+        &world.text("repo"),
+    ]);
     assert_eq!(versions(&world), ["1.0.0", "1.5.0", "2.0.0"]);
-    let missing = world.stage(&["repo", "rollback", "--to", "99", "--repo", &world.text("repo")]);
+    let missing = world.stage(&[
+        "repo",
+        "rollback",
+        "--to",
+        "99",
+        "--repo",
+        &world.text("repo"),
+    ]);
     assert_eq!(missing.status.code(), Some(2));
 }
 
 #[test]
 fn conflicts_and_tampering_leave_everything_as_it_was() {
     let world = World::new("import-refused");
-    assert_eq!(world.import(&world.bundle(&left("1.0.0", "one"), "left", 1)).0, 0);
+    assert_eq!(
+        world
+            .import(&world.bundle(&left("1.0.0", "one"), "left", 1))
+            .0,
+        0
+    );
     let before = world.snapshot();
     let conflict = world.bundle(&left("1.0.0", "other bytes"), "other", 1);
     let (code, talk) = world.import(&conflict);
-    assert!(code == 3 && talk.contains("import-conflict"), "{code} {talk}");
+    assert!(
+        code == 3 && talk.contains("import-conflict"),
+        "{code} {talk}"
+    );
     assert_eq!(world.snapshot(), before);
 
     let good = std::fs::read(world.bundle(&claw(), "claw", 1)).unwrap();
@@ -167,15 +274,29 @@ fn plain_files_are_those_of_the_newest_serial() {
 #[test]
 fn killed_anywhere_the_tree_is_old_or_new_and_the_next_import_completes() {
     let world = World::new("import-kill");
-    assert_eq!(world.import(&world.bundle(&left("1.0.0", "1"), "left", 1)).0, 0);
+    assert_eq!(
+        world
+            .import(&world.bundle(&left("1.0.0", "1"), "left", 1))
+            .0,
+        0
+    );
     let bundle = world.bundle(&claw(), "claw", 1);
     let mut killed = 0;
     for round in 0..25_u64 {
         let trial = world.path(&format!("trial-{round}"));
-        assert!(Command::new("cp").arg("-a").arg(world.repo()).arg(&trial).status().unwrap().success());
+        assert!(
+            Command::new("cp")
+                .arg("-a")
+                .arg(world.repo())
+                .arg(&trial)
+                .status()
+                .unwrap()
+                .success()
+        );
         let trial_text = trial.to_str().unwrap().to_owned();
         let import = |stderr: Stdio| {
-            let mut command = world.command(&["import", bundle.to_str().unwrap(), "--repo", &trial_text]);
+            let mut command =
+                world.command(&["import", bundle.to_str().unwrap(), "--repo", &trial_text]);
             if rustix::process::geteuid().is_root() {
                 command.arg("--allow-root");
             }
@@ -192,9 +313,18 @@ fn killed_anywhere_the_tree_is_old_or_new_and_the_next_import_completes() {
         assert_eq!(now == std::path::Path::new("gen/2"), whole);
         assert!(trial.join("current/npm/left/-/left-1.0.0.tgz").exists());
         let next = import(Stdio::piped()).output().unwrap();
-        assert!(next.status.success(), "{}", String::from_utf8_lossy(&next.stderr));
+        assert!(
+            next.status.success(),
+            "{}",
+            String::from_utf8_lossy(&next.stderr)
+        );
         assert!(trial.join("current/npm/claw/-/claw-1.0.0.tgz").exists());
-        assert!(std::fs::read_dir(trial.join("incoming")).unwrap().next().is_none());
+        assert!(
+            std::fs::read_dir(trial.join("incoming"))
+                .unwrap()
+                .next()
+                .is_none()
+        );
         std::fs::remove_dir_all(&trial).unwrap();
     }
     assert!(killed > 3, "{killed}");
@@ -248,18 +378,42 @@ fn unsafe_places_are_refused_and_nothing_is_followed() {
     std::fs::remove_file(repo.join("current")).unwrap();
     symlink(&repo, world.path("link")).unwrap();
     let link = world.text("link");
-    let mut command = world.command(&["import", bundle.to_str().unwrap(), "--repo", &link, "--allow-root"]);
+    let mut command = world.command(&[
+        "import",
+        bundle.to_str().unwrap(),
+        "--repo",
+        &link,
+        "--allow-root",
+    ]);
     assert_eq!(command.output().unwrap().status.code(), Some(5));
     // user::rwx, user:65534:rwx, group::r-x, mask::r-x, other::r-x
-    let list: Vec<u8> = [(1_u16, 7_u16, u32::MAX), (2, 7, 65534), (4, 5, u32::MAX), (16, 5, u32::MAX), (32, 5, u32::MAX)]
-        .iter()
-        .flat_map(|(tag, permission, id)| {
-            [&tag.to_le_bytes()[..], &permission.to_le_bytes()[..], &id.to_le_bytes()[..]].concat()
-        })
-        .collect();
+    let list: Vec<u8> = [
+        (1_u16, 7_u16, u32::MAX),
+        (2, 7, 65534),
+        (4, 5, u32::MAX),
+        (16, 5, u32::MAX),
+        (32, 5, u32::MAX),
+    ]
+    .iter()
+    .flat_map(|(tag, permission, id)| {
+        [
+            &tag.to_le_bytes()[..],
+            &permission.to_le_bytes()[..],
+            &id.to_le_bytes()[..],
+        ]
+        .concat()
+    })
+    .collect();
     let list = [&[2, 0, 0, 0][..], &list].concat();
     let name = "system.posix_acl_access";
-    if rustix::fs::setxattr(&repo.join("gen"), name, &list, rustix::fs::XattrFlags::empty()).is_ok() {
+    if rustix::fs::setxattr(
+        &repo.join("gen"),
+        name,
+        &list,
+        rustix::fs::XattrFlags::empty(),
+    )
+    .is_ok()
+    {
         refused("access control list");
         rustix::fs::removexattr(repo.join("gen"), name).unwrap();
     }
@@ -271,7 +425,10 @@ fn unsafe_places_are_refused_and_nothing_is_followed() {
 fn a_state_that_contradicts_its_journal_is_refused() {
     let world = World::new("import-state");
     let state = world.repo().join("state/state.json");
-    let (one, two) = (world.bundle(&left("1.0.0", "1"), "left", 1), world.bundle(&left("2.0.0", "2"), "left", 2));
+    let (one, two) = (
+        world.bundle(&left("1.0.0", "1"), "left", 1),
+        world.bundle(&left("2.0.0", "2"), "left", 2),
+    );
     assert_eq!(world.import(&one).0, 0);
     let old = std::fs::read(&state).unwrap();
     assert_eq!(world.import(&two).0, 0);
@@ -286,7 +443,9 @@ fn a_state_that_contradicts_its_journal_is_refused() {
     };
     std::fs::write(&state, &old).unwrap();
     refused("the state of before");
-    let edited = String::from_utf8(good.clone()).unwrap().replace("\"serial\":2", "\"serial\":1");
+    let edited = String::from_utf8(good.clone())
+        .unwrap()
+        .replace("\"serial\":2", "\"serial\":1");
     std::fs::write(&state, edited).unwrap();
     refused("an edited state");
     std::fs::remove_file(&state).unwrap();
@@ -315,9 +474,18 @@ fn one_writer_at_a_time() {
     assert!(code == 1 && talk.contains("E11"), "{code} {talk}");
     drop(lock);
     let running: Vec<_> = (0..8)
-        .map(|_| world.importing(&bundle).stderr(Stdio::null()).spawn().unwrap())
+        .map(|_| {
+            world
+                .importing(&bundle)
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
         .collect();
-    let codes: Vec<_> = running.into_iter().map(|mut c| c.wait().unwrap().code()).collect();
+    let codes: Vec<_> = running
+        .into_iter()
+        .map(|mut c| c.wait().unwrap().code())
+        .collect();
     assert!(codes.contains(&Some(0)), "{codes:?}");
     assert!(codes.iter().all(|c| matches!(c, Some(0 | 1))), "{codes:?}");
     assert_eq!(world.import(&bundle).0, 0);
@@ -334,7 +502,10 @@ fn the_administrator_is_refused_and_an_ordinary_account_is_not() {
     let output = world.stage(&["import", bundle.to_str().unwrap(), "--repo", &repo]);
     assert_eq!(output.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&output.stderr).contains("E41"));
-    let change = Command::new("chown").args(["-R", "65534:65534"]).arg(&world.folder.0).status();
+    let change = Command::new("chown")
+        .args(["-R", "65534:65534"])
+        .arg(&world.folder.0)
+        .status();
     assert!(change.unwrap().success());
     // As root the repository now belongs to somebody else.
     assert_eq!(world.import(&bundle).0, 5);
@@ -348,7 +519,11 @@ fn the_administrator_is_refused_and_an_ordinary_account_is_not() {
         .gid(65534)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
@@ -366,17 +541,32 @@ fn a_full_disk_leaves_the_repository_as_it_was() {
     }
     let repo = mount.join("repo");
     let repo_text = repo.to_str().unwrap();
-    let (trust, init) = (world.text("root.json"), ["repo", "init", "--accept-unchecked-root", "--repo"]);
+    let (trust, init) = (
+        world.text("root.json"),
+        ["repo", "init", "--accept-unchecked-root", "--repo"],
+    );
     world.ok(&[&init[..], &[repo_text, "--trust", &trust]].concat());
     let large = vec![7; 12 << 20];
     let bundle = world.plain("docs", 1, &[("large.bin", &large)]);
     let before = snapshot(&repo);
     let output = world
-        .command(&["import", bundle.to_str().unwrap(), "--allow-root", "--repo", repo_text])
+        .command(&[
+            "import",
+            bundle.to_str().unwrap(),
+            "--allow-root",
+            "--repo",
+            repo_text,
+        ])
         .output()
         .unwrap();
     let after = snapshot(&repo);
-    assert!(Command::new("umount").arg(&mount).status().unwrap().success());
+    assert!(
+        Command::new("umount")
+            .arg(&mount)
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("E10"));
     assert_eq!(after, before);
@@ -388,16 +578,57 @@ fn init_pins_the_root_it_was_told_and_no_other() {
     let (repo, root) = (world.text("repo"), world.text("root.json"));
     let code = |args: &[&str]| world.stage(args).status.code().unwrap();
     let other = world.text("other");
-    assert_eq!(code(&["repo", "init", "--repo", &other, "--trust", &root]), 2);
+    assert_eq!(
+        code(&["repo", "init", "--repo", &other, "--trust", &root]),
+        2
+    );
     let wrong = "00".repeat(32);
-    assert_eq!(code(&["repo", "init", "--repo", &other, "--trust", &root, "--fingerprint", &wrong]), 4);
+    assert_eq!(
+        code(&[
+            "repo",
+            "init",
+            "--repo",
+            &other,
+            "--trust",
+            &root,
+            "--fingerprint",
+            &wrong
+        ]),
+        4
+    );
     assert!(!world.path("other").exists());
-    let again = ["repo", "init", "--repo", &repo, "--trust", &root, "--accept-unchecked-root"];
+    let again = [
+        "repo",
+        "init",
+        "--repo",
+        &repo,
+        "--trust",
+        &root,
+        "--accept-unchecked-root",
+    ];
     assert_eq!(code(&again), 0);
     world.ok(&["key", "generate", "-o", &world.text("k2.pem")]);
-    world.ok(&["trust", "init", "--key", &world.text("k2.pem"), "-o", &world.text("root2.json")]);
+    world.ok(&[
+        "trust",
+        "init",
+        "--key",
+        &world.text("k2.pem"),
+        "-o",
+        &world.text("root2.json"),
+    ]);
     let second = world.text("root2.json");
-    assert_eq!(code(&["repo", "init", "--repo", &repo, "--trust", &second, "--accept-unchecked-root"]), 4);
+    assert_eq!(
+        code(&[
+            "repo",
+            "init",
+            "--repo",
+            &repo,
+            "--trust",
+            &second,
+            "--accept-unchecked-root"
+        ]),
+        4
+    );
     assert_eq!(code(&["repo", "status", "--repo", &other]), 2);
 
     assert_eq!(world.import(&world.bundle(&claw(), "claw", 1)).0, 0);
@@ -406,13 +637,33 @@ fn init_pins_the_root_it_was_told_and_no_other() {
     assert_eq!(world.current().unwrap(), "gen/2");
     let packument = world.published_json("npm/claw/index.html");
     let tarball = &packument["versions"]["1.0.0"]["dist"]["tarball"];
-    assert_eq!(tarball, "https://repo.example/stage/npm/claw/-/claw-1.0.0.tgz");
-    assert_eq!(code(&["repo", "status", "--max-age", "1d", "--repo", &repo]), 4);
-    assert_eq!(code(&["repo", "status", "--max-age", "36000d", "--repo", &repo]), 0);
+    assert_eq!(
+        tarball,
+        "https://repo.example/stage/npm/claw/-/claw-1.0.0.tgz"
+    );
+    assert_eq!(
+        code(&["repo", "status", "--max-age", "1d", "--repo", &repo]),
+        4
+    );
+    assert_eq!(
+        code(&["repo", "status", "--max-age", "36000d", "--repo", &repo]),
+        0
+    );
     let nginx = world.ok(&["repo", "client-config", "--for", "nginx", "--repo", &repo]);
-    assert!(String::from_utf8(nginx.stdout).unwrap().contains("location /stage/npm/"));
+    assert!(
+        String::from_utf8(nginx.stdout)
+            .unwrap()
+            .contains("location /stage/npm/")
+    );
     let home = world.text("home");
-    world.ok(&["repo", "client-config", "--install-to", &home, "--repo", &repo]);
+    world.ok(&[
+        "repo",
+        "client-config",
+        "--install-to",
+        &home,
+        "--repo",
+        &repo,
+    ]);
     let npmrc = std::fs::read_to_string(world.path("home/.npmrc")).unwrap();
     assert!(npmrc.starts_with("registry=https://repo.example/stage/npm/\n"));
 }

@@ -37,7 +37,13 @@ impl World {
         let fingerprint = world.stage(&["trust", "fingerprint", root.to_str().unwrap()]);
         let fingerprint = String::from_utf8(fingerprint.stdout).unwrap();
         world.ok(&[
-            "repo", "init", "--repo", &world.text("repo"), "--trust", &world.text("root.json"), "--fingerprint",
+            "repo",
+            "init",
+            "--repo",
+            &world.text("repo"),
+            "--trust",
+            &world.text("root.json"),
+            "--fingerprint",
             fingerprint.trim(),
         ]);
         world
@@ -79,13 +85,22 @@ impl World {
 
     pub(crate) fn ok(&self, args: &[&str]) -> Output {
         let output = self.stage(args);
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         output
     }
 
     /// The import of a bundle file, not started.
     pub(crate) fn importing(&self, bundle: &Path) -> Command {
-        let mut command = self.command(&["import", bundle.to_str().unwrap(), "--repo", &self.text("repo")]);
+        let mut command = self.command(&[
+            "import",
+            bundle.to_str().unwrap(),
+            "--repo",
+            &self.text("repo"),
+        ]);
         if rustix::process::geteuid().is_root() {
             command.arg("--allow-root");
         }
@@ -107,8 +122,14 @@ impl World {
         let mut files = vec![
             file("lock/stage.lock", format::write(&closure.lock)),
             file("lock/records/npm.json", closure.records.clone()),
-            file("sbom/bundle.cdx.json", sbom(closure, channel, serial, created)),
-            file("ca/ca-bundle.pem", format!("no real CA {serial}\n").into_bytes()),
+            file(
+                "sbom/bundle.cdx.json",
+                sbom(closure, channel, serial, created),
+            ),
+            file(
+                "ca/ca-bundle.pem",
+                format!("no real CA {serial}\n").into_bytes(),
+            ),
         ];
         for (hex, bytes) in &closure.blobs {
             files.push(file(&format!("artifacts/npm/{hex}"), bytes.clone()));
@@ -119,11 +140,20 @@ impl World {
     /// A signed plain bundle.
     pub(crate) fn plain(&self, channel: &str, serial: u64, files: &[(&str, &[u8])]) -> PathBuf {
         let created: Timestamp = format!("2026-01-{serial:02}T00:00:00Z").parse().unwrap();
-        let files = files.iter().map(|(path, bytes)| file(path, bytes.to_vec())).collect();
+        let files = files
+            .iter()
+            .map(|(path, bytes)| file(path, bytes.to_vec()))
+            .collect();
         self.write(files, channel, serial, created)
     }
 
-    fn write(&self, files: Vec<PlannedFile>, channel: &str, serial: u64, created: Timestamp) -> PathBuf {
+    fn write(
+        &self,
+        files: Vec<PlannedFile>,
+        channel: &str,
+        serial: u64,
+        created: Timestamp,
+    ) -> PathBuf {
         let release = Release {
             channel: channel.to_owned(),
             epoch: 1,
@@ -184,7 +214,10 @@ fn sbom(closure: &Closure, channel: &str, serial: u64, created: Timestamp) -> Ve
             digests: Digests::of(bytes),
             size: bytes.len() as u64,
         };
-        files.entry((npm.clone(), package.id())).or_default().push(carried);
+        files
+            .entry((npm.clone(), package.id()))
+            .or_default()
+            .push(carried);
     }
     let purl = |_: &EcosystemId, release: &ReleaseId| Npm.purl(release);
     cyclonedx::write(&SbomInput {
@@ -208,14 +241,23 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
     while let Some(path) = todo.pop() {
         let meta = std::fs::symlink_metadata(&path).unwrap();
         let content = if meta.is_file() {
-            Digests::of(&std::fs::read(&path).unwrap()).sha256.to_string()
+            Digests::of(&std::fs::read(&path).unwrap())
+                .sha256
+                .to_string()
         } else if meta.is_symlink() {
             std::fs::read_link(&path).unwrap().display().to_string()
         } else {
             todo.extend(std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
             "directory".to_owned()
         };
-        let line = format!("{:o} {} {}.{} {} {content}", meta.mode(), meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ino());
+        let line = format!(
+            "{:o} {} {}.{} {} {content}",
+            meta.mode(),
+            meta.size(),
+            meta.mtime(),
+            meta.mtime_nsec(),
+            meta.ino()
+        );
         found.insert(path, line);
     }
     found
