@@ -15,6 +15,8 @@ mod ca;
 mod fetch;
 mod fixture;
 mod house;
+#[cfg(feature = "connected")]
+mod import;
 mod inspect;
 #[cfg(feature = "connected")]
 mod loopback;
@@ -29,3 +31,5 @@ mod serve;
 mod served;
 mod source;
 mod npm_resolve;
+#[cfg(feature = "connected")]
+mod world;
