@@ -39,6 +39,64 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 0] = [];
-    shared.into_iter().flatten().copied().collect()
+    let shared: [&[&Code]; 16] = [
+        crate::bundle::CODES,
+        crate::ca::CODES,
+        crate::cli::CODES,
+        crate::cli::cmd::repo::CODES,
+        crate::eco::CODES,
+        crate::fs::CODES,
+        crate::import::CODES,
+        crate::lock::format::CODES,
+        crate::manifest::CODES,
+        crate::release::CODES,
+        crate::sbom::CODES,
+        crate::serve::CODES,
+        crate::sign::CODES,
+        crate::store::CODES,
+        crate::trust::CODES,
+        crate::verify::error::CODES,
+    ];
+    let mut codes: Vec<_> = shared.into_iter().flatten().copied().collect();
+    #[cfg(feature = "connected")]
+    for module in CONNECTED {
+        codes.extend_from_slice(module);
+    }
+    codes.sort_by_key(|code| code.name);
+    codes
+}
+
+/// Codes of the modules that only the connected build has.
+#[cfg(feature = "connected")]
+const CONNECTED: [&[&Code]; 9] = [
+    crate::cli::cmd::bundle::CODES,
+    crate::cli::cmd::resolve::CODES,
+    crate::eco::file::resolve::CODES,
+    crate::eco::npm::fault::CODES,
+    crate::net::CODES,
+    crate::pack::CODES,
+    crate::resolve::CODES,
+    crate::trial::CODES,
+    crate::upstream::CODES,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{all, all_codes};
+
+    #[test]
+    fn every_code_is_unique_and_explained_and_nothing_else_is() {
+        let names: Vec<&str> = all_codes().iter().map(|code| code.name).collect();
+        let unique: BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(unique.len(), names.len(), "a code stands twice");
+        let explained: BTreeSet<&str> = all().map(|e| e.code).collect();
+        let silent: Vec<_> = unique.difference(&explained).collect();
+        assert!(silent.is_empty(), "not explained: {silent:?}");
+        if cfg!(feature = "connected") {
+            let stale: Vec<_> = explained.difference(&unique).collect();
+            assert!(stale.is_empty(), "explained, but no code: {stale:?}");
+        }
+    }
 }

@@ -14,7 +14,7 @@
 //! ```
 
 pub mod contents;
-mod error;
+pub mod error;
 pub mod report;
 mod stream;
 

@@ -24,12 +24,13 @@ mod loopback;
 mod net;
 #[cfg(feature = "connected")]
 mod npm_repo;
+#[cfg(feature = "connected")]
+mod npm_resolve;
 mod packages;
 mod sbom;
 mod schemas;
 mod serve;
 mod served;
 mod source;
-mod npm_resolve;
 #[cfg(feature = "connected")]
 mod world;

@@ -21,8 +21,10 @@ const LIMIT: u64 = 256 << 20;
 /// Start from a runtime that stage knows, from what you have (a package-lock.json is taken as it is, a package.json
 /// gives its requirements), or from a blank page. Then adapt [target] and run `stage resolve`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  stage init --runtime openclaw\n  stage init --from package-lock.json\n  \
-    stage init --from package.json -o web.toml")]
+#[command(
+    after_help = "Examples:\n  stage init --runtime openclaw\n  stage init --from package-lock.json\n  \
+    stage init --from package.json -o web.toml"
+)]
 pub struct InitArgs {
     /// Agent runtime: openclaw or blank (nanobot, zeroclaw and nanoclaw come with later versions)
     #[arg(long, value_name = "NAME", conflicts_with = "from")]
@@ -50,18 +52,31 @@ pub(crate) fn run(_ctx: &Context, args: &InitArgs) -> CommandResult {
     let parsed = Manifest::parse(&args.output.to_string_lossy(), text.as_bytes())?;
     if fs::exists(&args.output) {
         let path = quoted(&args.output.to_string_lossy());
-        return Err(UsageError::new(format!("{path} exists already; choose another name with -o")).into());
+        return Err(UsageError::new(format!(
+            "{path} exists already; choose another name with -o"
+        ))
+        .into());
     }
     fs::write_atomic(&args.output, text.as_bytes(), 0o644)?;
     let path = args.output.to_string_lossy();
-    Ok(Outcome::new("stage/init-report/v1", json!({"manifest": path, "channel": parsed.bundle.channel}))
-        .line(format!("Wrote {path} (channel {})", parsed.bundle.channel))
-        .line(format!("Next: read it, then `stage resolve{}`", file_option(&args.output))))
+    Ok(Outcome::new(
+        "stage/init-report/v1",
+        json!({"manifest": path, "channel": parsed.bundle.channel}),
+    )
+    .line(format!("Wrote {path} (channel {})", parsed.bundle.channel))
+    .line(format!(
+        "Next: read it, then `stage resolve{}`",
+        file_option(&args.output)
+    )))
 }
 
 /// The `-f` option that names a manifest, empty for the default.
 pub(crate) fn file_option(manifest: &Path) -> String {
-    if manifest == Path::new("stage.toml") { String::new() } else { format!(" -f {}", manifest.display()) }
+    if manifest == Path::new("stage.toml") {
+        String::new()
+    } else {
+        format!(" -f {}", manifest.display())
+    }
 }
 
 fn from_runtime(name: &str) -> Result<String, Failure> {
@@ -70,10 +85,17 @@ fn from_runtime(name: &str) -> Result<String, Failure> {
     }
     let known = starter::RUNTIMES.iter().find(|r| r.name == name);
     let message = match known.and_then(|r| r.comes_with) {
-        Some(version) => format!("runtime {name} comes with stage {version}; this is {}", env!("CARGO_PKG_VERSION")),
+        Some(version) => format!(
+            "runtime {name} comes with stage {version}; this is {}",
+            env!("CARGO_PKG_VERSION")
+        ),
         None => {
             let names: Vec<&str> = starter::RUNTIMES.iter().map(|r| r.name).collect();
-            format!("unknown runtime {}; known: {}", quoted(name), names.join(", "))
+            format!(
+                "unknown runtime {}; known: {}",
+                quoted(name),
+                names.join(", ")
+            )
         }
     };
     Err(UsageError::new(message).into())
@@ -81,7 +103,9 @@ fn from_runtime(name: &str) -> Result<String, Failure> {
 
 fn from_file(args: &InitArgs, from: &Path) -> Result<String, Failure> {
     let bytes = fs::read(from, LIMIT)?;
-    let name = serde_json::from_slice::<Named>(&bytes).ok().and_then(|named| named.name);
+    let name = serde_json::from_slice::<Named>(&bytes)
+        .ok()
+        .and_then(|named| named.name);
     let channel = channel_of(name.as_deref());
     match lockfile::detect(&bytes) {
         Some(ClientFileKind::PackageLock) => {
@@ -95,7 +119,10 @@ fn from_file(args: &InitArgs, from: &Path) -> Result<String, Failure> {
         }
         None => {
             let path = quoted(&from.to_string_lossy());
-            Err(UsageError::new(format!("{path} is neither a package-lock.json nor a package.json")).into())
+            Err(UsageError::new(format!(
+                "{path} is neither a package-lock.json nor a package.json"
+            ))
+            .into())
         }
     }
 }
@@ -124,18 +151,35 @@ fn channel_of(name: Option<&str>) -> String {
     let cleaned: String = name
         .trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
+                c
+            } else {
+                '-'
+            }
+        })
         .take(64)
         .collect();
-    if manifest::is_channel(&cleaned) { cleaned } else { "default".to_owned() }
+    if manifest::is_channel(&cleaned) {
+        cleaned
+    } else {
+        "default".to_owned()
+    }
 }
 
 fn with_channel(text: &str, channel: &str) -> Result<String, UsageError> {
     if !manifest::is_channel(channel) {
-        return Err(UsageError::new(format!("{} is not a channel name", quoted(channel))));
+        return Err(UsageError::new(format!(
+            "{} is not a channel name",
+            quoted(channel)
+        )));
     }
     let lines = text.lines().map(|line| {
-        if line.starts_with("channel = ") { format!("channel = \"{channel}\"") } else { line.to_owned() }
+        if line.starts_with("channel = ") {
+            format!("channel = \"{channel}\"")
+        } else {
+            line.to_owned()
+        }
     });
     Ok(lines.collect::<Vec<_>>().join("\n") + "\n")
 }

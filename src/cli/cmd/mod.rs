@@ -10,6 +10,8 @@ pub mod export;
 pub mod fetch;
 pub mod generate;
 pub mod import;
+#[cfg(feature = "connected")]
+pub mod init;
 pub mod inspect;
 pub mod key;
 pub mod repo;
@@ -31,6 +33,8 @@ use crate::cli::ui::{Failure, Outcome};
     reason = "the help of a command is the doc comment of its arguments; one here would hide it"
 )]
 pub enum Command {
+    #[cfg(feature = "connected")]
+    Init(init::InitArgs),
     #[cfg(feature = "connected")]
     Resolve(resolve::ResolveArgs),
     #[cfg(feature = "connected")]
@@ -60,6 +64,8 @@ pub(crate) type CommandResult = Result<Outcome, Failure>;
 /// Runs a command.
 pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
     match command {
+        #[cfg(feature = "connected")]
+        Command::Init(args) => init::run(ctx, &args),
         #[cfg(feature = "connected")]
         Command::Resolve(args) => resolve::run(ctx, &args),
         #[cfg(feature = "connected")]

@@ -1,7 +1,7 @@
 //! `stage resolve`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
@@ -16,7 +16,7 @@ use crate::base::text::{escaped, quoted};
 use crate::cli::cmd::CommandResult;
 use crate::cli::connect;
 use crate::cli::exit::Exit;
-use crate::cli::project::{self, Project};
+use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
 use crate::eco::InstallRequest;
@@ -152,11 +152,17 @@ fn input(
             None => None,
         };
         let only_for = install.packages.iter().filter(|r| !r.platforms.is_empty());
+        let requirements = match &lockfile {
+            Some(bytes) => {
+                crate::eco::npm::lockfile::requirements_from_lockfile(bytes, &install.include)?
+            }
+            None => install.packages.iter().map(|r| r.spec.clone()).collect(),
+        };
         installs.push((
             EcosystemId::npm(),
             InstallRequest {
                 number,
-                requirements: install.packages.iter().map(|r| r.spec.clone()).collect(),
+                requirements,
                 only_for: only_for
                     .map(|r| (r.spec.clone(), r.platforms.clone()))
                     .collect(),
