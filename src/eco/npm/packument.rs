@@ -267,19 +267,19 @@ impl<'de> Deserialize<'de> for RawPackument<'de> {
         impl<'de> Visitor<'de> for Reader {
             type Value = RawPackument<'de>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a packument")
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a packument")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut raw = RawPackument::default();
-                while let Some(key) = access.next_key::<String>()? {
+                while let Some(key) = map.next_key::<String>()? {
                     match key.as_str() {
-                        "dist-tags" => raw.tags = access.next_value::<Texts>()?.into_map(),
-                        "time" => raw.times = access.next_value::<Texts>()?.into_map(),
-                        "versions" => raw.versions = access.next_value::<Entries<'de>>()?.0,
+                        "dist-tags" => raw.tags = map.next_value::<Texts>()?.into_map(),
+                        "time" => raw.times = map.next_value::<Texts>()?.into_map(),
+                        "versions" => raw.versions = map.next_value::<Entries<'de>>()?.0,
                         _ => {
-                            access.next_value::<IgnoredAny>()?;
+                            map.next_value::<IgnoredAny>()?;
                         }
                     }
                 }
@@ -305,13 +305,13 @@ impl<'de> Deserialize<'de> for Key {
         impl Visitor<'_> for Reader {
             type Value = Key;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a key")
             }
 
-            fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Key, E> {
-                let known = FIELDS.iter().position(|f| *f == value);
-                Ok(Key(known.or_else(|| (value == "dist").then_some(DIST))))
+            fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<Key, E> {
+                let known = FIELDS.iter().position(|f| *f == v);
+                Ok(Key(known.or_else(|| (v == "dist").then_some(DIST))))
             }
         }
         deserializer.deserialize_str(Reader)
@@ -327,8 +327,8 @@ macro_rules! lenient_map {
                 impl<'de> Visitor<'de> for Reader {
                     type Value = $type;
 
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str("any value")
+                    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        formatter.write_str("any value")
                     }
 
                     $fill
@@ -338,11 +338,11 @@ macro_rules! lenient_map {
                         Ok($empty)
                     }
                     fn visit_unit<E>(self) -> Result<Self::Value, E> { Ok($empty) }
-                    fn visit_bool<E>(self, _value: bool) -> Result<Self::Value, E> { Ok($empty) }
-                    fn visit_i64<E>(self, _value: i64) -> Result<Self::Value, E> { Ok($empty) }
-                    fn visit_u64<E>(self, _value: u64) -> Result<Self::Value, E> { Ok($empty) }
-                    fn visit_f64<E>(self, _value: f64) -> Result<Self::Value, E> { Ok($empty) }
-                    fn visit_str<E>(self, _value: &str) -> Result<Self::Value, E> { Ok($empty) }
+                    fn visit_bool<E>(self, _v: bool) -> Result<Self::Value, E> { Ok($empty) }
+                    fn visit_i64<E>(self, _v: i64) -> Result<Self::Value, E> { Ok($empty) }
+                    fn visit_u64<E>(self, _v: u64) -> Result<Self::Value, E> { Ok($empty) }
+                    fn visit_f64<E>(self, _v: f64) -> Result<Self::Value, E> { Ok($empty) }
+                    fn visit_str<E>(self, _v: &str) -> Result<Self::Value, E> { Ok($empty) }
                 }
                 deserializer.deserialize_any(Reader)
             }
@@ -353,9 +353,9 @@ macro_rules! lenient_map {
 lenient_map!(
     Entries<'de>,
     Entries(Vec::new()),
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = access.next_entry::<String, RawVersion<'de>>()? {
+        while let Some(entry) = map.next_entry::<String, RawVersion<'de>>()? {
             entries.push(entry);
         }
         Ok(Entries(entries))
@@ -365,13 +365,13 @@ lenient_map!(
 lenient_map!(
     RawVersion<'de>,
     RawVersion([None; DIST + 1]),
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = [None; DIST + 1];
-        while let Some(Key(known)) = access.next_key()? {
+        while let Some(Key(known)) = map.next_key()? {
             match known.and_then(|at| fields.get_mut(at)) {
-                Some(field) => *field = Some(access.next_value::<&'de RawValue>()?),
+                Some(field) => *field = Some(map.next_value::<&'de RawValue>()?),
                 None => {
-                    access.next_value::<IgnoredAny>()?;
+                    map.next_value::<IgnoredAny>()?;
                 }
             }
         }
@@ -394,9 +394,9 @@ impl Texts {
 lenient_map!(
     Texts,
     Texts::default(),
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut texts = Vec::new();
-        while let Some((key, value)) = access.next_entry::<String, serde_json::Value>()? {
+        while let Some((key, value)) = map.next_entry::<String, serde_json::Value>()? {
             let value = match value {
                 serde_json::Value::String(text) => text,
                 other => format!("invalid:{other}"),

@@ -17,7 +17,7 @@ use crate::eco::npm::pick::Picker;
 use crate::eco::npm::placed::{EdgeKind, PlacedEdge};
 use crate::eco::npm::scan::Chains;
 use crate::eco::npm::tarball;
-use crate::eco::npm::tree::build::{self, Failed, Ideal, Unbuilt};
+use crate::eco::npm::tree::build::{self, Failed, Ideal, Missing, Unbuilt};
 use crate::eco::npm::tree::graph::Wish;
 use crate::upstream::{CacheRule, Request, Resolution, Resolver, UpstreamError};
 
@@ -197,18 +197,23 @@ impl NpmResolver {
         while self.desk.is_idle() && self.built.is_none() {
             match build::build(&self.catalog, self.roots.clone()) {
                 Ok(ideal) => self.built = Some(ideal),
-                Err(Unbuilt::Pick(name, spec)) => self.walk(vec![(name, spec, Reach::Peers)]),
-                Err(Unbuilt::Bundle(id)) => {
-                    self.ask_tarball(id);
-                    if self.desk.is_idle() {
-                        let release = escaped(&self.catalog.manifest(id).name);
-                        return Err(NpmError::Tarball {
-                            release,
-                            reason: "it was not answered".to_owned(),
-                        });
-                    }
-                }
+                Err(Unbuilt::Missing(missing)) => self.learn(missing)?,
                 Err(Unbuilt::Failed(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Picks and asks for what a build lacked.
+    fn learn(&mut self, missing: Missing) -> Result<(), NpmError> {
+        let whole = |(name, spec)| (name, spec, Reach::Whole);
+        self.walk(missing.picks.into_iter().map(whole).collect());
+        for id in missing.bundles {
+            self.ask_tarball(id);
+            if self.desk.is_idle() {
+                let release = escaped(&self.catalog.manifest(id).name);
+                let reason = "it was not answered".to_owned();
+                return Err(NpmError::Tarball { release, reason });
             }
         }
         Ok(())

@@ -18,10 +18,6 @@ const MAX_PEER_CHAIN: usize = 200;
 /// Why the walk stopped.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// Nobody has picked a version for this dependency yet.
-    Pick(String, SpecId),
-    /// Nobody has looked into this tarball yet.
-    Bundle(ManifestId),
     /// Peer dependencies of the project contradict each other.
     Conflict(EdgeId),
     /// The tree grows without end.
@@ -31,12 +27,19 @@ pub(crate) enum Stop {
 /// A build that did not end.
 #[derive(Debug)]
 pub(crate) enum Unbuilt {
-    /// Pick a version for this dependency, then build again.
-    Pick(String, SpecId),
-    /// Look into this tarball, then build again.
-    Bundle(ManifestId),
+    /// Learn this, then build again.
+    Missing(Missing),
     /// There is no tree.
     Failed(NpmError),
+}
+
+/// What a build would have had to know. It goes on without, so that one build finds as much as it can.
+#[derive(Debug, Default)]
+pub(crate) struct Missing {
+    /// Dependencies nobody has picked a version for.
+    pub(crate) picks: BTreeSet<(String, SpecId)>,
+    /// Tarballs nobody has looked into.
+    pub(crate) bundles: BTreeSet<ManifestId>,
 }
 
 /// A finished ideal tree.
@@ -114,6 +117,7 @@ struct Builder<'c> {
     seen: BTreeSet<NodeId>,
     /// The trial tree of each node.
     stages: BTreeMap<NodeId, NodeId>,
+    missing: Missing,
 }
 
 /// Builds the ideal tree of a project with these dependencies.
@@ -123,17 +127,25 @@ pub(crate) fn build(catalog: &Catalog, roots: Vec<Wish>) -> Result<Ideal, Unbuil
         queue: Queue::default(),
         seen: BTreeSet::new(),
         stages: BTreeMap::new(),
+        missing: Missing::default(),
     };
     builder.queue.push(&builder.graph, Graph::ROOT);
     while let Some(node) = builder.queue.pop() {
         if let Err(stop) = builder.visit(node) {
-            return Err(builder.explain(stop));
+            return Err(builder.explain(&stop));
         }
+    }
+    if builder.is_missing() {
+        return Err(Unbuilt::Missing(builder.missing));
     }
     Ok(builder.finish())
 }
 
 impl Builder<'_> {
+    fn is_missing(&self) -> bool {
+        !self.missing.picks.is_empty() || !self.missing.bundles.is_empty()
+    }
+
     fn visit(&mut self, node: NodeId) -> Result<(), Stop> {
         if !self.graph.is_in_tree(node) || !self.seen.insert(node) {
             return Ok(());
@@ -146,7 +158,7 @@ impl Builder<'_> {
             }
             let names = &manifest_data.record.bundle_dependencies;
             if !names.is_empty() && manifest_data.tarball.is_some() {
-                self.unpack(node, manifest)?;
+                self.unpack(node, manifest);
             }
             bundled = names.iter().map(|n| self.graph.intern(n)).collect();
         }
@@ -168,12 +180,11 @@ impl Builder<'_> {
     }
 
     /// Puts what a tarball contains below its package.
-    fn unpack(&mut self, node: NodeId, manifest: ManifestId) -> Result<(), Stop> {
-        let inside = self
-            .graph
-            .catalog
-            .bundle(manifest)
-            .ok_or(Stop::Bundle(manifest))?;
+    fn unpack(&mut self, node: NodeId, manifest: ManifestId) {
+        let Some(inside) = self.graph.catalog.bundle(manifest) else {
+            self.missing.bundles.insert(manifest);
+            return;
+        };
         let mut places: BTreeMap<&str, NodeId> = BTreeMap::from([("", node)]);
         for bundled in inside {
             let parent =
@@ -188,7 +199,6 @@ impl Builder<'_> {
                 .add(name, Content::Package(bundled.manifest), Some(parent));
             places.insert(&bundled.path, child);
         }
-        Ok(())
     }
 
     /// Edges of a node that lead nowhere or to the wrong version.
@@ -300,7 +310,10 @@ impl Builder<'_> {
         let content = match self.graph.catalog.picked(text, spec) {
             Some(Picked::Version(manifest)) => Content::Package(manifest),
             Some(Picked::NoPackage | Picked::NoVersion | Picked::Foreign) => Content::Failed,
-            None => return Err(Stop::Pick(text.to_owned(), spec)),
+            None => {
+                self.missing.picks.insert((text.to_owned(), spec));
+                Content::Failed
+            }
         };
         let node = self.graph.add(name, content, Some(parent));
         if self.graph.size() > MAX_NODES {
@@ -435,14 +448,13 @@ impl Builder<'_> {
         ideal
     }
 
-    fn explain(self, stop: Stop) -> Unbuilt {
+    fn explain(self, stop: &Stop) -> Unbuilt {
         match stop {
-            Stop::Pick(name, spec) => Unbuilt::Pick(name, spec),
-            Stop::Bundle(manifest) => Unbuilt::Bundle(manifest),
+            _ if self.is_missing() => Unbuilt::Missing(self.missing),
             Stop::Endless => Unbuilt::Failed(NpmError::Internal {
                 reason: format!("more than {MAX_NODES} nodes, or peers of peers without end"),
             }),
-            Stop::Conflict(edge) => Unbuilt::Failed(conflict(&self.graph, edge)),
+            Stop::Conflict(edge) => Unbuilt::Failed(conflict(&self.graph, *edge)),
         }
     }
 }

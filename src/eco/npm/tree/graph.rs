@@ -88,7 +88,8 @@ pub(crate) struct Graph<'c> {
     names: Vec<String>,
     folded: Vec<Name>,
     by_text: BTreeMap<String, Name>,
-    by_name: BTreeMap<Name, Vec<EdgeId>>,
+    /// Edges that are or were in the ideal tree, by name without case.
+    by_name: BTreeMap<Name, BTreeSet<EdgeId>>,
     root_wishes: Vec<Wish>,
 }
 
@@ -203,6 +204,9 @@ impl<'c> Graph<'c> {
         for wish in self.wishes(content) {
             self.connect(id, &wish);
         }
+        if self.is_in_tree(id) {
+            self.enlist(id);
+        }
         id
     }
 
@@ -226,7 +230,6 @@ impl<'c> Graph<'c> {
             to: None,
             overridden: false,
         });
-        self.by_name.entry(self.fold(name)).or_default().push(id);
         self.node_mut(from).out.push(id);
         self.follow(id);
     }
@@ -345,12 +348,38 @@ impl<'c> Graph<'c> {
         }
         self.node_mut(parent).children.insert(key, id);
         self.node_mut(id).parent = Some(parent);
-        for edge in self.by_name.get(&key).cloned().unwrap_or_default() {
-            if self.is_inside(self.edge(edge).from, parent) {
-                self.follow(edge);
-            }
+        for edge in self.looking_for(key, parent) {
+            self.follow(edge);
+        }
+        if self.is_in_tree(id) {
+            self.enlist(id);
         }
         self.follow_across(id);
+    }
+
+    /// The edges called `key` from inside `parent`.
+    fn looking_for(&self, key: Name, parent: NodeId) -> Vec<EdgeId> {
+        let named = |e: &EdgeId| self.fold(self.edge(*e).name) == key;
+        if self.is_in_tree(parent) {
+            let all = self.by_name.get(&key).into_iter().flatten().copied();
+            return all
+                .filter(|e| self.is_inside(self.edge(*e).from, parent))
+                .collect();
+        }
+        let inside = self.subtree(parent).into_iter();
+        inside
+            .flat_map(|n| self.node(n).out.iter().copied().filter(named))
+            .collect()
+    }
+
+    /// Remembers the edges of a subtree that came into the ideal tree.
+    fn enlist(&mut self, id: NodeId) {
+        for node in self.subtree(id) {
+            for edge in self.node(node).out.clone() {
+                let key = self.fold(self.edge(edge).name);
+                self.by_name.entry(key).or_default().insert(edge);
+            }
+        }
     }
 
     /// Puts `new` where `old` is, with everything inside `old`.
