@@ -9,7 +9,9 @@
 )]
 
 mod arch;
+mod attacks;
 mod ca;
+mod contents;
 #[cfg(feature = "connected")]
 mod fetch;
 mod fixture;
@@ -26,4 +28,6 @@ mod sbom;
 mod schemas;
 mod serve;
 mod served;
+mod signed;
 mod source;
+mod tamper;
