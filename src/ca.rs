@@ -325,7 +325,7 @@ impl Reader<'_> {
         if self.now < not_before {
             return Err(invalid(format!("is not valid before {not_before}")));
         }
-        let findings = self.findings(&certificate, &subject);
+        let findings = findings(&certificate, &subject);
         let certificate = CaCertificate {
             file: self.file.to_owned(),
             subject,
@@ -364,36 +364,6 @@ impl Reader<'_> {
         }
     }
 
-    fn findings(&self, certificate: &X509Certificate<'_>, subject: &str) -> Vec<Finding> {
-        let mut out = Vec::new();
-        let finding = |code, message, fix: &str| Finding {
-            code,
-            severity: Severity::Warn,
-            subject: format!("CA \"{subject}\""),
-            message,
-            chain: Vec::new(),
-            fix: Some(fix.to_owned()),
-        };
-        if let Ok(PublicKey::RSA(key)) = certificate.public_key().parsed()
-            && key.key_size() < RSA_BITS
-        {
-            let bits = key.key_size();
-            let message = format!("has an RSA key of {bits} bits, less than {RSA_BITS}");
-            out.push(finding(
-                &WEAK_KEY,
-                message,
-                "ask the agency for a newer root",
-            ));
-        }
-        if certificate.subject().as_raw() != certificate.issuer().as_raw() {
-            let issuer = quoted(&certificate.issuer().to_string());
-            let message = format!("was issued by {issuer}: an intermediate as trust anchor");
-            let fix = "carry the root; servers send intermediates themselves";
-            out.push(finding(&INTERMEDIATE, message, fix));
-        }
-        out
-    }
-
     fn time(&self, time: ASN1Time) -> Result<Timestamp, CaError> {
         Timestamp::from_unix(time.timestamp())
             .map_err(|_range| self.unreadable("its validity is out of range".to_owned()))
@@ -406,6 +376,37 @@ impl Reader<'_> {
             reason,
         }
     }
+}
+
+/// What is unwise about a certificate that is otherwise a CA.
+fn findings(certificate: &X509Certificate<'_>, subject: &str) -> Vec<Finding> {
+    let mut out = Vec::new();
+    let finding = |code, message, fix: &str| Finding {
+        code,
+        severity: Severity::Warn,
+        subject: format!("CA \"{subject}\""),
+        message,
+        chain: Vec::new(),
+        fix: Some(fix.to_owned()),
+    };
+    if let Ok(PublicKey::RSA(key)) = certificate.public_key().parsed()
+        && key.key_size() < RSA_BITS
+    {
+        let bits = key.key_size();
+        let message = format!("has an RSA key of {bits} bits, less than {RSA_BITS}");
+        out.push(finding(
+            &WEAK_KEY,
+            message,
+            "ask the agency for a newer root",
+        ));
+    }
+    if certificate.subject().as_raw() != certificate.issuer().as_raw() {
+        let issuer = quoted(&certificate.issuer().to_string());
+        let message = format!("was issued by {issuer}: an intermediate as trust anchor");
+        let fix = "carry the root; servers send intermediates themselves";
+        out.push(finding(&INTERMEDIATE, message, fix));
+    }
+    out
 }
 
 fn push_pem(out: &mut Vec<u8>, der: &[u8]) {

@@ -30,8 +30,8 @@ pub struct SbomComponent {
 pub fn components(bytes: &[u8]) -> Result<Vec<SbomComponent>, SbomError> {
     let format = |reason: String| SbomError::Format { reason };
     let bom: Bom = serde_json::from_slice(bytes).map_err(|e| format(escaped(&e.to_string())))?;
-    if bom.bom_format != "CycloneDX" {
-        return Err(format(format!("format {}", quoted(&bom.bom_format))));
+    if bom.format != "CycloneDX" {
+        return Err(format(format!("format {}", quoted(&bom.format))));
     }
     if !matches!(bom.spec_version.as_str(), "1.5" | "1.6" | "1.7") {
         let version = quoted(&bom.spec_version);
@@ -59,7 +59,8 @@ pub fn components(bytes: &[u8]) -> Result<Vec<SbomComponent>, SbomError> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Bom {
-    bom_format: String,
+    #[serde(rename = "bomFormat")]
+    format: String,
     spec_version: String,
     #[serde(default)]
     components: Vec<RawComponent>,
@@ -74,7 +75,7 @@ struct RawComponent {
     #[serde(default)]
     properties: Vec<RawProperty>,
     #[serde(default)]
-    components: Vec<RawComponent>,
+    components: Vec<Self>,
 }
 
 #[derive(Deserialize)]

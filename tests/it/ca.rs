@@ -22,7 +22,7 @@ fn params(name: &str) -> CertificateParams {
     params
 }
 
-fn pem(params: CertificateParams) -> String {
+fn pem(params: &CertificateParams) -> String {
     params
         .self_signed(&KeyPair::generate().unwrap())
         .unwrap()
@@ -30,7 +30,7 @@ fn pem(params: CertificateParams) -> String {
 }
 
 fn root(name: &str) -> String {
-    pem(params(name))
+    pem(&params(name))
 }
 
 fn read(text: &str) -> Result<CaBundle, CaError> {
@@ -94,13 +94,13 @@ fn a_private_key_is_refused_before_anything_else_and_never_shown() {
 fn only_authorities_are_packed() {
     let mut leaf = params("leaf");
     leaf.is_ca = IsCa::NoCa;
-    assert_eq!(refused(&pem(leaf)).0, "manifest-ca-not-a-ca");
+    assert_eq!(refused(&pem(&leaf)).0, "manifest-ca-not-a-ca");
     let mut explicit = params("explicit leaf");
     explicit.is_ca = IsCa::ExplicitNoCa;
-    assert_eq!(refused(&pem(explicit)).0, "manifest-ca-not-a-ca");
+    assert_eq!(refused(&pem(&explicit)).0, "manifest-ca-not-a-ca");
     let mut signer = params("wrong usage");
     signer.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    let (code, message) = refused(&format!("{}{}", root("good"), pem(signer)));
+    let (code, message) = refused(&format!("{}{}", root("good"), pem(&signer)));
     assert_eq!(code, "manifest-ca-not-a-ca");
     assert!(message.contains("certificate 2"), "{message}");
 }
@@ -109,7 +109,7 @@ fn only_authorities_are_packed() {
 fn validity_counts_at_the_time_given() {
     let mut old = params("old");
     old.not_after = date_time_ymd(2026, 1, 1);
-    let (code, message) = refused(&pem(old));
+    let (code, message) = refused(&pem(&old));
     assert_eq!(code, "manifest-ca-not-valid");
     assert!(
         message.contains("expired on 2026-01-01T00:00:00Z"),
@@ -117,7 +117,7 @@ fn validity_counts_at_the_time_given() {
     );
     let mut young = params("young");
     young.not_before = date_time_ymd(2027, 1, 1);
-    let (_, message) = refused(&pem(young));
+    let (_, message) = refused(&pem(&young));
     assert!(
         message.contains("is not valid before 2027-01-01T00:00:00Z"),
         "{message}"
@@ -180,7 +180,7 @@ fn an_intermediate_as_anchor_is_a_finding() {
 fn names_from_certificates_are_escaped() {
     let mut hostile = params("a\u{1b}[2Jb\u{202e}");
     hostile.is_ca = IsCa::NoCa;
-    let error = read(&pem(hostile)).unwrap_err();
+    let error = read(&pem(&hostile)).unwrap_err();
     let shown = format!("{error} {:?}", error.facts());
     assert!(
         !shown.contains('\u{1b}') && !shown.contains('\u{202e}'),

@@ -1,7 +1,6 @@
 //! House rules that no lint knows: sizes, forgotten test files, words, error codes, packages, help.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::process::Command;
 
 use crate::source;
@@ -316,6 +315,8 @@ fn plain(command: clap::Command) -> clap::Command {
 
 #[cfg(feature = "connected")]
 fn collect(out: &mut String, command: &mut clap::Command, name: &str) {
+    use std::fmt::Write as _;
+
     writeln!(out, "# {name}\n\n{}\n", command.render_long_help()).unwrap();
     for child in command.get_subcommands_mut() {
         let name = format!("{name} {}", child.get_name());

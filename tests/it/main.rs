@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     clippy::disallowed_methods,
     reason = "tests fail by panicking and prepare their own files"
 )]
@@ -16,6 +17,8 @@ mod contents;
 mod fetch;
 mod fixture;
 mod house;
+#[cfg(feature = "connected")]
+mod import;
 mod inspect;
 #[cfg(feature = "connected")]
 mod loopback;
@@ -23,6 +26,8 @@ mod loopback;
 mod net;
 #[cfg(feature = "connected")]
 mod npm_repo;
+#[cfg(feature = "connected")]
+mod npm_resolve;
 mod packages;
 mod sbom;
 mod schemas;
@@ -31,3 +36,5 @@ mod served;
 mod signed;
 mod source;
 mod tamper;
+#[cfg(feature = "connected")]
+mod world;
