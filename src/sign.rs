@@ -348,7 +348,7 @@ mod tests {
         assert!(matches!(failed, SignError::PassphraseWrong));
         let missing = SecretKey::from_pem(&pem, None).unwrap_err();
         assert!(matches!(missing, SignError::PassphraseMissing));
-        assert!(Passphrase::new(b"\n".to_vec()).is_err());
+        Passphrase::new(b"\n".to_vec()).unwrap_err();
     }
 
     #[test]
@@ -364,7 +364,7 @@ mod tests {
             "",
             "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
         ] {
-            assert!(SecretKey::from_pem(bad, None).is_err());
+            SecretKey::from_pem(bad, None).unwrap_err();
         }
     }
 }

@@ -414,7 +414,7 @@ mod tests {
     fn check(sizes: &[usize], total: u64) {
         let mut pool = HashPool::new(Depth::Both, total);
         let blob = |index: usize| -> Vec<u8> {
-            let mut bytes = vec![index as u8; sizes[index]];
+            let mut bytes = vec![u8::try_from(index % 251).unwrap(); sizes[index]];
             bytes.iter_mut().step_by(1000).for_each(|byte| *byte = 7);
             bytes
         };

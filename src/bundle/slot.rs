@@ -97,7 +97,7 @@ mod tests {
             bad[at] = byte;
             assert!(parse(&bad).is_err(), "{at}");
         }
-        assert!(parse(&slot[1..]).is_err());
+        parse(&slot[1..]).unwrap_err();
     }
 
     #[test]

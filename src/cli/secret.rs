@@ -14,7 +14,7 @@ pub const MAX_KEY_FILE: u64 = 64 << 10;
 /// Where a passphrase comes from. At most one is given; the environment counts when none is.
 #[derive(Debug, Clone, Args)]
 pub struct PassphraseArgs {
-    /// File with the key's passphrase; a newline at its end does not count. Else STAGE_KEY_PASSPHRASE is used
+    /// File with the key's passphrase; a newline at its end does not count [default: the variable `STAGE_KEY_PASSPHRASE`]
     #[arg(
         long,
         value_name = "FILE",

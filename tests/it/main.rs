@@ -10,7 +10,9 @@
 )]
 
 mod arch;
+mod attacks;
 mod ca;
+mod contents;
 #[cfg(feature = "connected")]
 mod fetch;
 mod fixture;
@@ -31,6 +33,8 @@ mod sbom;
 mod schemas;
 mod serve;
 mod served;
+mod signed;
 mod source;
+mod tamper;
 #[cfg(feature = "connected")]
 mod world;

@@ -12,6 +12,9 @@ use crate::cli::Context;
 use crate::cli::cmd::CommandResult;
 use crate::cli::ui::{Failure, Outcome, bytes, plural};
 use crate::fs::FsError;
+use crate::import::cas::Cas;
+use crate::import::layout::Layout;
+use crate::import::{ImportError, state};
 use crate::trust::root::TrustRoot;
 use crate::verify::report::{CheckLine, Recorder, Verdict, VerifyReport};
 use crate::verify::{self, Bundle, Judge, SeenState, VerifyError};
@@ -34,6 +37,9 @@ pub struct VerifyArgs {
     /// Judge as of this time instead of now, such as 2026-11-22T00:00:00Z; the report says so
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
+    /// Judge against what this repository has seen as well: newer roots, serials, times; nothing in it is changed
+    #[arg(long, value_name = "DIR", env = "STAGE_REPO")]
+    repo: Option<PathBuf>,
     /// File for a JSON receipt of this verification, whatever its result
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -41,13 +47,15 @@ pub struct VerifyArgs {
 
 pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
     let root = TrustRoot::load(&args.trust)?;
-    let state = seen_state();
+    let layout = args.repo.as_deref().map(Layout::new);
+    let seen = layout.as_ref().map(seen_state).transpose()?;
+    let cas = layout.as_ref().map(|layout| Cas::new(layout.cas()));
     let now = args.at.unwrap_or(ctx.now);
     let judge = Judge {
         root: &root,
-        state: state.as_ref(),
+        state: seen.as_ref(),
         now,
-        have: &|_digest| false,
+        have: &|digest| cas.as_ref().is_some_and(|cas| cas.rehash(digest)),
     };
     let mut recorder = Recorder::default();
     let result = open(&args.bundle)
@@ -78,9 +86,9 @@ pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
     }
 }
 
-/// What the repository has seen. Without a repository there is nothing to compare with.
-fn seen_state() -> Option<SeenState> {
-    None
+/// What the repository has seen.
+fn seen_state(layout: &Layout) -> Result<SeenState, ImportError> {
+    Ok(state::read(layout)?.state.seen())
 }
 
 /// Opens the bundle; `-` is stdin. A directory is no bundle.
