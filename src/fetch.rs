@@ -119,14 +119,14 @@ impl Item<'_> {
         }
     }
 
-    fn failure(&self, url: Option<SafeUrl>, cause: impl Into<Box<dyn Fault>>) -> FetchFailure {
-        FetchFailure {
+    fn failure(&self, url: Option<SafeUrl>, cause: Box<dyn Fault>) -> Box<FetchFailure> {
+        Box::new(FetchFailure {
             ecosystem: self.package.ecosystem.clone(),
             package: self.package.id(),
             file: crate::base::text::escaped(&self.artifact.file),
             url,
-            cause: cause.into(),
-        }
+            cause,
+        })
     }
 }
 
@@ -230,16 +230,16 @@ impl Work<'_, '_> {
                     report.fetched += 1;
                     report.bytes += stored.size;
                 }
-                Err(failure) => report.failures.push(failure),
+                Err(failure) => report.failures.push(*failure),
             }
         }
     }
 
-    fn fetch(&self, item: &Item<'_>) -> Result<Stored, FetchFailure> {
+    fn fetch(&self, item: &Item<'_>) -> Result<Stored, Box<FetchFailure>> {
         let request = item.request();
         let url = match self.downloader.locate(&request) {
             Ok(url) => url,
-            Err(error) => return Err(item.failure(None, error)),
+            Err(error) => return Err(item.failure(None, error.into())),
         };
         let fail = |cause| item.failure(Some(shown(url.with_secrets())), cause);
         let mut outcome = self.attempt(item, &url, request.limit).map_err(fail)?;

@@ -12,8 +12,13 @@
 //! compares the size, and whoever writes a bundle hashes every byte again while it is written. Several processes may
 //! use one store: each writes to files of its own, and a rename that replaces a blob replaces it with equal bytes.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "an open file, which comes from crate::fs, has this type"
+)]
+
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -231,8 +236,8 @@ impl Store {
         limit: u64,
         expected: Option<&UpstreamChecksum>,
     ) -> Result<Incoming<'_>, StoreError> {
-        refuse_weak(expected)?;
         static COUNT: AtomicU64 = AtomicU64::new(0);
+        refuse_weak(expected)?;
         loop {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let name = format!("{}-{count}.tmp", std::process::id());

@@ -105,6 +105,7 @@ mod tests {
     use super::Cas;
     use crate::base::digest::Digest;
     use crate::fs;
+    use crate::import::ImportError;
 
     #[test]
     fn a_damaged_blob_is_replaced_and_a_whole_one_kept() {
@@ -121,7 +122,10 @@ mod tests {
         fs::remove_file(&cas.path(&digest)).unwrap();
         fs::write_atomic(&cas.path(&digest), b"goad", 0o444).unwrap();
         assert!(!cas.rehash(&digest));
-        assert!(cas.read(&digest, 10).is_err());
+        assert!(matches!(
+            cas.read(&digest, 10),
+            Err(ImportError::Blob { .. })
+        ));
         cas.adopt(&fresh, &digest, &mut touched).unwrap();
         assert_eq!(cas.read(&digest, 10).unwrap(), b"good");
         fs::remove_tree(&dir).unwrap();

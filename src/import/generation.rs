@@ -38,29 +38,26 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The bundle that was just verified.
-    pub fn verified(bundle: &Bundle, entry: BundleEntry) -> Result<Self, ImportError> {
-        let read = |file: &ManifestFile| {
-            let document = bundle.documents.get(&file.path).cloned();
-            document.ok_or(ImportError::Blob {
-                digest: file.digests.sha256,
-            })
+    /// The bundle that was just verified; documents that a delta does not carry are in the store.
+    pub fn verified(
+        layout: &Layout,
+        bundle: &Bundle,
+        entry: BundleEntry,
+    ) -> Result<Self, ImportError> {
+        let cas = Cas::new(layout.cas());
+        let read = |file: &ManifestFile| match bundle.documents.get(&file.path) {
+            Some(document) => Ok(document.clone()),
+            None => cas.read(&file.digests.sha256, LIMITS.document),
         };
         Self::new(bundle.id.0, entry, bundle.manifest.clone(), read)
     }
 
     /// A bundle that was imported before.
     pub fn stored(layout: &Layout, id: Digest, entry: &BundleEntry) -> Result<Self, ImportError> {
-        let path = layout.bundle(&id).join("manifest.json");
-        let bytes = fs::read(&path, LIMITS.manifest)?;
-        if Digest::of(&bytes) != entry.manifest {
-            return Err(ImportError::State {
-                reason: format!("the manifest of bundle {id} has other bytes"),
-            });
-        }
+        let manifest = stored_manifest(layout, id, entry)?;
         let cas = Cas::new(layout.cas());
         let read = |file: &ManifestFile| cas.read(&file.digests.sha256, LIMITS.document);
-        Self::new(id, entry.clone(), BundleManifest::parse(&bytes)?, read)
+        Self::new(id, entry.clone(), manifest, read)
     }
 
     fn new(
@@ -114,6 +111,22 @@ impl Loaded {
             Some((rest, file.digests.sha256))
         })
     }
+}
+
+/// The manifest of a bundle that was imported before.
+pub fn stored_manifest(
+    layout: &Layout,
+    id: Digest,
+    entry: &BundleEntry,
+) -> Result<BundleManifest, ImportError> {
+    let path = layout.bundle(&id).join("manifest.json");
+    let bytes = fs::read(&path, LIMITS.manifest)?;
+    if Digest::of(&bytes) != entry.manifest {
+        return Err(ImportError::State {
+            reason: format!("the manifest of bundle {id} has other bytes"),
+        });
+    }
+    Ok(BundleManifest::parse(&bytes)?)
 }
 
 /// Renders the union of `bundles` as one tree for clients that reach it at `base_url`.
@@ -256,7 +269,7 @@ mod tests {
 
     #[test]
     fn no_rendered_path_leaves_its_generation() {
-        assert!(check_path("npm/@a/b/-/b-1.0.0.tgz").is_ok());
+        check_path("npm/@a/b/-/b-1.0.0.tgz").unwrap();
         for bad in [
             "", "/x", "a//b", "a/../b", "a/.", "a/", "a\0", "a b", "a\\b", "é",
         ] {

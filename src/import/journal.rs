@@ -94,7 +94,7 @@ fn parse(bytes: &[u8]) -> Result<Journal, ImportError> {
 /// Appends `entry` and makes it durable. Returns the digest of its line.
 pub fn append(layout: &Layout, entry: &Entry) -> Result<Digest, ImportError> {
     let path = layout.journal();
-    let mut line = crate::base::json::to_canonical(entry).map_err(ImportError::encoding)?;
+    let mut line = crate::base::json::to_canonical(entry).map_err(|e| ImportError::encoding(&e))?;
     let digest = Digest::of(&line);
     line.push(b'\n');
     let mut file = fs::open_append(&path, 0o644)?;
@@ -155,13 +155,13 @@ mod tests {
             .unwrap()
             .replace("\"generation\":2", "\"generation\":9")
             .into_bytes();
-        assert!(parse(&joined(&changed)).is_err());
+        parse(&joined(&changed)).unwrap_err();
         let mut missing = good.clone();
         missing.remove(1);
-        assert!(parse(&joined(&missing)).is_err());
+        parse(&joined(&missing)).unwrap_err();
         let mut moved = good;
         moved.swap(1, 2);
-        assert!(parse(&joined(&moved)).is_err());
+        parse(&joined(&moved)).unwrap_err();
     }
 
     #[test]

@@ -162,7 +162,7 @@ pub enum ImportError {
 
 impl ImportError {
     /// A document of ours that could not be written as JSON.
-    fn encoding(error: serde_json::Error) -> Self {
+    fn encoding(error: &serde_json::Error) -> Self {
         Self::Render {
             path: crate::base::text::quoted(&error.to_string()),
         }
@@ -374,7 +374,7 @@ impl Repository {
         self.note(bundle, entry.clone());
         let number = self.memory.state.generation + 1;
         let mut loaded = self.load_active(Some(bundle.id.0))?;
-        loaded.push(Loaded::verified(bundle, entry)?);
+        loaded.push(Loaded::verified(&self.layout, bundle, entry)?);
         let tree = generation::render(loaded, &self.memory.state.base_url, number)?;
         progress.begin("Publishing", tree.len() as u64, Unit::Items);
         check_base(bundle, &quarantine, base)?;

@@ -123,7 +123,7 @@ impl State {
 
     /// The canonical bytes.
     fn canonical(&self) -> Result<Vec<u8>, ImportError> {
-        crate::base::json::to_canonical(self).map_err(ImportError::encoding)
+        crate::base::json::to_canonical(self).map_err(|e| ImportError::encoding(&e))
     }
 }
 

@@ -118,7 +118,7 @@ impl Engine {
         for (prefix, pem) in settings.certificates() {
             let identity = Identity::from_pem(pem.reveal().as_bytes());
             let identity = identity.map_err(|_secret| NetError::Certificate {
-                prefix: shown(prefix),
+                prefix: shown(prefix).to_string(),
             })?;
             certified.push((prefix.clone(), client(&settings, Some(identity))?));
         }
@@ -237,7 +237,7 @@ impl Engine {
             };
             format!("{} <{}> {result}", ask.method, shown(url))
         });
-        sent.map_err(|error| self.explain(error, url))
+        sent.map_err(|error| self.explain(&error, url))
     }
 
     /// Refuses hosts that are not allowed; records the others.
@@ -262,16 +262,16 @@ impl Engine {
     }
 
     /// What a transport error means, in words without secrets.
-    pub(super) fn explain(&self, error: reqwest::Error, url: &Url) -> Trouble {
+    pub(super) fn explain(&self, error: &reqwest::Error, url: &Url) -> Trouble {
         let timing = &self.settings.timing;
         let reason = if error.is_timeout() && error.is_connect() {
             format!("no connection within {} s", timing.connect.as_secs())
         } else if error.is_timeout() {
             format!("nothing came for {} s", timing.stall.as_secs())
         } else {
-            chain(&error)
+            chain(error)
         };
-        let certificate = rejected(&error);
+        let certificate = rejected(error);
         let advice = match &certificate {
             Some(
                 rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
@@ -293,7 +293,7 @@ impl Engine {
     }
 
     /// The error that the rest of the program sees.
-    pub(super) fn failure(&self, url: &Url, trouble: Trouble) -> UpstreamError {
+    pub(super) fn failure(&self, url: &Url, trouble: &Trouble) -> UpstreamError {
         let url: SafeUrl = shown(url);
         match trouble.kind {
             TroubleKind::Missing => UpstreamError::NotFound { url },
@@ -306,17 +306,15 @@ impl Engine {
 }
 
 fn client(settings: &Settings, identity: Option<Identity>) -> Result<Client, NetError> {
-    // An error means that one is installed already, which is as good.
     if rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .is_err()
-    {}
-    let failed = |error: reqwest::Error| NetError::Start {
-        reason: chain(&error),
-    };
+    {
+        // One is installed already, which is as good.
+    }
     let mut roots = Vec::new();
     for der in &settings.roots {
-        roots.push(Certificate::from_der(der).map_err(failed)?);
+        roots.push(Certificate::from_der(der).map_err(|e| cannot_start(&e))?);
     }
     let timing = &settings.timing;
     let mut builder = Client::builder()
@@ -339,7 +337,13 @@ fn client(settings: &Settings, identity: Option<Identity>) -> Result<Client, Net
     if let Some(identity) = identity {
         builder = builder.identity(identity);
     }
-    builder.build().map_err(failed)
+    builder.build().map_err(|e| cannot_start(&e))
+}
+
+fn cannot_start(error: &reqwest::Error) -> NetError {
+    NetError::Start {
+        reason: chain(error),
+    }
 }
 
 /// Where an answer redirects to; `None` when it does not.

@@ -89,10 +89,9 @@ pub(super) async fn run(engine: Arc<Engine>, start: Start) {
         resume,
         reply,
     } = start;
-    // Whoever asked is gone when sending fails: nothing to do.
     if engine.settings.offline {
         let url = shown(&url);
-        return if reply.send(Err(UpstreamError::Offline { url })).is_err() {};
+        return refuse(&reply, UpstreamError::Offline { url });
     }
     let _permit = engine.permits.acquire().await.ok();
     let (pieces, receiver) = mpsc::channel(QUEUE);
@@ -119,7 +118,13 @@ pub(super) async fn run(engine: Arc<Engine>, start: Start) {
                 stream.pump(response).await;
             }
         }
-        Err(trouble) => if reply.send(Err(engine.failure(&url, trouble))).is_err() {},
+        Err(trouble) => refuse(&reply, engine.failure(&url, &trouble)),
+    }
+}
+
+fn refuse(reply: &Sender<Result<Body, UpstreamError>>, error: UpstreamError) {
+    if reply.send(Err(error)).is_err() {
+        // Whoever asked is gone.
     }
 }
 
@@ -201,7 +206,10 @@ impl Stream {
                 }
                 Err(trouble) => {
                     let reason = self.engine.settings.masked(&trouble.reason);
-                    return if self.pieces.send(Err(reason)).await.is_err() {};
+                    if self.pieces.send(Err(reason)).await.is_err() {
+                        // The reader is gone.
+                    }
+                    return;
                 }
             }
         }
@@ -229,7 +237,7 @@ impl Stream {
     async fn receive(&mut self, mut response: Response, mut skip: u64) -> Result<(), Trouble> {
         loop {
             let chunk = response.chunk().await;
-            let Some(chunk) = chunk.map_err(|error| self.engine.explain(error, &self.url))? else {
+            let Some(chunk) = chunk.map_err(|error| self.engine.explain(&error, &self.url))? else {
                 return Ok(());
             };
             let dropped = skip.min(chunk.len() as u64);

@@ -28,31 +28,44 @@ pub(super) async fn answer(engine: Arc<Engine>, request: Request, answers: Sende
         Ok(url) => url,
         Err(error) => {
             let reason = error.to_string();
-            let failed = Err(UpstreamError::NoAddress { reason });
-            // Whoever asked is gone when sending fails: nothing to do, here and below.
-            return if answers.send((request, failed)).is_err() {};
+            return reply(&answers, request, Err(UpstreamError::NoAddress { reason }));
         }
     };
     let found = find(&engine, &url, &request).await;
     let finish = move || {
-        let found = match found {
-            Ok(found) => found,
-            Err(error) => return if answers.send((request, Err(error))).is_err() {},
+        let (decoded, new) = match found {
+            Ok(Found { entry, new }) => (
+                decode(&engine, &url, &entry, request.limit),
+                new.then_some(entry),
+            ),
+            Err(error) => (Err(error), None),
         };
-        let decoded = found.entry.decoded(request.limit).map_err(|e| {
-            let reason = format!("the answer cannot be read: {e}");
-            engine.failure(&url, Trouble::permanent(reason))
-        });
-        let keep = found.new && decoded.is_ok();
         let accept = request.accept;
-        if answers.send((request, decoded)).is_err() {}
-        if keep && let Err(error) = engine.cache.keep(&url, accept, &found.entry) {
+        let keep = new.filter(|_| decoded.is_ok());
+        reply(&answers, request, decoded);
+        if let Some(entry) = keep
+            && let Err(error) = engine.cache.keep(&url, accept, &entry)
+        {
             // The answer is good all the same; the next run asks again.
             engine.settings.tell(|| format!("cache: {error}"));
         }
     };
-    // A task that cannot be joined has panicked, which the panic hook has told.
-    if tokio::task::spawn_blocking(finish).await.is_err() {}
+    if tokio::task::spawn_blocking(finish).await.is_err() {
+        // It has panicked, which the panic hook has told.
+    }
+}
+
+fn decode(engine: &Engine, url: &Url, entry: &Entry, limit: u64) -> Result<Vec<u8>, UpstreamError> {
+    entry.decoded(limit).map_err(|error| {
+        let reason = format!("the answer cannot be read: {error}");
+        engine.failure(url, &Trouble::permanent(reason))
+    })
+}
+
+fn reply(answers: &Sender<Answered>, request: Request, answer: Result<Vec<u8>, UpstreamError>) {
+    if answers.send((request, answer)).is_err() {
+        // Whoever asked is gone.
+    }
 }
 
 async fn find(engine: &Arc<Engine>, url: &Url, request: &Request) -> Result<Found, UpstreamError> {
@@ -70,7 +83,7 @@ async fn find(engine: &Arc<Engine>, url: &Url, request: &Request) -> Result<Foun
     }
     // A closed semaphore would mean that the program is ending.
     let _permit = engine.permits.acquire().await.ok();
-    let fail = |trouble| engine.failure(url, trouble);
+    let fail = |trouble: Trouble| engine.failure(url, &trouble);
     let ask = conditional(url, request, kept.as_ref());
     let fetched = engine
         .retrying(url, || fetch(engine, &ask, request.limit))
@@ -149,7 +162,7 @@ async fn collect(
     while let Some(chunk) = response
         .chunk()
         .await
-        .map_err(|error| engine.explain(error, url))?
+        .map_err(|error| engine.explain(&error, url))?
     {
         if (body.len() + chunk.len()) as u64 > limit {
             return Err(too_large());

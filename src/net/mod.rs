@@ -98,7 +98,7 @@ pub enum NetError {
     #[error("the client certificate for <{prefix}> cannot be used")]
     Certificate {
         /// The address it is for.
-        prefix: SafeUrl,
+        prefix: String,
     },
     /// Hosts that are needed and cannot be reached.
     #[error("{} of the hosts that are needed cannot be reached", hosts.len())]
@@ -176,12 +176,13 @@ enum Command {
     Get(Request),
     Stream(Start),
     Probe(Vec<Url>, blocking::Sender<Vec<Unreachable>>),
+    End,
 }
 
 /// The client. Dropped, it stops what is under way and waits until answers are kept.
 pub struct HttpUpstream {
     engine: Arc<Engine>,
-    commands: Option<mpsc::UnboundedSender<Command>>,
+    commands: mpsc::UnboundedSender<Command>,
     answers: blocking::Receiver<Answered>,
     unanswered: usize,
     thread: Option<JoinHandle<()>>,
@@ -217,7 +218,7 @@ impl HttpUpstream {
             .map_err(failed)?;
         Ok(Self {
             engine,
-            commands: Some(commands),
+            commands,
             answers,
             unanswered: 0,
             thread: Some(thread),
@@ -234,7 +235,7 @@ impl HttpUpstream {
         self.engine.egress()
     }
 
-    /// A handle for streams that other threads may use. It works as long as this client lives.
+    /// A handle for streams that other threads may use, as long as this client lives.
     pub fn downloader(&self) -> Downloader {
         Downloader {
             commands: self.commands.clone(),
@@ -249,11 +250,11 @@ impl HttpUpstream {
             return Ok(());
         }
         let (sender, receiver) = blocking::channel();
-        let sent = self
+        if self
             .commands
-            .as_ref()
-            .map(|commands| commands.send(Command::Probe(urls.to_vec(), sender)));
-        if !matches!(sent, Some(Ok(()))) {
+            .send(Command::Probe(urls.to_vec(), sender))
+            .is_err()
+        {
             return Err(ended());
         }
         let hosts = receiver.recv().map_err(|_gone| ended())?;
@@ -281,13 +282,15 @@ fn serve(
         while let Some(command) = inbox.recv().await {
             let engine = engine.clone();
             match command {
+                Command::End => return,
                 Command::Get(request) => {
                     drop(tokio::spawn(get::answer(engine, request, answers.clone())));
                 }
                 Command::Stream(start) => drop(tokio::spawn(download::run(engine, start))),
                 Command::Probe(urls, reply) => drop(tokio::spawn(async move {
-                    // Whoever asked is gone when this fails.
-                    if reply.send(preflight::run(engine, urls).await).is_err() {}
+                    if reply.send(preflight::run(engine, urls).await).is_err() {
+                        // Whoever asked is gone.
+                    }
                 })),
             }
         }
@@ -296,11 +299,7 @@ fn serve(
 
 impl Upstream for HttpUpstream {
     fn submit(&mut self, request: Request) {
-        let sent = self
-            .commands
-            .as_ref()
-            .map(|commands| commands.send(Command::Get(request)));
-        if matches!(sent, Some(Ok(()))) {
+        if self.commands.send(Command::Get(request)).is_ok() {
             self.unanswered += 1;
         }
     }
@@ -317,8 +316,8 @@ impl Upstream for HttpUpstream {
 
 impl Drop for HttpUpstream {
     fn drop(&mut self) {
-        self.commands = None;
-        if let Some(thread) = self.thread.take()
+        let ending = self.commands.send(Command::End).is_ok();
+        if let Some(thread) = self.thread.take().filter(|_| ending)
             && thread.join().is_err()
         {
             // It has panicked, which the panic hook has told.
@@ -329,7 +328,7 @@ impl Drop for HttpUpstream {
 /// Starts streams, from any thread.
 #[derive(Clone)]
 pub struct Downloader {
-    commands: Option<mpsc::UnboundedSender<Command>>,
+    commands: mpsc::UnboundedSender<Command>,
     engine: Arc<Engine>,
 }
 
@@ -363,8 +362,7 @@ impl Downloader {
             resume,
             reply,
         };
-        let commands = self.commands.as_ref().ok_or_else(gone)?;
-        commands
+        self.commands
             .send(Command::Stream(start))
             .map_err(|_gone| gone())?;
         receiver.recv().map_err(|_gone| gone())?

@@ -216,6 +216,6 @@ mod tests {
         let text = format!("{refused} {refused:?}");
         assert!(text.contains("socks5 proxies are not supported"), "{text}");
         assert!(!text.contains("S3CR3T"), "{text}");
-        assert!(ProxyRules::fixed("http://", None).is_err());
+        ProxyRules::fixed("http://", None).unwrap_err();
     }
 }

@@ -1,7 +1,7 @@
 //! HTTP/1.1 (RFC 9112), as much as a read-only server of files needs: request heads of limited size, no request bodies,
 //! persistent connections, one byte range.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read as _, Write as _};
 
 use crate::serve::site::{Answer, Body, Site};
 
@@ -110,24 +110,22 @@ impl Connection {
             Some(Some((from, length))) => (206, from, length),
             Some(None) => (416, 0, 0),
         };
-        let mut head = format!(
+        let more = match status {
+            206 => format!(
+                "Content-Range: bytes {from}-{}/{size}\r\n",
+                from + length - 1
+            ),
+            416 => format!("Content-Range: bytes */{size}\r\n"),
+            405 => "Allow: GET, HEAD\r\n".to_owned(),
+            _ => String::new(),
+        };
+        let head = format!(
             "HTTP/1.1 {status} {}\r\nContent-Type: {}\r\nContent-Length: {length}\r\nAccept-Ranges: bytes\r\n\
-             X-Content-Type-Options: nosniff\r\nCache-Control: no-cache\r\nConnection: {}\r\n",
+             X-Content-Type-Options: nosniff\r\nCache-Control: no-cache\r\nConnection: {}\r\n{more}\r\n",
             reason(status),
             answer.kind,
             if keep { "keep-alive" } else { "close" }
         );
-        if status == 206 {
-            head.push_str(&format!(
-                "Content-Range: bytes {from}-{}/{size}\r\n",
-                from + length - 1
-            ));
-        } else if status == 416 {
-            head.push_str(&format!("Content-Range: bytes */{size}\r\n"));
-        } else if status == 405 {
-            head.push_str("Allow: GET, HEAD\r\n");
-        }
-        head.push_str("\r\n");
         let stream = self.stream.get_mut();
         stream.write_all(head.as_bytes())?;
         if !head_only && length > 0 {

@@ -100,7 +100,7 @@ impl Site {
         let Some(generation) = self.generation() else {
             return Answer::error(503, is_npm);
         };
-        match self.find(&generation, &relative) {
+        match Self::find(&generation, &relative) {
             Some((name, file)) => {
                 let answer = Self::content(&generation, &name, file, host);
                 answer.unwrap_or_else(|_unreadable| Answer::error(500, is_npm))
@@ -119,7 +119,7 @@ impl Site {
 
     /// The file that `relative` means: itself, its `index.html`, or, for tarball paths of foreign lock files, the same
     /// below `npm/`.
-    fn find(&self, generation: &std::path::Path, relative: &str) -> Option<(String, File)> {
+    fn find(generation: &std::path::Path, relative: &str) -> Option<(String, File)> {
         let trimmed = relative.trim_end_matches('/');
         let index = if trimmed.is_empty() {
             "index.html".to_owned()

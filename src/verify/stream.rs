@@ -96,6 +96,7 @@ pub(super) fn judge<R: Read>(
     let statement = claims.finish((Digest::of(&open.roots), open.roots.len() as u64))?;
     let manifest = pass.manifest(&statement, judge.have)?;
     pass.note(sink, 7, format!("{} files", manifest.files.len()));
+    sink.prepare(&manifest)?;
     let documents = pass.contents(&manifest, sink)?;
     let lock = contents::check(&manifest, &documents)?;
     pass.note(sink, 10, contents::detail(lock.as_ref()));

@@ -15,6 +15,8 @@ mod ca;
 mod fetch;
 mod fixture;
 mod house;
+#[cfg(feature = "connected")]
+mod import;
 mod inspect;
 #[cfg(feature = "connected")]
 mod loopback;
@@ -28,3 +30,6 @@ mod schemas;
 mod serve;
 mod served;
 mod source;
+mod npm_resolve;
+#[cfg(feature = "connected")]
+mod world;

@@ -52,11 +52,11 @@ fn request(path: &str) -> Request {
     }
 }
 
-fn ask(settings: &Settings, request: Request) -> Result<Vec<u8>, UpstreamError> {
+fn ask(settings: &Settings, request: &Request) -> Result<Vec<u8>, UpstreamError> {
     let mut upstream = HttpUpstream::new(settings.clone()).unwrap();
     upstream.submit(request.clone());
     let (answered, result) = upstream.next_answer().unwrap();
-    assert_eq!(answered, request);
+    assert_eq!(answered, *request);
     assert!(upstream.next_answer().is_none());
     result
 }
@@ -106,7 +106,7 @@ fn trouble_that_passes_is_waited_for_and_other_trouble_is_not() {
     ];
     for (replies, expected, requests) in cases {
         let server = Server::new(script(replies));
-        let result = ask(&settings(&folder, &server.url()), request("a"));
+        let result = ask(&settings(&folder, &server.url()), &request("a"));
         match expected {
             Ok(body) => assert_eq!(result.unwrap(), body.as_bytes()),
             Err(text) => {
@@ -125,7 +125,7 @@ fn retry_after_is_honoured_up_to_a_limit() {
         let busy = Reply::status(429).with("Retry-After", after);
         let server = Server::new(script(vec![busy, Reply::ok("x")]));
         let started = Instant::now();
-        ask(&settings(&folder, &server.url()), request("a")).unwrap();
+        ask(&settings(&folder, &server.url()), &request("a")).unwrap();
         let took = started.elapsed().as_millis();
         assert!((least..most).contains(&took), "{after}: {took} ms");
     }
@@ -135,7 +135,7 @@ fn retry_after_is_honoured_up_to_a_limit() {
 fn bodies_are_bounded_as_sent_and_as_decoded() {
     let folder = Folder::new("large");
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(&[0; 100_000]).unwrap();
+    encoder.write_all(&vec![0; 100_000]).unwrap();
     let bomb = encoder.finish().unwrap();
     assert!(bomb.len() < 10_000);
     for reply in [
@@ -143,7 +143,7 @@ fn bodies_are_bounded_as_sent_and_as_decoded() {
         Reply::ok(bomb).with("Content-Encoding", "gzip"),
     ] {
         let server = Server::new(script(vec![reply]));
-        let found = reason(ask(&settings(&folder, &server.url()), request("a")));
+        let found = reason(ask(&settings(&folder, &server.url()), &request("a")));
         assert!(
             found.contains("more than the allowed 10000 bytes"),
             "{found}"
@@ -174,9 +174,9 @@ fn credentials_stay_with_their_host_across_redirects() {
     // Even if the other host had a credential of its own: a redirect does not make us show it.
     let away = other.url().parse().unwrap();
     settings.add_credential(&away, Credential::Bearer(Secret::new("0THER")));
-    assert_eq!(ask(&settings, request("away")).unwrap(), b"there");
-    assert_eq!(ask(&settings, request("here")).unwrap(), b"here");
-    assert!(reason(ask(&settings, request("loop"))).contains("more than 5 redirects"));
+    assert_eq!(ask(&settings, &request("away")).unwrap(), b"there");
+    assert_eq!(ask(&settings, &request("here")).unwrap(), b"here");
+    assert!(reason(ask(&settings, &request("loop"))).contains("more than 5 redirects"));
     assert!(
         server
             .asked()
@@ -196,7 +196,7 @@ fn credentials_stay_with_their_host_across_redirects() {
     );
 
     settings.allow_hosts = Some(BTreeSet::from([format!("127.0.0.1:{}", server.port)]));
-    let found = reason(ask(&settings, request("away")));
+    let found = reason(ask(&settings, &request("away")));
     assert!(
         found.contains(&format!("host 127.0.0.1:{} is not one of", other.port)),
         "{found}"
@@ -219,15 +219,15 @@ fn only_the_configured_authority_is_believed_and_https_does_not_become_http() {
     let mut settings = settings(&folder, &server.url());
     for roots in [Vec::new(), vec![Authority::new().root]] {
         settings.roots = roots;
-        let found = reason(ask(&settings, request("x")));
+        let found = reason(ask(&settings, &request("x")));
         assert!(
             found.contains("no certification authority that is configured here"),
             "{found}"
         );
     }
     settings.roots = vec![authority.root.clone()];
-    assert_eq!(ask(&settings, request("x")).unwrap(), b"secure");
-    let found = reason(ask(&settings, request("down")));
+    assert_eq!(ask(&settings, &request("x")).unwrap(), b"secure");
+    let found = reason(ask(&settings, &request("down")));
     assert!(found.contains("redirect from https to http"), "{found}");
     assert_eq!(plain.asked().len(), 0);
 }
@@ -245,8 +245,8 @@ fn what_is_kept_is_revalidated_or_used_and_damage_is_repaired() {
         ..request("b")
     };
     for _ in 0..3 {
-        assert_eq!(ask(&settings, request("a")).unwrap(), b"content");
-        assert_eq!(ask(&settings, fixed.clone()).unwrap(), b"content");
+        assert_eq!(ask(&settings, &request("a")).unwrap(), b"content");
+        assert_eq!(ask(&settings, &fixed).unwrap(), b"content");
     }
     let conditions: Vec<_> = server
         .asked()
@@ -267,13 +267,13 @@ fn what_is_kept_is_revalidated_or_used_and_damage_is_repaired() {
         *bytes.last_mut().unwrap() ^= 1;
         fs::write_atomic(&path, &bytes, 0o600).unwrap();
     }
-    assert_eq!(ask(&settings, request("a")).unwrap(), b"content");
+    assert_eq!(ask(&settings, &request("a")).unwrap(), b"content");
     assert_eq!(server.asked().last().unwrap().header("if-none-match"), None);
 
     settings.offline = true;
     let before = server.asked().len();
-    assert_eq!(ask(&settings, request("a")).unwrap(), b"content");
-    let missing = ask(&settings, request("c")).unwrap_err();
+    assert_eq!(ask(&settings, &request("a")).unwrap(), b"content");
+    let missing = ask(&settings, &request("c")).unwrap_err();
     let expected = format!(
         "<{}c> is not in the cache, and the network may not be used",
         server.url()
@@ -316,7 +316,7 @@ fn the_secret_of_a_proxy_is_shown_to_the_proxy_alone() {
             text.ends_with(&format!(" via 127.0.0.1:{}", proxy.port)),
             "{text}"
         );
-        printed.push_str(&format!("{upstream:?} {egress:?} {text}"));
+        printed.extend([format!("{upstream:?} {egress:?} "), text]);
     }
     assert!(proxy.seen().iter().any(|a| a.method == "CONNECT"));
     assert!(
@@ -330,12 +330,12 @@ fn the_secret_of_a_proxy_is_shown_to_the_proxy_alone() {
     }
     for server in [&plain, &secure] {
         let settings = make(&server.url(), "u:WR0NGPASS");
-        printed.push_str(&reason(ask(&settings, request("y"))));
+        printed.push_str(&reason(ask(&settings, &request("y"))));
         let upstream = HttpUpstream::new(settings).unwrap();
         let error = upstream
             .preflight(&[server.url().parse().unwrap()])
             .unwrap_err();
-        printed.push_str(&format!("{error} {error:?}"));
+        printed.extend([error.to_string(), format!("{error:?}")]);
     }
     printed.push_str(&lines.lock().unwrap().join("\n"));
     assert!(
@@ -458,7 +458,7 @@ fn a_server_that_says_nothing_is_given_up() {
     let mut settings = settings(&folder, &server.url());
     settings.timing.stall = Duration::from_millis(100);
     let started = Instant::now();
-    assert!(reason(ask(&settings, request("x"))).contains("nothing came for"));
+    assert!(reason(ask(&settings, &request("x"))).contains("nothing came for"));
     assert!(started.elapsed() < Duration::from_secs(2));
     assert_eq!(server.asked().len(), 4);
 }

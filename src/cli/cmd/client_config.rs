@@ -115,7 +115,7 @@ fn check(
             .ok_or_else(|| UsageError::new("HOME is not set; give --install-to"))?,
     };
     let mut rows = Vec::new();
-    let mut text = String::new();
+    let mut lines = Vec::new();
     let mut exit = Exit::Ok;
     for file in files {
         let found = fs::read_optional(&home.join(&file.path), LIMITS.document)?;
@@ -134,7 +134,7 @@ fn check(
         } else {
             "is missing or says something else"
         };
-        text.push_str(&format!(
+        lines.push(format!(
             "{}: ~/{} {word}; {} {client}\n",
             file.client, file.path, file.client
         ));
@@ -144,7 +144,7 @@ fn check(
     }
     let report = json!({"checks": rows});
     Ok(Outcome::new("stage/client-config-check/v1", report)
-        .data(text)
+        .data(lines.concat())
         .exit(exit))
 }
 

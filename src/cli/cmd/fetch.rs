@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::base::fault::Fault;
+use crate::base::fault::Fault as _;
 use crate::cli::Context;
 use crate::cli::cmd::CommandResult;
 use crate::cli::connect::{self, Connection};

@@ -11,8 +11,15 @@ use crate::cli::{Context, VERSION};
 use crate::fs;
 use crate::import::{self, ImportError, ImportRequest, Imported};
 
-/// Arguments of `stage import`.
+/// Verify a bundle while reading it and publish it in a repository.
+///
+/// One pass over the medium; nothing is published before its last byte was verified, then one switch shows the new tree.
+/// Importing the same bundle again verifies it and writes nothing.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  stage import openclaw.stage --repo /srv/repo\n  \
+    zstd -dc openclaw.stage.zst | stage import - --repo /srv/repo --receipt receipt.json"
+)]
 pub struct ImportArgs {
     /// The bundle; `-` reads it from stdin
     #[arg(value_name = "BUNDLE")]

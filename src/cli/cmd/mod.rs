@@ -45,9 +45,7 @@ pub enum Command {
     Sign(sign::SignArgs),
     /// Check a bundle: signatures, freshness, every byte, and that its contents agree
     Verify(verify::VerifyArgs),
-    /// Verify a bundle while reading it and publish it in a repository
     Import(import::ImportArgs),
-    /// The repository in the enclave
     Repo(repo::RepoArgs),
     Inspect(inspect::InspectArgs),
     Diff(diff::DiffArgs),

@@ -15,7 +15,7 @@ use crate::import::init::{self, BaseUrl, Made};
 use crate::import::layout::Layout;
 use crate::import::rollback::RollbackTarget;
 use crate::import::state::{self, Memory};
-use crate::import::{Repository, safety};
+use crate::import::{Repository, generation, safety};
 use crate::serve::{Options, Server};
 use crate::trust::root::TrustRoot;
 
@@ -45,7 +45,7 @@ impl Fault for FreezeError {
     }
 }
 
-/// Arguments of `stage repo`.
+/// The repository in the enclave: make it, look at it, roll it back, serve it.
 #[derive(Debug, Args)]
 pub struct RepoArgs {
     #[command(subcommand)]
@@ -90,7 +90,7 @@ struct InitArgs {
     /// Pin the root without comparing a fingerprint
     #[arg(long, conflicts_with = "fingerprint")]
     accept_unchecked_root: bool,
-    /// Where the tree will be served; on an existing repository, changes it [default: http://127.0.0.1:8080]
+    /// Where the tree will be served; on an existing repository, changes it [default: `http://127.0.0.1:8080`]
     #[arg(long, value_name = "URL", env = "STAGE_BASE_URL")]
     base_url: Option<String>,
 }
@@ -230,7 +230,7 @@ fn status(ctx: &Context, args: &StatusArgs) -> CommandResult {
 fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
     let Memory { state, root, .. } = memory;
     let floor = state.time_floor.map(|t| t.to_string());
-    let mut text = format!(
+    let mut lines = vec![format!(
         "repository:  {}\naddress:     {}\ngeneration:  {}\ntrust root:  version {}, expires {}\n\
          fingerprint: {}\ntime floor:  {}\n",
         shown(path),
@@ -240,7 +240,7 @@ fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
         root.expires(),
         state.root,
         floor.as_deref().unwrap_or("none"),
-    );
+    )];
     let mut channels = serde_json::Map::new();
     for (channel, mark) in &state.channels {
         let shown = state
@@ -250,7 +250,7 @@ fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
             .filter(|b| b.channel == *channel)
             .max_by_key(|b| (b.epoch, b.serial));
         let serial = shown.map_or_else(|| "none".to_owned(), |b| b.serial.to_string());
-        text.push_str(&format!(
+        lines.push(format!(
             "channel:     {channel}: epoch {}, serial {}, published {serial}\n",
             mark.epoch, mark.serial
         ));
@@ -274,21 +274,29 @@ fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
         "channels": channels,
         "journal": {"lines": memory.journal.entries.len(), "last": memory.journal.last},
     });
-    Outcome::new("stage/repository-status/v1", report).data(text)
+    Outcome::new("stage/repository-status/v1", report).data(lines.concat())
 }
 
 fn list(path: &Path) -> CommandResult {
-    let memory = state::read(&Layout::new(path))?;
+    let layout = Layout::new(path);
+    let memory = state::read(&layout)?;
     let state = &memory.state;
     let mut bundles: Vec<_> = state.bundles.iter().collect();
     bundles.sort_by_key(|(_, b)| (b.channel.clone(), b.epoch, b.serial));
-    let (mut text, mut rows) = (String::new(), Vec::new());
+    let (mut lines, mut rows) = (Vec::new(), Vec::new());
     for (id, bundle) in &bundles {
         let is_shown = state.active.contains(id);
         let word = if is_shown { "published" } else { "rolled back" };
-        text.push_str(&format!(
-            "{} {} {} {word} {id}\n",
-            bundle.channel, bundle.serial, bundle.created
+        let manifest = generation::stored_manifest(&layout, **id, bundle)?;
+        let artifacts = manifest.files.iter();
+        let artifacts = artifacts.filter(|f| f.path.as_str().starts_with("artifacts/"));
+        let (files, artifacts) = (manifest.files.len(), artifacts.count());
+        lines.push(format!(
+            "{} {} {} {word} {} {id}\n",
+            bundle.channel,
+            bundle.serial,
+            bundle.created,
+            ui::plural(files, "file")
         ));
         rows.push(json!({
             "channel": bundle.channel,
@@ -297,6 +305,8 @@ fn list(path: &Path) -> CommandResult {
             "created": bundle.created,
             "expires": bundle.expires,
             "statement": id,
+            "files": files,
+            "artifacts": artifacts,
             "published": is_shown,
         }));
     }
@@ -307,7 +317,7 @@ fn list(path: &Path) -> CommandResult {
         .collect();
     let report = json!({"repository": path, "bundles": rows, "generations": generations});
     Ok(Outcome::new("stage/repository-list/v1", report)
-        .data(text)
+        .data(lines.concat())
         .line(ui::plural(bundles.len(), "bundle")))
 }
 

@@ -274,7 +274,7 @@ mod tests {
             bundles: &bundles,
             base_url: "http://repo.example",
         };
-        assert!(render(&view).is_err());
+        render(&view).unwrap_err();
     }
 
     #[test]

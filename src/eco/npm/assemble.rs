@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::platform::{Platform, Target};
+use crate::eco::InstallRequest;
 use crate::eco::npm::catalog::{Catalog, ManifestId};
 use crate::eco::npm::fault::NpmError;
 use crate::eco::npm::manifest::Manifest;
@@ -31,6 +32,8 @@ pub(crate) struct Assembly<'a> {
     pub(crate) places: &'a BTreeMap<String, ManifestId>,
     /// The tree.
     pub(crate) tree: PlacedTree,
+    /// Places that need something that cannot be had.
+    pub(crate) broken: BTreeSet<String>,
     /// For each place, the platforms it is carried for.
     pub(crate) carried: BTreeMap<String, BTreeSet<Platform>>,
 }
@@ -38,29 +41,31 @@ pub(crate) struct Assembly<'a> {
 impl<'a> Assembly<'a> {
     /// Puts the records of `places` together and finds out what is carried where.
     pub(crate) fn new(
-        number: u32,
-        (target, include): (&'a Target, &'a [String]),
+        request: &'a InstallRequest,
         catalog: &'a Catalog,
         places: &'a BTreeMap<String, ManifestId>,
         roots: Vec<PlacedEdge>,
+        broken: BTreeSet<String>,
     ) -> Result<(Self, NpmRecords), NpmError> {
         let records = records_of(catalog, places);
         let releases = places
             .iter()
             .map(|(path, id)| (path.clone(), release(catalog.manifest(*id))))
             .collect();
-        let tree = PlacedTree::new(roots, releases, &records).map_err(|e| NpmError::Internal {
+        let tree = PlacedTree::new(roots, &releases, &records).map_err(|e| NpmError::Internal {
             reason: e.to_string(),
         })?;
         let mut assembly = Self {
-            number,
-            target,
-            include,
+            number: request.number,
+            target: &request.target,
+            include: &request.include,
             catalog,
             places,
             tree,
+            broken,
             carried: BTreeMap::new(),
         };
+        let target = &request.target;
         for platform in &target.platforms {
             for path in assembly.carried_for(*platform) {
                 assembly.carried.entry(path).or_default().insert(*platform);
@@ -92,7 +97,8 @@ impl<'a> Assembly<'a> {
             let omitted = (placed.flags.optional && !self.includes("optional"))
                 || (placed.flags.peer && !self.includes("peer"))
                 || (placed.flags.dev && !self.includes("dev"));
-            let unfit = placed.flags.optional && !self.fits(path, platform);
+            let unfit =
+                placed.flags.optional && (self.broken.contains(path) || !self.fits(path, platform));
             if (omitted || unfit) && placed.bundler.is_none() {
                 left_out.insert(path);
             }

@@ -168,26 +168,19 @@ impl Catalog {
         let Some(known) = self.packuments.get(&target) else {
             return Err(target);
         };
-        let picked = match known {
+        let wanted = self.specs.get(spec.0).map_or(&Spec::Any, |(_, s)| s);
+        let picked = match known.as_ref().map(|p| self.picker.pick(p, wanted)) {
             None => Picked::NoPackage,
-            Some(packument) => {
-                let spec = self.specs.get(spec.0).map_or(&Spec::Any, |(_, s)| s);
-                match self.picker.pick(packument, spec) {
-                    Some(view) => match self
-                        .by_release
-                        .get(&(target.clone(), view.text().to_owned()))
-                    {
-                        Some(known) => Picked::Version(*known),
-                        None => {
-                            let manifest = Manifest::from_view(&target, view);
-                            let id = self.keep(manifest);
-                            let manifest = self.manifest(id);
-                            let release = (manifest.name.clone(), manifest.version.clone());
-                            self.by_release.insert(release, id);
-                            Picked::Version(id)
-                        }
-                    },
-                    None => Picked::NoVersion,
+            Some(None) => Picked::NoVersion,
+            Some(Some(view)) => {
+                let release = (target.clone(), view.text().to_owned());
+                if let Some(known) = self.by_release.get(&release) {
+                    Picked::Version(*known)
+                } else {
+                    let manifest = Manifest::from_view(&target, view);
+                    let id = self.keep(manifest);
+                    self.by_release.insert(release, id);
+                    Picked::Version(id)
                 }
             }
         };
@@ -208,6 +201,11 @@ impl Catalog {
         let id = ManifestId(self.manifests.len());
         self.manifests.push((manifest, wishes));
         id
+    }
+
+    /// Takes in a manifest that did not come from the registry.
+    pub(crate) fn keep_foreign(&mut self, manifest: Manifest) -> ManifestId {
+        self.keep(manifest)
     }
 
     /// Takes in what is inside a tarball: path and manifest of each package, in the order of paths.

@@ -51,13 +51,13 @@ pub(crate) static URL: Code = Code::classed("npm-url-dependency", Class::E50);
 /// A dependency on a file, folder, workspace, or on something that is no npm range at all.
 pub(crate) static FILE: Code = Code::classed("npm-local-dependency", Class::E50);
 /// The project asks npm to replace versions.
-pub(crate) static OVERRIDES: Code = Code::classed("npm-overrides-unsupported", Class::E50);
+static OVERRIDES: Code = Code::classed("npm-overrides-unsupported", Class::E50);
 /// The tarball brings its own lock.
 pub(crate) static SHRINKWRAP: Code = Code::classed("npm-shrinkwrap", Class::E50);
 /// The registry states no SHA-512.
 pub(crate) static WEAK: Code = Code::classed("npm-weak-integrity", Class::E50);
 /// Lock file and registry disagree.
-pub(crate) static INTEGRITY: Code = Code::classed("npm-integrity-mismatch", Class::E51);
+static INTEGRITY: Code = Code::classed("npm-integrity-mismatch", Class::E51);
 /// A package that must be there does not fit the target.
 pub(crate) static PLATFORM: Code = Code::classed("npm-platform-missing", Class::E50);
 /// A package that would have to be a link to itself.
@@ -158,6 +158,19 @@ pub enum NpmError {
         /// What is wrong.
         reason: String,
     },
+    /// The project replaces versions by `overrides`.
+    #[error("`overrides` in package.json are not supported")]
+    Overrides,
+    /// A lock file that means other bytes than the registry.
+    #[error("the lock file and the registry mean different bytes by npm {release}")]
+    Integrity {
+        /// Release.
+        release: String,
+        /// What the lock file states.
+        locked: String,
+        /// What the registry states.
+        stated: String,
+    },
     /// A request that failed for another reason than absence.
     #[error("npm metadata cannot be had: {reason}")]
     Upstream {
@@ -190,6 +203,8 @@ impl Fault for NpmError {
             Self::TarballMismatch { .. } => &TARBALL_MISMATCH,
             Self::Lockfile { .. } => &LOCKFILE,
             Self::PackageJson { .. } => &MANIFEST,
+            Self::Overrides => &OVERRIDES,
+            Self::Integrity { .. } => &INTEGRITY,
             Self::Upstream { .. } => &UPSTREAM,
             Self::Internal { .. } => &INTERNAL,
         }
@@ -204,6 +219,9 @@ impl Fault for NpmError {
                 expected, found, ..
             } => {
                 vec![("expected", expected.clone()), ("found", found.clone())]
+            }
+            Self::Integrity { locked, stated, .. } => {
+                vec![("expected", locked.clone()), ("found", stated.clone())]
             }
             _ => Vec::new(),
         }

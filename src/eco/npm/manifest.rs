@@ -200,7 +200,7 @@ fn edges(
         });
     };
     for (names, want_optional) in peers {
-        for (name, spec) in names.iter() {
+        for (name, spec) in *names {
             if record.optional_peers.contains(name) == *want_optional {
                 add(
                     name,

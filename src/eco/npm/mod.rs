@@ -13,6 +13,8 @@ mod ecosystem;
 #[cfg(feature = "connected")]
 pub mod fault;
 #[cfg(feature = "connected")]
+pub mod lockfile;
+#[cfg(feature = "connected")]
 mod manifest;
 #[cfg(feature = "connected")]
 mod order;

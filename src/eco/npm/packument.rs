@@ -147,16 +147,12 @@ impl Packument {
             fields,
             version: version.clone().into_boxed_str(),
         };
-        match self
-            .by_version
-            .get(&version)
-            .and_then(|at| self.versions.get_mut(*at))
-        {
-            Some(earlier) => *earlier = slot,
-            None => {
-                self.by_version.insert(version, self.versions.len());
-                self.versions.push(slot);
-            }
+        let earlier = self.by_version.get(&version).copied();
+        if let Some(earlier) = earlier.and_then(|at| self.versions.get_mut(at)) {
+            *earlier = slot;
+        } else {
+            self.by_version.insert(version, self.versions.len());
+            self.versions.push(slot);
         }
     }
 
@@ -275,15 +271,15 @@ impl<'de> Deserialize<'de> for RawPackument<'de> {
                 f.write_str("a packument")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
                 let mut raw = RawPackument::default();
-                while let Some(key) = map.next_key::<String>()? {
+                while let Some(key) = access.next_key::<String>()? {
                     match key.as_str() {
-                        "dist-tags" => raw.tags = map.next_value::<Texts>()?.into_map(),
-                        "time" => raw.times = map.next_value::<Texts>()?.into_map(),
-                        "versions" => raw.versions = map.next_value::<Entries<'de>>()?.0,
+                        "dist-tags" => raw.tags = access.next_value::<Texts>()?.into_map(),
+                        "time" => raw.times = access.next_value::<Texts>()?.into_map(),
+                        "versions" => raw.versions = access.next_value::<Entries<'de>>()?.0,
                         _ => {
-                            map.next_value::<IgnoredAny>()?;
+                            access.next_value::<IgnoredAny>()?;
                         }
                     }
                 }
@@ -313,9 +309,9 @@ impl<'de> Deserialize<'de> for Key {
                 f.write_str("a key")
             }
 
-            fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Key, E> {
-                let known = FIELDS.iter().position(|f| *f == key);
-                Ok(Key(known.or_else(|| (key == "dist").then_some(DIST))))
+            fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Key, E> {
+                let known = FIELDS.iter().position(|f| *f == value);
+                Ok(Key(known.or_else(|| (value == "dist").then_some(DIST))))
             }
         }
         deserializer.deserialize_str(Reader)
@@ -357,9 +353,9 @@ macro_rules! lenient_map {
 lenient_map!(
     Entries<'de>,
     Entries(Vec::new()),
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry::<String, RawVersion<'de>>()? {
+        while let Some(entry) = access.next_entry::<String, RawVersion<'de>>()? {
             entries.push(entry);
         }
         Ok(Entries(entries))
@@ -369,13 +365,13 @@ lenient_map!(
 lenient_map!(
     RawVersion<'de>,
     RawVersion([None; DIST + 1]),
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let mut fields = [None; DIST + 1];
-        while let Some(Key(known)) = map.next_key()? {
+        while let Some(Key(known)) = access.next_key()? {
             match known.and_then(|at| fields.get_mut(at)) {
-                Some(field) => *field = Some(map.next_value::<&'de RawValue>()?),
+                Some(field) => *field = Some(access.next_value::<&'de RawValue>()?),
                 None => {
-                    map.next_value::<IgnoredAny>()?;
+                    access.next_value::<IgnoredAny>()?;
                 }
             }
         }
@@ -398,9 +394,9 @@ impl Texts {
 lenient_map!(
     Texts,
     Texts::default(),
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let mut texts = Vec::new();
-        while let Some((key, value)) = map.next_entry::<String, serde_json::Value>()? {
+        while let Some((key, value)) = access.next_entry::<String, serde_json::Value>()? {
             let value = match value {
                 serde_json::Value::String(text) => text,
                 other => format!("invalid:{other}"),
@@ -433,7 +429,7 @@ mod tests {
         assert!(packument.version("nonsense").unwrap().parsed().is_none());
         assert_eq!(packument.tag("latest"), Some("1.1.0"));
         for bad in [&b"[]"[..], b"{", b"\xff", b"\"x\""] {
-            assert!(Packument::parse("x", bad).is_err());
+            Packument::parse("x", bad).unwrap_err();
         }
         assert_eq!(
             Packument::parse("x", b"{\"versions\":[1]}")

@@ -147,7 +147,7 @@ impl PlacedTree {
         let carried: BTreeSet<ReleaseId> = lock
             .of(&npm)
             .filter(|p| p.is_carried())
-            .map(|p| p.id())
+            .map(crate::lock::LockedPackage::id)
             .collect();
         let mut roots: Vec<PlacedEdge> = lock
             .requirements
@@ -157,19 +157,19 @@ impl PlacedTree {
             .map(|(name, range)| root_edge(name, range, &places, &carried))
             .collect();
         if roots.is_empty() {
-            let unrooted = Self::new(Vec::new(), places.clone(), records)?;
+            let unrooted = Self::new(Vec::new(), &places, records)?;
             roots = unrooted
                 .unneeded()
                 .map(|(name, version)| root_edge(name, version, &places, &carried))
                 .collect();
         }
-        Self::new(roots, places, records)
+        Self::new(roots, &places, records)
     }
 
     /// Builds the tree from what is where. Every release must be in `records`; the `to` of `roots` is looked up.
     pub fn new(
         roots: Vec<PlacedEdge>,
-        places: BTreeMap<String, ReleaseId>,
+        places: &BTreeMap<String, ReleaseId>,
         records: &NpmRecords,
     ) -> Result<Self, EcoError> {
         let mut tree = Self {
@@ -177,15 +177,15 @@ impl PlacedTree {
             places: BTreeMap::new(),
         };
         for root in &mut tree.roots {
-            root.to = lookup(&places, "", &root.name);
+            root.to = lookup(places, "", &root.name);
         }
-        for (path, release) in &places {
+        for (path, release) in places {
             let version = record_of(records, release)?;
             let folder =
                 folder_of(path).ok_or_else(|| broken(path, "is not a node_modules path"))?;
             let mut edges = edges_of(version);
             for edge in &mut edges {
-                edge.to = lookup(&places, path, &edge.name);
+                edge.to = lookup(places, path, &edge.name);
             }
             tree.places.insert(
                 path.clone(),
@@ -448,15 +448,15 @@ mod tests {
                 to: None,
             })
             .collect();
-        PlacedTree::new(roots, placed, &records).unwrap()
+        PlacedTree::new(roots, &placed, &records).unwrap()
     }
 
     #[test]
     fn lookup_goes_outwards() {
         let places = BTreeMap::from([
-            ("node_modules/@s/a".to_owned(), ()),
-            ("node_modules/@s/a/node_modules/b".to_owned(), ()),
-            ("node_modules/b".to_owned(), ()),
+            ("node_modules/@s/a".to_owned(), 1),
+            ("node_modules/@s/a/node_modules/b".to_owned(), 2),
+            ("node_modules/b".to_owned(), 3),
         ]);
         let inner = "node_modules/@s/a/node_modules/b";
         assert_eq!(lookup(&places, "node_modules/@s/a", "b").unwrap(), inner);
@@ -521,6 +521,6 @@ mod tests {
     #[test]
     fn a_release_without_record_is_an_error() {
         let places = BTreeMap::from([("node_modules/a".to_owned(), ReleaseId::new("a", "1.0.0"))]);
-        assert!(PlacedTree::new(Vec::new(), places, &NpmRecords::default()).is_err());
+        PlacedTree::new(Vec::new(), &places, &NpmRecords::default()).unwrap_err();
     }
 }

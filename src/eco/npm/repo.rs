@@ -138,7 +138,7 @@ impl Union {
         let from = format!("{} {}", bundle.channel, bundle.serial);
         let locked = by_release(bundle.lock);
         for (name, record) in packages {
-            self.add_package(name, record, &locked, &from)?;
+            self.add_package(&name, record, &locked, &from)?;
         }
         let index = by_sha512(bundle.artifacts);
         for package in locked.values().filter(|p| p.is_carried()) {
@@ -154,19 +154,19 @@ impl Union {
 
     fn add_package(
         &mut self,
-        name: String,
+        name: &str,
         record: NpmPackage,
         locked: &BTreeMap<(&str, &str), &LockedPackage>,
         from: &str,
     ) -> Result<(), EcoError> {
-        let package = self.packages.entry(name.clone()).or_default();
+        let package = self.packages.entry(name.to_owned()).or_default();
         package.tags.extend(record.dist_tags);
         for (number, record) in record.versions {
             if record.dist.is_none() {
                 continue;
             }
-            let release = ReleaseId::new(&name, &number);
-            let known = locked.get(&(name.as_str(), number.as_str())).copied();
+            let release = ReleaseId::new(name, &number);
+            let known = locked.get(&(name, number.as_str())).copied();
             let new = Version {
                 file: tarball_file(known, &release),
                 record,
@@ -176,7 +176,7 @@ impl Union {
             if let Some(old) = package.versions.get(&number)
                 && integrity(&old.record) != integrity(&new.record)
             {
-                return Err(conflict(&name, &new.file, &old.from, from));
+                return Err(conflict(name, &new.file, &old.from, from));
             }
             package.versions.insert(number, new);
         }
@@ -253,7 +253,7 @@ impl Union {
 
 /// The version that `latest` means when the upstream's own is not here: the carried one that was asked for, else the
 /// highest carried, else the highest.
-fn latest<'a>(package: &'a Package, carried: impl Fn(&Version) -> bool) -> Option<&'a str> {
+fn latest(package: &Package, carried: impl Fn(&Version) -> bool) -> Option<&str> {
     let asked = package
         .asked
         .as_ref()

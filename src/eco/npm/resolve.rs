@@ -11,17 +11,21 @@ use crate::eco::InstallRequest;
 use crate::eco::npm::assemble::{self, Assembly, UPSTREAM};
 use crate::eco::npm::catalog::{Catalog, ManifestId, Picked, SpecId};
 use crate::eco::npm::fault::{self, NpmError};
+use crate::eco::npm::lockfile::LockResolver;
 use crate::eco::npm::packument::Packument;
 use crate::eco::npm::pick::Picker;
 use crate::eco::npm::placed::{EdgeKind, PlacedEdge};
 use crate::eco::npm::scan::Chains;
 use crate::eco::npm::tarball;
-use crate::eco::npm::tree::build::{self, Ideal, Unbuilt};
+use crate::eco::npm::tree::build::{self, Failed, Ideal, Unbuilt};
 use crate::eco::npm::tree::graph::Wish;
 use crate::upstream::{CacheRule, Request, Resolution, Resolver, UpstreamError};
 
 /// A resolver for one install: from its requirements, or from the lock file it brings.
-pub fn resolver(request: InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
+pub fn resolver(mut request: InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
+    if let Some(lockfile) = request.lockfile.take() {
+        return Ok(Box::new(LockResolver::new(request, &lockfile)?));
+    }
     Ok(Box::new(NpmResolver::new(request)?))
 }
 
@@ -248,12 +252,18 @@ impl NpmResolver {
             kind: wish.kind,
             to: None,
         });
+        let broken = ideal
+            .failed
+            .iter()
+            .filter(|f| f.hard)
+            .map(|f| f.from.clone())
+            .collect();
         let (assembly, records) = Assembly::new(
-            self.request.number,
-            (&self.request.target, &self.request.include),
+            &self.request,
             &self.catalog,
             &ideal.places,
             roots.collect(),
+            broken,
         )?;
         let mut resolution = assemble::resolution(&assembly, &records);
         resolution
@@ -301,67 +311,42 @@ pub(crate) fn packument(
 /// What only the builder of the tree knows: dependencies that could not be had, overridden peers, loops.
 fn tree_findings(assembly: &Assembly<'_>, ideal: &Ideal) -> Result<Vec<Finding>, NpmError> {
     let chains = Chains::new(&assembly.tree);
-    let subject = |path: &str| {
-        let placed = assembly.tree.places.get(path);
-        placed.map_or_else(
-            || "the project".to_owned(),
-            |p| format!("npm {}", escaped(&p.release.to_string())),
-        )
-    };
     let mut found = Vec::new();
     for failed in &ideal.failed {
-        let range = escaped(assembly.catalog.spec_text(failed.spec));
-        let (name, mut chain) = (escaped(&failed.name), chains.to(&failed.from));
-        chain.push(format!("{name}@{range}"));
-        let picked = assembly.catalog.picked(&failed.name, failed.spec);
-        let message = match picked {
-            Some(Picked::Foreign) => continue,
-            Some(Picked::NoPackage) if failed.required => {
-                return Err(NpmError::NotFound { name, chain });
-            }
-            _ if failed.required => {
-                let limit = assembly.limit().map(|l| l.to_string());
-                return Err(NpmError::NoVersion {
-                    name,
-                    range,
-                    limit,
-                    chain,
-                });
-            }
-            Some(Picked::NoPackage) => {
-                format!("optional dependency {name} does not exist in the registry")
-            }
-            _ => format!("optional dependency {name} has no version that fits {range}"),
-        };
-        found.push(note(
-            &fault::OPTIONAL,
-            Severity::Note,
-            subject(&failed.from),
-            message,
-            chain,
+        let mut chain = chains.to(&failed.from);
+        chain.push(format!(
+            "{}@{}",
+            escaped(&failed.name),
+            escaped(assembly.catalog.spec_text(failed.spec))
         ));
+        if let Some(message) = missing(assembly, failed, &chain)? {
+            let about = subject(assembly, &failed.from);
+            found.push(finding(
+                &fault::OPTIONAL,
+                Severity::Note,
+                about,
+                message,
+                chain,
+            ));
+        }
     }
     for peer in &ideal.overridden {
         let range = escaped(assembly.catalog.spec_text(peer.spec));
+        let given = subject(assembly, &peer.to);
         let message = format!(
-            "wants peer {} {range}, but gets {}",
-            escaped(&peer.name),
-            subject(&peer.to)
+            "wants peer {} {range}, but gets {given}",
+            escaped(&peer.name)
         );
-        found.push(note(
-            &fault::PEER,
-            Severity::Warn,
-            subject(&peer.from),
-            message,
-            chains.to(&peer.from),
-        ));
+        let (about, chain) = (subject(assembly, &peer.from), chains.to(&peer.from));
+        found.push(finding(&fault::PEER, Severity::Warn, about, message, chain));
     }
     for path in &ideal.loops {
         let message = "npm would need a link to end a loop of nested versions there".to_owned();
-        found.push(note(
+        let about = escaped(path);
+        found.push(finding(
             &fault::LOOP,
             Severity::Deny,
-            escaped(path),
+            about,
             message,
             Vec::new(),
         ));
@@ -369,7 +354,47 @@ fn tree_findings(assembly: &Assembly<'_>, ideal: &Ideal) -> Result<Vec<Finding>,
     Ok(found)
 }
 
-fn note(
+/// What to say of a dependency that could not be had: an error where the tree needs it, nothing where its kind is
+/// reported elsewhere.
+fn missing(
+    assembly: &Assembly<'_>,
+    failed: &Failed,
+    chain: &[String],
+) -> Result<Option<String>, NpmError> {
+    let (name, chain) = (escaped(&failed.name), chain.to_vec());
+    let range = escaped(assembly.catalog.spec_text(failed.spec));
+    let is_unknown = match assembly.catalog.picked(&failed.name, failed.spec) {
+        Some(Picked::Foreign) => return Ok(None),
+        picked => picked == Some(Picked::NoPackage),
+    };
+    match (failed.required, is_unknown) {
+        (true, true) => Err(NpmError::NotFound { name, chain }),
+        (true, false) => {
+            let limit = assembly.limit().map(|l| l.to_string());
+            Err(NpmError::NoVersion {
+                name,
+                range,
+                limit,
+                chain,
+            })
+        }
+        (false, true) => Ok(Some(format!(
+            "optional dependency {name} does not exist in the registry"
+        ))),
+        (false, false) => Ok(Some(format!(
+            "optional dependency {name} has no version that fits {range}"
+        ))),
+    }
+}
+
+fn subject(assembly: &Assembly<'_>, path: &str) -> String {
+    assembly.tree.places.get(path).map_or_else(
+        || "the project".to_owned(),
+        |placed| format!("npm {}", escaped(&placed.release.to_string())),
+    )
+}
+
+fn finding(
     code: &'static crate::base::fault::Code,
     severity: Severity,
     subject: String,

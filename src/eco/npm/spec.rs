@@ -187,6 +187,12 @@ mod tests {
         for tag in ["latest", "next-1", "beta"] {
             assert!(matches!(Spec::parse(tag), Spec::Tag(_)), "{tag}");
         }
+        assert!(matches!(Spec::parse("npm:@a/b@^1"), Spec::Alias(n, _) if n == "@a/b"));
+        assert!(matches!(Spec::parse("NPM:b"), Spec::Alias(n, _) if n == "b"));
+    }
+
+    #[test]
+    fn what_no_registry_serves_is_recognised() {
         let foreign = |text: &str| match Spec::parse(text) {
             Spec::Foreign(foreign) => Some(foreign),
             _ => None,
@@ -224,7 +230,5 @@ mod tests {
         ] {
             assert_eq!(foreign(local), Some(Foreign::Local), "{local}");
         }
-        assert!(matches!(Spec::parse("npm:@a/b@^1"), Spec::Alias(n, _) if n == "@a/b"));
-        assert!(matches!(Spec::parse("NPM:b"), Spec::Alias(n, _) if n == "b"));
     }
 }

@@ -183,11 +183,11 @@ mod tests {
             ]
         );
         let other = UpstreamChecksum::Sha512(Digests::of(b"").sha512);
-        assert!(bundled(&owner(Some(other)), &bytes).is_err());
+        bundled(&owner(Some(other)), &bytes).unwrap_err();
         assert!(bundled(&owner(None), &bytes).unwrap().is_empty());
         let sum = |bytes: &[u8]| Some(UpstreamChecksum::Sha512(Digests::of(bytes).sha512));
-        assert!(bundled(&owner(sum(b"no gzip")), b"no gzip").is_err());
+        bundled(&owner(sum(b"no gzip")), b"no gzip").unwrap_err();
         let cut = &bytes[..bytes.len() / 2];
-        assert!(bundled(&owner(sum(cut)), cut).is_err());
+        bundled(&owner(sum(cut)), cut).unwrap_err();
     }
 }

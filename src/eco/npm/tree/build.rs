@@ -63,6 +63,8 @@ pub(crate) struct Failed {
     pub(crate) spec: SpecId,
     /// Whether the tree cannot do without it.
     pub(crate) required: bool,
+    /// Whether the dependent cannot do without it.
+    pub(crate) hard: bool,
 }
 
 /// A peer dependency that something else stands in for.
@@ -415,6 +417,7 @@ impl Builder<'_> {
                         name,
                         spec: edge.spec,
                         required,
+                        hard: !edge.kind.is_optional(),
                     });
                 } else if edge.kind.is_peer() && !graph.is_valid(*id) {
                     let to = graph.path(node);

@@ -14,8 +14,6 @@ pub(super) struct Placement {
     pub(super) edge: EdgeId,
     /// The new node.
     pub(super) node: NodeId,
-    /// Whether it took an empty place.
-    pub(super) was_free: bool,
     /// Nodes that lost a dependency on the way.
     pub(super) reopened: Vec<NodeId>,
 }
@@ -81,35 +79,30 @@ fn run(graph: &mut Graph<'_>, job: Job, done: &mut Vec<Placement>) -> Result<(),
         prune_from(graph, target);
         return Ok(());
     }
-    let same = graph
-        .around(target)
-        .find(|n| !graph.is_top(*n) && graph.is_same(*n, job.dep));
-    if let Some(same) = same {
-        let link = graph.add(edge.name, Content::Link(same), Some(target));
+    if let Some(same) = around_itself(graph, job.dep, target) {
+        let node = graph.add(edge.name, Content::Link(same), Some(target));
+        let (edge, reopened) = (job.edge, Vec::new());
         done.push(Placement {
-            edge: job.edge,
-            node: link,
-            was_free: true,
-            reopened: Vec::new(),
+            edge,
+            node,
+            reopened,
         });
         return Ok(());
     }
     let name = graph.node(job.dep).name;
     let placed = graph.add(name, graph.node(job.dep).content, None);
-    let reopened = match graph.child(target, edge.name) {
-        Some(old) => replace(graph, old, placed),
-        None => {
-            graph.attach(placed, target);
-            Vec::new()
-        }
-    };
+    let mut reopened = Vec::new();
+    if let Some(old) = graph.child(target, edge.name) {
+        reopened = replace(graph, old, placed);
+    } else {
+        graph.attach(placed, target);
+    }
     if edge.kind.is_peer() && !graph.meets(placed, job.edge) {
         graph.give_up(job.edge);
     }
     done.push(Placement {
         edge: job.edge,
         node: placed,
-        was_free: answers.alone == Answer::Free,
         reopened,
     });
     prune_after(graph, job.edge, target, placed);
@@ -119,6 +112,13 @@ fn run(graph: &mut Graph<'_>, job: Job, done: &mut Vec<Placement>) -> Result<(),
         entry: job.bringer.map_or(job.edge, |b| b.within.entry),
     };
     place_peers(graph, job.dep, placed, Bringer { start, within }, done)
+}
+
+/// The same package further out, inside which this place is: nesting would never end.
+fn around_itself(graph: &Graph<'_>, dep: NodeId, target: NodeId) -> Option<NodeId> {
+    graph
+        .around(target)
+        .find(|n| !graph.is_top(*n) && graph.is_same(*n, dep))
 }
 
 fn question(job: Job, target: NodeId) -> Question<'static> {
@@ -213,12 +213,12 @@ fn replace(graph: &mut Graph<'_>, old: NodeId, placed: NodeId) -> Vec<NodeId> {
             let Some(node) = graph.edge(entry).to else {
                 continue;
             };
-            if !graph.is_top(graph.edge(entry).from) {
+            if graph.is_top(graph.edge(entry).from) {
+                graph.give_up(id);
+            } else {
                 pruned.extend(peers::only_needed_by(graph, &[node], |_, e| {
                     e.to != Some(node) && !e.overridden
                 }));
-            } else {
-                graph.give_up(id);
             }
         }
     }
