@@ -1,22 +1,85 @@
 //! What a command is pointed at: a lock or a bundle, told apart by content and not by name.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::path::Path;
 
+use crate::base::digest::{Digest, Digests};
 use crate::base::limits::LIMITS;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
-use crate::base::text::quoted;
-use crate::cli::UsageError;
+use crate::base::text::{escaped, quoted};
+use crate::bundle::header::{MANIFEST, MARKER, Members, ROOTS, SIGNATURES, SLOT, STATEMENT, Size};
+use crate::bundle::manifest::BundleManifest;
+use crate::bundle::statement::{Claims, Statement};
+use crate::bundle::{BundleError, BundleId, slot};
 use crate::cli::ui::Failure;
+use crate::cli::{Context, UsageError};
 use crate::eco;
 use crate::fs;
 use crate::lock::{Lock, format};
+use crate::trust::root::TrustRoot;
+use crate::verify::{self, Judge, NullSink};
 
 /// Name of a bundle's first entry, which stands at the start of the file.
 const BUNDLE_START: &[u8] = b"STAGE-BUNDLE\0";
+/// Where a bundle has its lock.
+const LOCK: &str = "lock/stage.lock";
+
+/// What the user pointed at.
+#[derive(Debug)]
+pub enum Subject {
+    /// A lock.
+    Lock(Lock),
+    /// A bundle.
+    Bundle(Box<BundleView>),
+}
+
+impl Subject {
+    /// The lock, or the bundle's lock; a plain bundle has none.
+    pub fn lock(&self) -> Option<&Lock> {
+        match self {
+            Self::Lock(lock) => Some(lock),
+            Self::Bundle(view) => view.lock.as_ref(),
+        }
+    }
+
+    /// Whether it is a bundle that nobody verified.
+    pub fn is_unverified(&self) -> bool {
+        matches!(self, Self::Bundle(view) if !view.verified)
+    }
+}
+
+/// A bundle as far as looking inside needs it.
+#[derive(Debug)]
+pub struct BundleView {
+    /// Its identity.
+    pub id: BundleId,
+    /// What it says about itself.
+    pub statement: Statement,
+    /// Ids of the keys that its signatures name; judged only when `verified`.
+    pub keyids: Vec<String>,
+    /// Its files.
+    pub manifest: BundleManifest,
+    /// Its lock; `None` for a plain bundle.
+    pub lock: Option<Lock>,
+    /// Whether it passed every check of `stage verify`. Otherwise only the digests on the way from the statement to
+    /// the lock were compared, and nobody knows who made it.
+    pub verified: bool,
+}
+
+/// Opens a lock or a bundle; a bundle is verified when there is a trust root to judge it by.
+pub fn open(ctx: &Context, path: &Path, trust: Option<&Path>) -> Result<Subject, Failure> {
+    if !is_bundle(path)? {
+        return Ok(Subject::Lock(lock(path)?));
+    }
+    let view = match trust {
+        Some(root) => verified(ctx, path, &TrustRoot::load(root)?)?,
+        None => peek(fs::open(path)?)?,
+    };
+    Ok(Subject::Bundle(Box::new(view)))
+}
 
 /// Whether the file begins like a bundle.
-pub fn is_bundle(path: &Path) -> Result<bool, Failure> {
+fn is_bundle(path: &Path) -> Result<bool, Failure> {
     let mut start = Vec::new();
     fs::open(path)?
         .take(BUNDLE_START.len() as u64)
@@ -25,10 +88,103 @@ pub fn is_bundle(path: &Path) -> Result<bool, Failure> {
     Ok(start == BUNDLE_START)
 }
 
-/// Reads the lock at `path`.
-pub fn lock(path: &Path) -> Result<Lock, Failure> {
+fn lock(path: &Path) -> Result<Lock, Failure> {
     let bytes = fs::read(path, LIMITS.document)?;
     Ok(format::parse_named(&path.to_string_lossy(), &bytes)?)
+}
+
+fn verified(ctx: &Context, path: &Path, root: &TrustRoot) -> Result<BundleView, Failure> {
+    let judge = Judge {
+        root,
+        state: None,
+        now: ctx.now,
+        have: &|_digest| false,
+    };
+    let bundle = verify::bundle(fs::open(path)?, &judge, &mut NullSink, &ctx.ui)?;
+    Ok(BundleView {
+        id: bundle.id,
+        statement: bundle.statement.clone(),
+        keyids: bundle.signers.iter().map(|s| s.keyid.hex()).collect(),
+        manifest: bundle.manifest.clone(),
+        lock: bundle.lock.clone(),
+        verified: true,
+    })
+}
+
+/// Reads a bundle up to its lock, strictly, without asking who made it.
+fn peek<R: Read>(reader: R) -> Result<BundleView, Failure> {
+    let mut members = Members::new(reader);
+    let (marker, content) = MARKER;
+    if members.member(marker, Size::Exactly(content.len() as u64))? != content {
+        return Err(BundleError::Marker.into());
+    }
+    let bytes = members.member(STATEMENT, Size::AtMost(LIMITS.statement))?;
+    let signatures = slot::parse(&members.member(SIGNATURES, Size::Exactly(SLOT as u64))?)?;
+    let roots = members.member(ROOTS, Size::AtMost(LIMITS.roots))?;
+    let statement = Claims::parse(&bytes)?.finish_with(&roots)?;
+    let document = members.member(MANIFEST, Size::Exactly(statement.manifest_size))?;
+    expect(MANIFEST, statement.manifest, &document)?;
+    let manifest = BundleManifest::parse(&document)?;
+    let lock = match manifest.file(LOCK).map(|file| file.digests.sha256) {
+        Some(digest) => find(&mut members, &manifest, digest)?,
+        None => None,
+    };
+    let entries = slot::entries(&signatures)?;
+    Ok(BundleView {
+        id: BundleId::of(&bytes),
+        statement,
+        keyids: entries.iter().map(|entry| escaped(&entry.keyid)).collect(),
+        manifest,
+        lock: lock
+            .map(|bytes| format::parse_canonical(&bytes))
+            .transpose()?,
+        verified: false,
+    })
+}
+
+/// Reads blobs until the wanted one; `None` when the bundle does not carry it.
+fn find<R: Read>(
+    members: &mut Members<R>,
+    manifest: &BundleManifest,
+    wanted: Digest,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let mut buffer = vec![0; 1 << 16];
+    for blob in manifest.carried_blobs() {
+        let name = format!("blobs/sha256/{}", blob.digests.sha256.hex());
+        if blob.digests.sha256 == wanted {
+            if blob.size > LIMITS.document {
+                return Err(BundleError::Limit {
+                    what: LOCK.to_owned(),
+                    found: blob.size,
+                    limit: LIMITS.document,
+                }
+                .into());
+            }
+            let bytes = members.member(&name, Size::Exactly(blob.size))?;
+            expect(LOCK, blob.digests, &bytes)?;
+            return Ok(Some(bytes));
+        }
+        let mut left = members.header(&name, Size::Exactly(blob.size))?;
+        while left > 0 {
+            let length = usize::try_from(left).map_or(buffer.len(), |l| l.min(buffer.len()));
+            members.fill(buffer.get_mut(..length).unwrap_or_default())?;
+            left -= length as u64;
+        }
+        members.padding(&name, blob.size)?;
+    }
+    Ok(None)
+}
+
+fn expect(member: &str, expected: Digests, bytes: &[u8]) -> Result<(), BundleError> {
+    let found = Digests::of(bytes);
+    if found == expected {
+        return Ok(());
+    }
+    Err(BundleError::Mismatch {
+        member: member.to_owned(),
+        expected: expected.sha256.to_string(),
+        found: found.sha256.to_string(),
+    })
 }
 
 /// Package URL of a release.

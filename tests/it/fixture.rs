@@ -114,3 +114,46 @@ pub(crate) fn file(name: &str, bytes: &[u8]) -> String {
     std::fs::write(&path, bytes).unwrap();
     path.to_str().unwrap().to_owned()
 }
+
+/// The plan of a bundle with these files.
+pub(crate) fn plan(files: &[(&str, &[u8])]) -> stage::bundle::write::BundlePlan {
+    use stage::bundle::write::{BundlePlan, NO_ROOTS, PlannedFile, Release};
+    let release = Release {
+        channel: "claw".to_owned(),
+        epoch: 1,
+        serial: 7,
+        created: "2026-11-22T00:00:00Z".parse().unwrap(),
+        expires: "2027-05-21T00:00:00Z".parse().unwrap(),
+        root_version: 1,
+        previous: None,
+    };
+    let files = files
+        .iter()
+        .map(|(path, bytes)| PlannedFile::from_bytes(path.parse().unwrap(), bytes.to_vec()))
+        .collect();
+    BundlePlan::new(release, files, NO_ROOTS.to_vec()).unwrap()
+}
+
+/// A bundle with these files that nobody signed.
+pub(crate) fn unsigned_bundle(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let progress = stage::base::progress::NoProgress;
+    stage::bundle::write::write(&mut out, &plan(files), &[], &progress).unwrap();
+    out
+}
+
+/// A trust root with one person, in a file. Nobody has the key: it is the base point of edwards25519.
+pub(crate) fn trust_root(name: &str) -> String {
+    let mut point = [0x66; 32];
+    point[0] = 0x58;
+    let key = stage::trust::key::PublicKey::from_ed25519(&point).unwrap();
+    let keyid = stage::base::digest::Digest::of(key.spki()).hex();
+    let role = serde_json::json!({"keyids": [keyid], "threshold": 1});
+    let root = serde_json::json!({
+        "_type": "stage-root", "version": 1, "expires": "2090-01-01T00:00:00Z", "epochs": {"*": 1, "claw": 1},
+        "keys": [{"keyid": keyid, "scheme": "ed25519", "person": "alice",
+            "spki": data_encoding::BASE64.encode(key.spki())}],
+        "roles": {"root": role, "builder": role},
+    });
+    file(name, root.to_string().as_bytes())
+}

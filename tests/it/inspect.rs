@@ -86,7 +86,7 @@ fn inspect_sums_up_a_lock() {
 #[test]
 fn what_cannot_be_inspected_is_named() {
     let bundle = fixture::file("inspect/x.stage", b"STAGE-BUNDLE\0rest");
-    assert_eq!(stage(&["inspect", &bundle]).code, 2);
+    assert_eq!(stage(&["inspect", &bundle]).code, 4);
     let lock = lock_file("inspect/one.lock", &{
         let mut lock = fixture::lock();
         lock.target.platforms.truncate(1);
@@ -105,6 +105,47 @@ fn what_cannot_be_inspected_is_named() {
     let ran = stage(&["inspect", &broken]);
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("broken.lock:2:1"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_bundle_is_looked_at_and_said_to_be_unverified() {
+    let lock = format::write(&fixture::lock());
+    let bytes = fixture::unsigned_bundle(&[("artifacts/x", &[7; 5000]), ("lock/stage.lock", &lock)]);
+    let bundle = fixture::file("inspect/good.stage", &bytes);
+    let ran = stage(&["inspect", &bundle]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("NOT VERIFIED") && ran.stdout.contains("serial 7"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("is not verified"), "{}", ran.stderr);
+    let of_lock = stage(&["inspect", &lock_file("inspect/same.lock", &fixture::lock()), "--format", "purl"]);
+    let of_bundle = stage(&["inspect", &bundle, "--format", "purl"]);
+    assert_eq!(of_bundle.stdout, of_lock.stdout);
+    let diff = stage(&["diff", &bundle, &lock_file("inspect/next.lock", &newer())]);
+    assert_eq!(diff.code, 0, "{}", diff.stderr);
+    assert!(diff.stderr.contains("is not verified") && diff.stdout.contains("npm fresh 0.1.0"));
+    let root = fixture::trust_root("inspect/root.json");
+    let judged = stage(&["inspect", &bundle, "--trust", &root]);
+    assert_eq!((judged.code, judged.stdout.as_str()), (4, ""));
+    let plain = fixture::file("inspect/plain.stage", &fixture::unsigned_bundle(&[("docs/a.txt", b"a")]));
+    assert!(stage(&["inspect", &plain]).stdout.contains("docs/a.txt"));
+    assert_eq!(stage(&["diff", &plain, &plain]).code, 2);
+}
+
+#[test]
+fn a_damaged_bundle_is_not_looked_into() {
+    let lock = format::write(&fixture::lock());
+    let bytes = fixture::unsigned_bundle(&[("lock/stage.lock", &lock)]);
+    for at in [0, 600, 1100, 34_400, 35_000, bytes.len() - 1100 - 512] {
+        let mut bad = bytes.clone();
+        bad[at] ^= 1;
+        let bundle = fixture::file("inspect/bad.stage", &bad);
+        let ran = stage(&["inspect", &bundle]);
+        assert!(ran.code == 4 || (at == 0 && ran.code == 2), "byte {at}: {}", ran.stderr);
+        assert_eq!(ran.stdout, "");
+    }
+    for length in [13, 511, 1024, 34_000, bytes.len() - 2000] {
+        let bundle = fixture::file("inspect/cut.stage", &bytes[..length]);
+        assert_eq!(stage(&["inspect", &bundle]).code, 4, "{length}");
+    }
 }
 
 #[test]

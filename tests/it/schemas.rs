@@ -284,24 +284,12 @@ fn trust_roots() {
     }
 }
 
-/// The bytes of a statement and a manifest as the specification writes them.
 #[test]
 fn statements_and_bundle_manifests() {
-    let (short, long) = ("0".repeat(64), "0".repeat(128));
-    let digest = json!({"sha256": short, "sha512": long});
-    let statement = json!({
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": "manifest.json", "digest": digest}],
-        "predicateType": "https://stage.invalid/attestation/bundle/v1",
-        "predicate": {
-            "bundleFormat": 1, "channel": "claw", "epoch": 1, "serial": 1, "kind": "full",
-            "created": "2026-11-22T00:00:00Z", "expires": "2027-05-21T00:00:00Z", "trustRoot": {"version": 1},
-            "manifestSize": 2, "roots": {"sha256": short, "size": 2}, "previous": null,
-        },
-    });
+    let plan = fixture::plan(&[("lock/stage.lock", b"lock"), ("docs/a.txt", b"a")]);
+    let statement = serde_json::from_slice(&plan.statement_bytes()).unwrap();
     assert_valid("statement.json", &statement);
-    let manifest = json!({"schema": 1, "carried": [short],
-        "files": [{"path": "lock/stage.lock", "sha256": short, "sha512": long, "size": 0}]});
+    let manifest: Value = serde_json::from_slice(&plan.manifest().canonical()).unwrap();
     assert_valid("bundle-manifest.json", &manifest);
     for path in [
         "/etc/passwd",
@@ -329,6 +317,26 @@ fn reports_of_inspect_and_diff() {
     assert_eq!(code, 0);
     assert_eq!(document["changes"].as_array().unwrap().len(), 4);
     assert_valid("diff-report.json", &document);
+}
+
+#[test]
+fn reports_about_bundles() {
+    let lock = format::write(&fixture::lock());
+    let bytes = fixture::unsigned_bundle(&[("lock/stage.lock", &lock)]);
+    let bundle = fixture::file("schemas/x.stage", &bytes);
+    let bytes = fixture::unsigned_bundle(&[("docs/a", b"a")]);
+    let plain = fixture::file("schemas/plain.stage", &bytes);
+    for bundle in [&bundle, &plain] {
+        let (document, code) = report(&["inspect", bundle]);
+        let found = (code, &document["verified"]);
+        assert_eq!(found, (0, &json!(false)), "{document:#}");
+        assert_valid("inspect-report.json", &document);
+    }
+    let root = fixture::trust_root("schemas/root.json");
+    let (document, code) = report(&["verify", &bundle, "--trust", &root]);
+    let found = (code, &document["refused"]["check"]);
+    assert_eq!(found, (4, &json!("signatures")), "{document:#}");
+    assert_valid("verify-report.json", &document);
 }
 
 #[test]

@@ -6,34 +6,52 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::base::text::{escaped, quoted};
+use crate::base::text::escaped;
 use crate::cli::cmd::CommandResult;
+use crate::cli::subject::Subject;
 use crate::cli::ui::{self, Outcome};
 use crate::cli::{Context, UsageError, subject};
-use crate::lock::Lock;
 use crate::lock::diff::{ChangeKind, LockDiff, ReleaseChange, Side};
 
-/// Compare two locks: what came, what went, what changed, and why it is there.
+/// Compare two locks or bundles: what came, what went, what changed, and why it is there.
 ///
+/// Bundles are only looked at, not verified; the output says so.
 /// Made for the second person who reads before signing: new install scripts, changed licenses and files whose bytes
 /// changed without a new version stand out.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  stage diff approved.lock stage.lock")]
+#[command(
+    after_help = "Examples:\n  stage diff approved.lock stage.lock\n  stage diff last.stage stage.lock"
+)]
 pub struct DiffArgs {
-    /// The older lock
+    /// The older lock or bundle
     #[arg(value_name = "OLD")]
     old: PathBuf,
-    /// The newer lock
+    /// The newer lock or bundle
     #[arg(value_name = "NEW")]
     new: PathBuf,
 }
 
-pub(crate) fn run(_ctx: &Context, args: &DiffArgs) -> CommandResult {
-    let (old, new) = (read(&args.old)?, read(&args.new)?);
-    let diff = LockDiff::between(&old, &new);
+pub(crate) fn run(ctx: &Context, args: &DiffArgs) -> CommandResult {
+    let subjects = [open(ctx, &args.old)?, open(ctx, &args.new)?];
+    let names = [&args.old, &args.new];
+    let unverified: Vec<String> = names
+        .into_iter()
+        .zip(&subjects)
+        .filter(|(_, subject)| subject.is_unverified())
+        .map(|(path, _)| escaped(&path.to_string_lossy()))
+        .collect();
+    for name in &unverified {
+        ctx.ui.warn(&format!("\"{name}\" is not verified"));
+    }
+    let [old, new] = [0, 1].map(|at| subjects.get(at).and_then(Subject::lock));
+    let (Some(old), Some(new)) = (old, new) else {
+        return Err(UsageError::new("a plain bundle has no lock to compare").into());
+    };
+    let diff = LockDiff::between(old, new);
     let report = json!({
         "old": escaped(&args.old.to_string_lossy()),
         "new": escaped(&args.new.to_string_lossy()),
+        "not_verified": unverified,
         "target_changed": diff.target_changed,
         "requirements_added": diff.requirements_added,
         "requirements_removed": diff.requirements_removed,
@@ -45,12 +63,8 @@ pub(crate) fn run(_ctx: &Context, args: &DiffArgs) -> CommandResult {
         .line(summary(&diff)))
 }
 
-fn read(path: &Path) -> Result<Lock, ui::Failure> {
-    if subject::is_bundle(path)? {
-        let name = quoted(&path.to_string_lossy());
-        return Err(UsageError::new(format!("{name} is a bundle; give two locks")).into());
-    }
-    subject::lock(path)
+fn open(ctx: &Context, path: &Path) -> Result<Subject, ui::Failure> {
+    subject::open(ctx, path, None)
 }
 
 fn change_json(change: &ReleaseChange) -> Value {

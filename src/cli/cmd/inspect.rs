@@ -1,7 +1,6 @@
 //! `stage inspect`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,47 +10,123 @@ use crate::base::package::EcosystemId;
 use crate::base::platform::{Libc, Platform, Target};
 use crate::base::text::{escaped, quoted};
 use crate::cli::cmd::CommandResult;
+use crate::cli::subject::{BundleView, Subject};
 use crate::cli::ui::{self, Format, Outcome};
 use crate::cli::{Context, UsageError, subject};
 use crate::lock::Lock;
 use crate::sbom::{self, Member, Members};
 
-/// Look inside a lock: what is carried, for which platforms, how much.
+/// Look inside a lock or a bundle: what is carried, for which platforms, how much.
 ///
-/// `--format purl` prints one package URL a line, sorted and unique: every release that is carried, and every one that
-/// lies inside the archive of a carried one.
+/// A bundle is only looked at, not verified, unless --trust is given; the output says so. `--format purl` prints one
+/// package URL a line, sorted and unique: every release that is carried, and every one that lies inside the archive of
+/// a carried one.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  stage inspect stage.lock\n  stage inspect stage.lock --format purl --platform linux/arm64"
+    after_help = "Examples:\n  stage inspect stage.lock\n  stage inspect openclaw.stage --trust root.json\n  \
+    stage inspect stage.lock --format purl --platform linux/arm64"
 )]
 pub struct InspectArgs {
-    /// A lock
-    #[arg(value_name = "LOCK")]
+    /// A lock or a bundle
+    #[arg(value_name = "LOCK|BUNDLE")]
     subject: PathBuf,
     /// Only what is carried for this platform, such as linux/amd64
     #[arg(long, value_name = "PLATFORM", env = "STAGE_PLATFORM")]
     platform: Option<Platform>,
+    /// The trust root to verify a bundle by
+    #[arg(long, value_name = "FILE", env = "STAGE_TRUST")]
+    trust: Option<PathBuf>,
 }
 
 pub(crate) fn run(ctx: &Context, args: &InspectArgs) -> CommandResult {
     let name = args.subject.to_string_lossy();
-    if subject::is_bundle(&args.subject)? {
-        let hint = "use `stage verify` with a trust root";
-        return Err(UsageError::new(format!("{} is a bundle; {hint}", quoted(&name))).into());
+    let subject = subject::open(ctx, &args.subject, args.trust.as_deref())?;
+    if subject.is_unverified() {
+        ctx.ui.warn(&format!("{} is not verified", quoted(&name)));
     }
-    let lock = subject::lock(&args.subject)?;
-    if let Some(platform) = args.platform
+    if let (Some(platform), Some(lock)) = (args.platform, subject.lock())
         && !lock.target.platforms.contains(&platform)
     {
         let message = format!("{} is not made for {platform}", quoted(&name));
         return Err(UsageError::new(message).into());
     }
-    let members = sbom::members(&lock, args.platform);
+    let members = subject
+        .lock()
+        .map(|lock| sbom::members(lock, args.platform));
+    let members = members.unwrap_or_default();
     if ctx.global.format == Format::Purl {
         return purls(&members);
     }
-    let report = report(&name, &lock, &members)?;
-    Ok(Outcome::new("stage/inspect-report/v1", report).data(text(&name, &lock, &members)))
+    let mut report =
+        json!({"kind": "lock", "file": escaped(&name), "verified": null, "bundle": null});
+    let mut lines = Vec::new();
+    match &subject {
+        Subject::Lock(_) => lines.push(format!("Lock          {}", escaped(&name))),
+        Subject::Bundle(view) => {
+            report["kind"] = "bundle".into();
+            report["verified"] = view.verified.into();
+            report["bundle"] = bundle_json(view);
+            bundle_lines(&mut lines, &name, view);
+        }
+    }
+    if let Some(lock) = subject.lock() {
+        report["lock"] = lock_json(lock, &members)?;
+        lock_lines(&mut lines, lock, &members);
+    }
+    let text: String = lines
+        .iter()
+        .map(|l| l.trim_end().to_owned() + "\n")
+        .collect();
+    Ok(Outcome::new("stage/inspect-report/v1", report).data(text))
+}
+
+fn bundle_json(view: &BundleView) -> Value {
+    let statement = &view.statement;
+    json!({
+        "bundle_id": view.id.to_string(),
+        "channel": statement.channel,
+        "epoch": statement.epoch,
+        "serial": statement.serial,
+        "kind": statement.kind.as_str(),
+        "created": statement.created,
+        "expires": statement.expires,
+        "root_version": statement.root_version,
+        "keyids": view.keyids,
+        "files": view.manifest.files.len(),
+        "bytes": view.manifest.carried_blobs().iter().map(|b| b.size).sum::<u64>(),
+    })
+}
+
+fn bundle_lines(lines: &mut Vec<String>, name: &str, view: &BundleView) {
+    let statement = &view.statement;
+    let verdict = if view.verified {
+        "verified"
+    } else {
+        "NOT VERIFIED"
+    };
+    lines.push(format!("Bundle        {}, {verdict}", escaped(name)));
+    lines.push(format!("Bundle id     {}", view.id));
+    lines.push(format!(
+        "Channel       {}, epoch {}, serial {}, {}",
+        statement.channel,
+        statement.epoch,
+        statement.serial,
+        statement.kind.as_str()
+    ));
+    lines.push(format!("Created       {}", statement.created));
+    lines.push(format!("Expires       {}", statement.expires));
+    let judged = if view.verified { "" } else { " (not judged)" };
+    for keyid in &view.keyids {
+        lines.push(format!("Signature     key {keyid}{judged}"));
+    }
+    let bytes = view.manifest.carried_blobs().iter().map(|b| b.size).sum();
+    let files = view.manifest.files.len();
+    lines.push(format!("Files         {files}, {}", ui::bytes(bytes)));
+    if view.lock.is_none() {
+        let paths = view.manifest.files.iter();
+        lines.push(String::new());
+        lines.extend(paths.map(|file| format!("{:>10} {}", ui::bytes(file.size), file.path)));
+    }
 }
 
 fn purls(members: &Members<'_>) -> CommandResult {
@@ -91,7 +166,7 @@ fn sums<'a>(members: &Members<'a>) -> BTreeMap<&'a EcosystemId, Sum> {
     out
 }
 
-fn report(name: &str, lock: &Lock, members: &Members<'_>) -> Result<Value, UsageError> {
+fn lock_json(lock: &Lock, members: &Members<'_>) -> Result<Value, UsageError> {
     let mut releases = Vec::with_capacity(members.len());
     for ((ecosystem, release), member) in members {
         let purl = subject::purl(ecosystem, release)?;
@@ -106,8 +181,6 @@ fn report(name: &str, lock: &Lock, members: &Members<'_>) -> Result<Value, Usage
         })
         .collect();
     Ok(json!({
-        "kind": "lock",
-        "file": escaped(name),
         "target": target_json(&lock.target),
         "exclude_newer": lock.exclude_newer,
         "requirements": lock.requirements,
@@ -147,8 +220,7 @@ fn release_json(purl: &str, member: &Member<'_>) -> Value {
     })
 }
 
-fn text(name: &str, lock: &Lock, members: &Members<'_>) -> String {
-    let mut lines = vec![format!("Lock          {}", escaped(name))];
+fn lock_lines(lines: &mut Vec<String>, lock: &Lock, members: &Members<'_>) {
     lines.push(format!("Target        {}", target_text(&lock.target)));
     if let Some(at) = lock.exclude_newer {
         lines.push(format!("Exclude newer {at}"));
@@ -181,12 +253,6 @@ fn text(name: &str, lock: &Lock, members: &Members<'_>) -> String {
     lines.extend(noted(members, "Deprecated", |m| {
         m.package.deprecated.is_some()
     }));
-    let mut out = String::new();
-    for line in lines {
-        // Writing to a String cannot fail.
-        if writeln!(out, "{}", line.trim_end()).is_err() {}
-    }
-    out
 }
 
 /// A line that names the releases a property holds for; none when there are none.
