@@ -79,7 +79,7 @@ fn inspect_sums_up_a_lock() {
     );
     let ran = stage(&["inspect", &lock, "--format", "json"]);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(report["ecosystems"]["npm"]["bundled"], 1);
+    assert_eq!(report["lock"]["ecosystems"]["npm"]["bundled"], 1);
     assert!(!ran.stdout.contains('\u{1b}'));
 }
 
