@@ -110,13 +110,23 @@ fn what_cannot_be_inspected_is_named() {
 #[test]
 fn a_bundle_is_looked_at_and_said_to_be_unverified() {
     let lock = format::write(&fixture::lock());
-    let bytes = fixture::unsigned_bundle(&[("artifacts/x", &[7; 5000]), ("lock/stage.lock", &lock)]);
+    let bytes =
+        fixture::unsigned_bundle(&[("artifacts/x", &[7; 5000]), ("lock/stage.lock", &lock)]);
     let bundle = fixture::file("inspect/good.stage", &bytes);
     let ran = stage(&["inspect", &bundle]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert!(ran.stdout.contains("NOT VERIFIED") && ran.stdout.contains("serial 7"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("NOT VERIFIED") && ran.stdout.contains("serial 7"),
+        "{}",
+        ran.stdout
+    );
     assert!(ran.stderr.contains("is not verified"), "{}", ran.stderr);
-    let of_lock = stage(&["inspect", &lock_file("inspect/same.lock", &fixture::lock()), "--format", "purl"]);
+    let of_lock = stage(&[
+        "inspect",
+        &lock_file("inspect/same.lock", &fixture::lock()),
+        "--format",
+        "purl",
+    ]);
     let of_bundle = stage(&["inspect", &bundle, "--format", "purl"]);
     assert_eq!(of_bundle.stdout, of_lock.stdout);
     let diff = stage(&["diff", &bundle, &lock_file("inspect/next.lock", &newer())]);
@@ -125,7 +135,10 @@ fn a_bundle_is_looked_at_and_said_to_be_unverified() {
     let root = fixture::trust_root("inspect/root.json");
     let judged = stage(&["inspect", &bundle, "--trust", &root]);
     assert_eq!((judged.code, judged.stdout.as_str()), (4, ""));
-    let plain = fixture::file("inspect/plain.stage", &fixture::unsigned_bundle(&[("docs/a.txt", b"a")]));
+    let plain = fixture::file(
+        "inspect/plain.stage",
+        &fixture::unsigned_bundle(&[("docs/a.txt", b"a")]),
+    );
     assert!(stage(&["inspect", &plain]).stdout.contains("docs/a.txt"));
     assert_eq!(stage(&["diff", &plain, &plain]).code, 2);
 }
@@ -139,7 +152,11 @@ fn a_damaged_bundle_is_not_looked_into() {
         bad[at] ^= 1;
         let bundle = fixture::file("inspect/bad.stage", &bad);
         let ran = stage(&["inspect", &bundle]);
-        assert!(ran.code == 4 || (at == 0 && ran.code == 2), "byte {at}: {}", ran.stderr);
+        assert!(
+            ran.code == 4 || (at == 0 && ran.code == 2),
+            "byte {at}: {}",
+            ran.stderr
+        );
         assert_eq!(ran.stdout, "");
     }
     for length in [13, 511, 1024, 34_000, bytes.len() - 2000] {

@@ -117,6 +117,8 @@ fn request(requirements: &[&str]) -> InstallRequest {
         number: 1,
         requirements: requirements.iter().map(|r| (*r).to_owned()).collect(),
         lockfile: None,
+        only_for: BTreeMap::new(),
+        prefer: BTreeMap::new(),
         include: ["prod", "optional", "peer"].map(str::to_owned).to_vec(),
         target: Target {
             platforms: vec![Platform::LinuxAmd64],

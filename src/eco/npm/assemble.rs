@@ -26,6 +26,8 @@ pub(crate) struct Assembly<'a> {
     pub(crate) target: &'a Target,
     /// Dependency kinds that are carried.
     pub(crate) include: &'a [String],
+    /// Names at the root that are wanted on some platforms only.
+    only_for: BTreeMap<&'a str, &'a [Platform]>,
     /// Manifests.
     pub(crate) catalog: &'a Catalog,
     /// What is where.
@@ -59,6 +61,13 @@ impl<'a> Assembly<'a> {
             number: request.number,
             target: &request.target,
             include: &request.include,
+            only_for: request
+                .only_for
+                .iter()
+                .filter_map(|(spec, only)| {
+                    Some((super::split_requirement(spec)?.0, only.as_slice()))
+                })
+                .collect(),
             catalog,
             places,
             tree,
@@ -123,8 +132,17 @@ impl<'a> Assembly<'a> {
             }
             left_out.extend(more);
         }
-        let all = self.reach(&BTreeSet::new());
-        let reached = self.reach(&left_out);
+        let all = self.reach(
+            &self.tree.roots.iter().collect::<Vec<_>>(),
+            &BTreeSet::new(),
+        );
+        let wanted = |edge: &&PlacedEdge| {
+            self.only_for
+                .get(edge.name.as_str())
+                .is_none_or(|only| only.contains(&platform))
+        };
+        let roots: Vec<&PlacedEdge> = self.tree.roots.iter().filter(wanted).collect();
+        let reached = self.reach(&roots, &left_out);
         let mut carried: BTreeSet<String> = self
             .tree
             .places
@@ -150,19 +168,19 @@ impl<'a> Assembly<'a> {
         self.include.iter().any(|i| i == kind)
     }
 
-    /// Places that edges from the root lead to without passing `blocked`.
-    fn reach<'s>(&'s self, blocked: &BTreeSet<&'s String>) -> BTreeSet<&'s String> {
+    /// Places that `roots` lead to without passing `blocked`.
+    fn reach<'s>(
+        &'s self,
+        roots: &[&'s PlacedEdge],
+        blocked: &BTreeSet<&'s String>,
+    ) -> BTreeSet<&'s String> {
         let mut found: BTreeSet<&String> = BTreeSet::new();
-        let mut queue: Vec<&[PlacedEdge]> = vec![&self.tree.roots];
-        while let Some(edges) = queue.pop() {
-            for to in edges
-                .iter()
-                .filter_map(|e| e.to.as_ref())
-                .filter(|to| !blocked.contains(to))
+        let mut queue: Vec<&PlacedEdge> = roots.to_vec();
+        while let Some(edge) = queue.pop() {
+            if let Some(to) = edge.to.as_ref().filter(|to| !blocked.contains(to))
+                && found.insert(to)
             {
-                if found.insert(to) {
-                    queue.push(self.tree.edges(to));
-                }
+                queue.extend(self.tree.edges(to));
             }
         }
         found

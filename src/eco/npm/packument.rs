@@ -49,6 +49,7 @@ struct Span {
 /// One package name.
 #[derive(Debug)]
 pub(crate) struct Packument {
+    name: String,
     tags: BTreeMap<String, String>,
     text: String,
     versions: Vec<Slot>,
@@ -93,6 +94,7 @@ impl Packument {
         let raw: RawPackument<'_> =
             serde_json::from_str(text).map_err(|e| broken(e.to_string()))?;
         let mut packument = Self {
+            name: name.to_owned(),
             tags: raw.tags,
             text: String::new(),
             versions: Vec::with_capacity(raw.versions.len()),
@@ -156,7 +158,12 @@ impl Packument {
         }
     }
 
-    /// The version that a tag points at.
+    /// Its package name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The version a dist-tag points at.
     pub(crate) fn tag(&self, tag: &str) -> Option<&str> {
         self.tags.get(tag).map(String::as_str)
     }

@@ -2,7 +2,7 @@
 //! comes first and versions for other engines and deprecated ones come last.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nodejs_semver::{Range, Version};
 
@@ -19,6 +19,7 @@ pub(crate) struct Picker {
     limit: Option<Timestamp>,
     node: Option<Version>,
     npm: Option<Version>,
+    preferred: BTreeMap<String, BTreeSet<String>>,
     ranges: BTreeMap<(bool, String), bool>,
 }
 
@@ -29,8 +30,16 @@ impl Picker {
             limit,
             node: node.and_then(|n| Version::parse(n).ok()),
             npm: Version::parse(NPM_VERSION).ok(),
+            preferred: BTreeMap::new(),
             ranges: BTreeMap::new(),
         }
+    }
+
+    /// Takes these versions, by package name, before any other that a dependency allows: what a lock has stays.
+    #[must_use]
+    pub(crate) fn preferring(mut self, versions: BTreeMap<String, BTreeSet<String>>) -> Self {
+        self.preferred = versions;
+        self
     }
 
     /// The moment after which releases do not exist.
@@ -38,12 +47,29 @@ impl Picker {
         self.limit
     }
 
-    /// The version that npm takes.
+    /// The version that npm takes: of those that the lock has, else of all.
     pub(crate) fn pick<'a>(
         &mut self,
         packument: &'a Packument,
         spec: &Spec,
     ) -> Option<VersionView<'a>> {
+        let preferred = self
+            .preferred
+            .get(packument.name())
+            .cloned()
+            .unwrap_or_default();
+        if !preferred.is_empty() {
+            let range = match spec.inner() {
+                Spec::Range(range) => Some(range),
+                _ => None,
+            };
+            if matches!(spec.inner(), Spec::Range(_) | Spec::Any | Spec::Tag(_))
+                && let Some(kept) =
+                    self.best(packument, range, &|view| preferred.contains(view.text()))
+            {
+                return Some(kept);
+            }
+        }
         match spec.inner() {
             Spec::Exact(text, _) => packument.version(text).filter(|v| self.exists(*v)),
             Spec::Tag(tag) => {
@@ -53,12 +79,12 @@ impl Picker {
                     None if self.limit.is_none() => None,
                     Some(_) | None => {
                         let range = Range::parse(format!("<={version}")).ok()?;
-                        self.best(packument, Some(&range))
+                        self.best(packument, Some(&range), &|_| true)
                     }
                 }
             }
-            Spec::Range(range) => self.best(packument, Some(range)),
-            Spec::Any => self.best(packument, None),
+            Spec::Range(range) => self.best(packument, Some(range), &|_| true),
+            Spec::Any => self.best(packument, None, &|_| true),
             Spec::Alias(..) | Spec::Foreign(_) => None,
         }
     }
@@ -71,6 +97,7 @@ impl Picker {
         &mut self,
         packument: &'a Packument,
         range: Option<&Range>,
+        among: &dyn Fn(VersionView<'a>) -> bool,
     ) -> Option<VersionView<'a>> {
         let any = Range::any();
         let fits = |view: VersionView<'_>, range: &Range| {
@@ -79,6 +106,7 @@ impl Picker {
         if let Some(latest) = packument.tag("latest").and_then(|v| packument.version(v))
             && range.is_none_or(|range| fits(latest, range))
             && self.exists(latest)
+            && among(latest)
             && !latest.is_deprecated()
             && self.engine_fits(latest)
         {
@@ -86,7 +114,7 @@ impl Picker {
         }
         let mut best: Option<(VersionView<'a>, Rank<'a>)> = None;
         for view in packument.versions() {
-            if !fits(view, range.unwrap_or(&any)) || !self.exists(view) {
+            if !fits(view, range.unwrap_or(&any)) || !self.exists(view) || !among(view) {
                 continue;
             }
             let rank = Rank {
@@ -196,6 +224,29 @@ mod tests {
         }
         for none in ["4", "nope", "9.9.9", ">3"] {
             assert_eq!(pick(none, None), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn what_the_lock_has_stays_where_the_range_allows_it() {
+        let packument = Packument::parse("x", VERSIONS.as_bytes()).unwrap();
+        let kept = [(
+            "x".to_owned(),
+            ["1.0.0".to_owned(), "1.2.0".to_owned()].into(),
+        )]
+        .into();
+        let mut picker = Picker::new(None, Some("24.0.0")).preferring(kept);
+        for (spec, version) in [
+            ("*", "1.2.0"),
+            ("<1.2", "1.0.0"),
+            ("latest", "1.2.0"),
+            ("^2", "2.0.0"),
+            ("1.1.0", "1.1.0"),
+        ] {
+            let picked = picker
+                .pick(&packument, &Spec::parse(spec))
+                .map(|v| v.text().to_owned());
+            assert_eq!(picked.as_deref(), Some(version), "{spec}");
         }
     }
 

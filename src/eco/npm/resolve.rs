@@ -113,7 +113,8 @@ struct NpmResolver {
 
 impl NpmResolver {
     fn new(request: InstallRequest) -> Result<Self, NpmError> {
-        let picker = Picker::new(request.exclude_newer, request.target.node.as_deref());
+        let picker = Picker::new(request.exclude_newer, request.target.node.as_deref())
+            .preferring(request.prefer.clone());
         let mut resolver = Self {
             catalog: Catalog::new(picker),
             desk: Desk::default(),

@@ -182,7 +182,8 @@ impl Scan<'_, '_> {
         if placed.flags.optional || placed.flags.dev || placed.bundler.is_some() {
             return;
         }
-        for platform in self.assembly.target.platforms.clone() {
+        let carried = self.assembly.carried.get(path).cloned().unwrap_or_default();
+        for platform in carried {
             if !assemble::fits_platform(&manifest.record, platform, self.assembly.target) {
                 let r = &manifest.record;
                 let asks = escaped(&format!(
