@@ -81,6 +81,7 @@ pub enum StoreError {
     Fs(#[from] FsError),
 }
 
+#[cfg(feature = "connected")]
 impl StoreError {
     /// Another process changed a partial file while it was in use.
     pub(crate) fn changed() -> Self {
