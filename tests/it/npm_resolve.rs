@@ -362,6 +362,24 @@ fn what_a_reviewer_must_know_is_said() {
 }
 
 #[test]
+fn an_optional_package_left_out_for_the_targets_node_is_named() {
+    let registry = json!({
+        "a": {"1.0.0": {"optionalDependencies": {"new": "1", "mac": "1"}}},
+        "new": {"1.0.0": {"engines": {"node": ">=99"}}},
+        "mac": {"1.0.0": {"engines": {"node": ">=99"}, "os": ["darwin"]}}
+    });
+    let resolution = resolve(&["a"], &registry).unwrap();
+    assert_eq!(carried(&resolution.packages), ["a@1.0.0"]);
+    let warned: Vec<&str> = resolution
+        .findings
+        .iter()
+        .filter(|f| f.code.name == "npm-engines")
+        .map(|f| f.subject.as_str())
+        .collect();
+    assert_eq!(warned, ["npm new@1.0.0"]);
+}
+
+#[test]
 fn signatures_are_kept_as_they_are() {
     let signed = json!([{"keyid": "SHA256:x", "sig": "MEUC"}]);
     let registry =

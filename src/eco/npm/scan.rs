@@ -177,9 +177,18 @@ impl Scan<'_, '_> {
             Some("publish it to a registry, or take a version that does not need it".to_owned());
     }
 
-    /// Whether a required package is for the target.
+    /// Whether a package is for the target. An optional one for other platforms is left out without a word; one that is
+    /// left out for the target's Node alone is worth one.
     fn fitness(&mut self, path: &str, placed: &Placed, manifest: &Manifest) {
-        if placed.flags.optional || placed.flags.dev || placed.bundler.is_some() {
+        if placed.flags.dev || placed.bundler.is_some() {
+            return;
+        }
+        if placed.flags.optional {
+            let target = self.assembly.target;
+            let mut platforms = target.platforms.iter();
+            if platforms.any(|p| assemble::fits_platform(&manifest.record, *p, target)) {
+                self.engine(path, manifest, "is optional and left out: ");
+            }
             return;
         }
         let carried = self.assembly.carried.get(path).cloned().unwrap_or_default();
@@ -194,6 +203,11 @@ impl Scan<'_, '_> {
                 self.add(path, &fault::PLATFORM, Severity::Deny, message);
             }
         }
+        self.engine(path, manifest, "");
+    }
+
+    /// Whether the target's Node is one that a package wants.
+    fn engine(&mut self, path: &str, manifest: &Manifest, lead: &str) {
         if !fits_node(&manifest.record, self.assembly.target) {
             let range = manifest
                 .record
@@ -203,7 +217,7 @@ impl Scan<'_, '_> {
                 .unwrap_or_default();
             let node = self.assembly.target.node.as_deref().unwrap_or_default();
             let message = format!(
-                "wants Node {}, the target has {}",
+                "{lead}wants Node {}, the target has {}",
                 escaped(range),
                 escaped(node)
             );
