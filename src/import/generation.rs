@@ -203,6 +203,9 @@ fn render_ecosystem(
     for bundle in &views {
         let folder = format!("pins/{}/{}/", bundle.channel, bundle.serial);
         add(tree, &folder, ecosystem.pins(bundle, base_url)?);
+        // The channel's newest serial, for scripts that have nothing but HTTP.
+        let latest = RepoContent::Bytes(format!("{}\n", bundle.serial).into_bytes());
+        tree.insert(format!("pins/{}/latest", bundle.channel), latest);
     }
     Ok(())
 }

@@ -127,8 +127,10 @@ impl<'a> Check<'a> {
             EdgeKind::Optional => {
                 let left_out = !matching.is_empty()
                     && matching.iter().all(|p| {
-                        self.version(&p.name, &p.version)
-                            .is_none_or(|v| !fits(v, self.platform, &self.lock.target))
+                        self.version(&p.name, &p.version).is_none_or(|v| {
+                            !fits(v, self.platform, &self.lock.target)
+                                || !runs(v, &self.lock.target)
+                        })
                     });
                 left_out || self.reported_missing(name)
             }
@@ -169,6 +171,17 @@ pub fn fits(version: &NpmVersion, platform: Platform, target: &Target) -> bool {
     allows(&version.os, platform.node_os())
         && allows(&version.cpu, platform.node_cpu())
         && allows(&version.libc, target.libc.npm_word())
+}
+
+/// Whether a version runs on the target's Node.js, as its `engines` say. npm leaves an optional one out that does not.
+fn runs(version: &NpmVersion, target: &Target) -> bool {
+    let (Some(range), Some(node)) = (version.engines.get("node"), &target.node) else {
+        return true;
+    };
+    match (Range::parse(range), Version::parse(node)) {
+        (Ok(range), Ok(node)) => range.satisfies_with_prerelease(&node, true),
+        _ => true,
+    }
 }
 
 fn allows(list: &[String], word: &str) -> bool {
