@@ -18,6 +18,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::base::fault::{Class, Code, Fault};
 use crate::base::limits::Limited;
 
+/// An open file, for structs that keep one.
+pub type OpenFile = File;
+
+/// What is known of a file without reading it.
+pub type Metadata = fs::Metadata;
+
 /// Codes of this module.
 pub const CODES: &[&Code] = &[&FS_IO, &FS_LOCKED];
 

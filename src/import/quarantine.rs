@@ -56,7 +56,7 @@ enum At {
 #[derive(Debug)]
 struct Comparison {
     digest: Digest,
-    file: File,
+    file: fs::OpenFile,
     equal: u64,
     buffer: Vec<u8>,
 }
@@ -64,12 +64,9 @@ struct Comparison {
 #[derive(Debug)]
 struct Incoming {
     digest: Digest,
-    file: File,
+    file: fs::OpenFile,
     path: PathBuf,
 }
-
-#[expect(clippy::disallowed_types, reason = "files are opened by crate::fs")]
-type File = std::fs::File;
 
 impl Quarantine {
     /// A quarantine for one import. Nothing is written before verification asks for it.

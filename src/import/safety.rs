@@ -160,7 +160,7 @@ pub fn published(layout: &Layout) -> Result<Option<u64>, ImportError> {
     }
 }
 
-fn examine(path: &Path) -> Result<std::fs::Metadata, FsError> {
+fn examine(path: &Path) -> Result<fs::Metadata, FsError> {
     fs::symlink_metadata(path)
 }
 
