@@ -31,8 +31,7 @@ pub fn parse(slot: &[u8]) -> Result<Value, BundleError> {
         .strip_suffix(b"\n")
         .filter(|_| slot.len() == SLOT)
         .ok_or_else(|| fields("it does not end with a newline"))?;
-    let spaces = text.iter().rev().take_while(|b| **b == b' ').count();
-    let text = text.get(..text.len() - spaces).unwrap_or_default();
+    let text = without_spaces(text);
     let value = json::strict(text, SLOT as u64).map_err(|source| BundleError::Json {
         document: SIGNATURES,
         source,
@@ -42,6 +41,17 @@ pub fn parse(slot: &[u8]) -> Result<Value, BundleError> {
         .and_then(|map| map.get("signatures"))
         .cloned()
         .ok_or_else(|| fields("its only field is not `signatures`"))
+}
+
+/// `text` without the spaces at its end. Whole runs first: almost all of a slot is spaces.
+fn without_spaces(mut text: &[u8]) -> &[u8] {
+    while let Some(rest) = text.strip_suffix(&[b' '; 512]) {
+        text = rest;
+    }
+    while let Some(rest) = text.strip_suffix(b" ") {
+        text = rest;
+    }
+    text
 }
 
 /// The signatures of a slot as entries; an error when one is not two texts.
