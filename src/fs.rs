@@ -8,7 +8,7 @@
 )]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, Write};
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
@@ -99,6 +99,14 @@ pub fn read_optional(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsError
 /// Opens a file for reading.
 pub fn open(path: &Path) -> Result<File, FsError> {
     File::open(path).map_err(context("open", path))
+}
+
+/// Opens a file for reading from byte `offset` on.
+pub fn open_at(path: &Path, offset: u64) -> Result<File, FsError> {
+    let mut file = open(path)?;
+    file.seek(io::SeekFrom::Start(offset))
+        .map_err(context("seek in", path))?;
+    Ok(file)
 }
 
 /// Opens a file for reading and writing in place.
@@ -506,4 +514,18 @@ pub fn chown_tree(path: &Path, uid: u32, gid: u32) -> Result<(), FsError> {
         }
     }
     Ok(())
+}
+
+/// Makes a new, empty folder `<name>.<process id>.<number>` in `parent`; the caller removes it.
+pub fn temporary_folder(parent: &Path, name: &str) -> Result<PathBuf, FsError> {
+    for number in 0..1000 {
+        let path = parent.join(format!("{name}.{}.{number}", std::process::id()));
+        match fs::DirBuilder::new().mode(0o755).create(&path) {
+            Ok(()) => return Ok(path),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(context("create directory", &path)(e)),
+        }
+    }
+    let full = io::Error::from(io::ErrorKind::AlreadyExists);
+    Err(context("create directory", parent)(full))
 }

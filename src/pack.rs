@@ -2,11 +2,12 @@
 //! The format itself is `bundle`'s; signing is `sign`'s.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::base::digest::{Digest, Digests};
+use crate::base::digest::{Digest, Digests, Hashing};
 use crate::base::fault::{Code, Fault, Kind};
 use crate::base::json;
 use crate::base::limits::LIMITS;
@@ -134,8 +135,10 @@ impl std::fmt::Debug for Contents<'_> {
     }
 }
 
-/// Bytes of a file from which on it is carried in parts.
-const PART: u64 = 4 << 30;
+/// Bytes from which on a plain file is carried in parts.
+const IN_PARTS: u64 = 4 << 30;
+/// Bytes of one part; the last one may be shorter.
+const PART: u64 = 2 << 30;
 
 impl<'a> Contents<'a> {
     /// Finds every carried artifact in the store.
@@ -148,7 +151,9 @@ impl<'a> Contents<'a> {
         let (mut stored, mut missing) = (BTreeMap::new(), Vec::new());
         for (package, artifact) in lock.carried_artifacts() {
             match store.find(&artifact.checksum)? {
-                Some(found) if found.size >= PART => {
+                Some(found)
+                    if found.size > LIMITS.blob && package.ecosystem != EcosystemId::file() =>
+                {
                     return Err(PackError::TooLarge {
                         name: quoted(&artifact.file),
                         size: found.size,
@@ -219,14 +224,20 @@ impl<'a> Contents<'a> {
             document("lock/stage.lock", format::write(self.lock))?,
         );
         for ((ecosystem, _), stored) in &self.stored {
-            let path = format!("artifacts/{ecosystem}/{}", stored.digests.sha256.hex());
+            let whole = format!("artifacts/{ecosystem}/{}", stored.digests.sha256.hex());
+            if *ecosystem == EcosystemId::file() && stored.size >= IN_PARTS {
+                for part in parts(&whole, stored, PART)? {
+                    add(part.path.to_string(), part);
+                }
+                continue;
+            }
             let planned = PlannedFile {
-                path: rel(&path)?,
+                path: rel(&whole)?,
                 source: Source::Path(stored.path.clone()),
                 digests: stored.digests,
                 size: stored.size,
             };
-            add(path, planned);
+            add(whole, planned);
         }
         let sbom = self.sbom(settings, serial, created)?;
         add(
@@ -314,6 +325,30 @@ fn inputs_digest(settings: &Settings<'_>, content: &serde_json::Value) -> Digest
     })))
 }
 
+/// A stored file as consecutive parts of `length` bytes, `<whole>/0001` and so on.
+fn parts(whole: &str, stored: &Stored, length: u64) -> Result<Vec<PlannedFile>, PackError> {
+    let mut parts = Vec::new();
+    let mut offset = 0;
+    while offset < stored.size {
+        let size = length.min(stored.size - offset);
+        let mut hashing = Hashing::new(fs::open_at(&stored.path, offset)?.take(size));
+        std::io::copy(&mut hashing, &mut std::io::sink())
+            .map_err(fs::context("read", &stored.path))?;
+        let (_, digests, size) = hashing.finish();
+        parts.push(PlannedFile {
+            path: rel(&format!("{whole}/{:04}", parts.len() + 1))?,
+            source: Source::Part {
+                path: stored.path.clone(),
+                offset,
+            },
+            digests,
+            size,
+        });
+        offset += length;
+    }
+    Ok(parts)
+}
+
 fn rel(path: &str) -> Result<RelPath, PackError> {
     path.parse()
         .map_err(|source| PackError::Collision { source })
@@ -374,4 +409,36 @@ pub fn plain_inputs(settings: &Settings<'_>, files: &[PlannedFile]) -> Digest {
         .map(|f| (f.path.as_str(), f.digests.sha256))
         .collect();
     inputs_digest(settings, &json!({ "plain": listed }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::parts;
+    use crate::base::digest::Digests;
+    use crate::bundle::write::Source;
+    use crate::store::Stored;
+
+    #[test]
+    fn parts_follow_each_other_and_cover_the_file() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let bytes = crate::fs::read(&path, 1 << 20).unwrap();
+        let stored = Stored {
+            path,
+            digests: Digests::of(&bytes),
+            size: bytes.len() as u64,
+            origins: Vec::new(),
+        };
+        let parts = parts("artifacts/file/ab", &stored, 1000).unwrap();
+        assert_eq!(parts[0].path.as_str(), "artifacts/file/ab/0001");
+        assert_eq!(parts.len(), bytes.len().div_ceil(1000));
+        for (part, chunk) in parts.iter().zip(bytes.chunks(1000)) {
+            assert_eq!(
+                (part.digests, part.size),
+                (Digests::of(chunk), chunk.len() as u64)
+            );
+            assert!(matches!(part.source, Source::Part { .. }));
+        }
+    }
 }

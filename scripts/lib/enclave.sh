@@ -9,7 +9,13 @@ BASE=http://127.0.0.1:$PORT
 GATEWAY=18789
 started=$SECONDS
 pids=()
-stop() { for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; wait 2>/dev/null || true; chmod -R u+w "$HOME"; rm -rf "$HOME"; }
+stop() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    sleep 1
+    for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
+    wait 2>/dev/null || true
+    chmod -R u+w "$HOME"; rm -rf "$HOME"
+}
 trap stop EXIT
 
 if curl -sS -m 3 -o /dev/null https://198.51.100.1/ 2>/dev/null; then echo "error: there is a network here" >&2; exit 1; fi

@@ -26,6 +26,19 @@ impl Platform {
     /// Every known platform.
     pub const ALL: [Self; 2] = [Self::LinuxAmd64, Self::LinuxArm64];
 
+    /// The platform this program was built for, if it is a known one.
+    pub const fn of_host() -> Option<Self> {
+        match (
+            cfg!(target_os = "linux"),
+            cfg!(target_arch = "x86_64"),
+            cfg!(target_arch = "aarch64"),
+        ) {
+            (true, true, _) => Some(Self::LinuxAmd64),
+            (true, _, true) => Some(Self::LinuxArm64),
+            _ => None,
+        }
+    }
+
     /// The OCI name.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -24,6 +24,13 @@ use crate::trust::envelope::SignatureEntry;
 pub enum Source {
     /// A file on disk, which must have exactly the planned bytes.
     Path(PathBuf),
+    /// Consecutive bytes of a file on disk: one part of an artifact that is too large for one blob.
+    Part {
+        /// The file.
+        path: PathBuf,
+        /// Where the part begins.
+        offset: u64,
+    },
     /// Bytes in memory.
     Bytes(Vec<u8>),
 }
@@ -244,6 +251,7 @@ fn write_blobs(
 fn open(source: &Source) -> Result<Box<dyn Read + '_>, BundleError> {
     Ok(match source {
         Source::Path(path) => Box::new(crate::fs::open(path)?),
+        Source::Part { path, offset } => Box::new(crate::fs::open_at(path, *offset)?),
         Source::Bytes(bytes) => Box::new(bytes.as_slice()),
     })
 }
@@ -251,7 +259,9 @@ fn open(source: &Source) -> Result<Box<dyn Read + '_>, BundleError> {
 /// A source that is shorter than planned has changed; anything else is the system's error.
 fn short(source: &Source, digest: &Digest, error: std::io::Error) -> BundleError {
     match source {
-        Source::Path(path) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+        Source::Path(path) | Source::Part { path, .. }
+            if error.kind() != std::io::ErrorKind::UnexpectedEof =>
+        {
             crate::fs::context("read", path)(error).into()
         }
         _ => changed(source, digest),
@@ -261,7 +271,7 @@ fn short(source: &Source, digest: &Digest, error: std::io::Error) -> BundleError
 fn changed(source: &Source, digest: &Digest) -> BundleError {
     BundleError::Changed {
         source_path: match source {
-            Source::Path(path) => path.clone(),
+            Source::Path(path) | Source::Part { path, .. } => path.clone(),
             Source::Bytes(_) => PathBuf::new(),
         },
         expected: *digest,

@@ -208,6 +208,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    stop_on_interrupt();
     let ctx = Context::new(cli.global);
     let purls = ctx.global.format == Format::Purl;
     let result = if purls && !matches!(cli.command, cmd::Command::Inspect(_)) {
@@ -217,6 +218,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     ctx.ui.finish(result).into()
 }
+
+/// Ends with 130 on SIGINT. Nothing has to be tidied up: every output gets its name only when it is whole, and an
+/// import that was killed is swept by the next one.
+#[expect(
+    clippy::exit,
+    reason = "an interrupt ends the process, whatever its threads do"
+)]
+fn stop_on_interrupt() {
+    // A second run in the same process finds the handler in place.
+    if ctrlc::set_handler(|| std::process::exit(INTERRUPTED)).is_err() {}
+}
+
+/// Exit code of an interrupted command.
+const INTERRUPTED: i32 = 130;
 
 /// Help and version are data; anything else is wrong use.
 fn usage(error: &clap::Error) -> ExitCode {

@@ -60,6 +60,16 @@ impl Loaded {
         Self::new(id, entry.clone(), manifest, read)
     }
 
+    /// Its lock; `None` for a plain bundle.
+    pub const fn lock(&self) -> Option<&Lock> {
+        self.lock.as_ref()
+    }
+
+    /// Every file in it.
+    pub const fn manifest(&self) -> &BundleManifest {
+        &self.manifest
+    }
+
     fn new(
         id: Digest,
         entry: BundleEntry,

@@ -37,4 +37,6 @@ mod signed;
 mod source;
 mod tamper;
 #[cfg(feature = "connected")]
+mod walk;
+#[cfg(feature = "connected")]
 mod world;

@@ -1,7 +1,7 @@
 //! `stage inspect`.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -13,10 +13,13 @@ use crate::cli::cmd::CommandResult;
 use crate::cli::subject::{BundleView, Subject};
 use crate::cli::ui::{self, Format, Outcome};
 use crate::cli::{Context, UsageError, subject};
+use crate::import::generation::Loaded;
+use crate::import::layout::Layout;
+use crate::import::state;
 use crate::lock::Lock;
 use crate::sbom::{self, Member, Members};
 
-/// Look inside a lock or a bundle: what is carried, for which platforms, how much.
+/// Look inside a lock, a bundle or a repository: what is carried, for which platforms, how much.
 ///
 /// A bundle is only looked at, not verified, unless --trust is given; the output says so. `--format purl` prints one
 /// package URL a line, sorted and unique: every release that is carried, and every one that lies inside the archive of
@@ -28,8 +31,11 @@ use crate::sbom::{self, Member, Members};
 )]
 pub struct InspectArgs {
     /// A lock or a bundle
-    #[arg(value_name = "LOCK|BUNDLE")]
-    subject: PathBuf,
+    #[arg(value_name = "LOCK|BUNDLE", required_unless_present = "repo")]
+    subject: Option<PathBuf>,
+    /// What a repository publishes now, instead
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["subject", "trust"], env = "STAGE_REPO")]
+    repo: Option<PathBuf>,
     /// Only what is carried for this platform, such as linux/amd64
     #[arg(long, value_name = "PLATFORM", env = "STAGE_PLATFORM")]
     platform: Option<Platform>,
@@ -39,8 +45,70 @@ pub struct InspectArgs {
 }
 
 pub(crate) fn run(ctx: &Context, args: &InspectArgs) -> CommandResult {
-    let name = args.subject.to_string_lossy();
-    let subject = subject::open(ctx, &args.subject, args.trust.as_deref())?;
+    match (&args.subject, &args.repo) {
+        (Some(path), _) => file(ctx, args, path),
+        (None, Some(path)) => repository(ctx, args, path),
+        (None, None) => Err(UsageError::new("name a lock, a bundle or a --repo").into()),
+    }
+}
+
+/// What the newest generation of a repository is made of.
+fn repository(ctx: &Context, args: &InspectArgs, path: &Path) -> CommandResult {
+    let layout = Layout::new(path);
+    let state = state::read(&layout)?.state;
+    let mut bundles = Vec::new();
+    for id in &state.active {
+        if let Some(entry) = state.bundles.get(id) {
+            bundles.push(Loaded::stored(&layout, *id, entry)?);
+        }
+    }
+    let mut purls = BTreeSet::new();
+    for lock in bundles.iter().filter_map(Loaded::lock) {
+        for (ecosystem, release) in sbom::members(lock, args.platform).keys() {
+            purls.insert(subject::purl(ecosystem, release)?.to_string());
+        }
+    }
+    let lines: String = purls.iter().map(|purl| format!("{purl}\n")).collect();
+    if ctx.global.format == Format::Purl {
+        return Ok(Outcome::new("stage/inspect-report/v1", json!({})).data(lines));
+    }
+    let (mut text, mut listed) = (String::new(), Vec::new());
+    for bundle in &bundles {
+        let entry = &bundle.entry;
+        let files = bundle.manifest().files.len();
+        let head = format!("{} {}, made {}", entry.channel, entry.serial, entry.created);
+        text.push_str(&format!(
+            "Bundle        {head}, {}\n",
+            ui::plural(files, "file")
+        ));
+        listed.push(json!({
+            "bundle_id": bundle.id.to_string(),
+            "channel": entry.channel,
+            "serial": entry.serial,
+            "files": files,
+        }));
+    }
+    let about = format!(
+        "Repository    {}, generation {}\n",
+        escaped(&path.to_string_lossy()),
+        state.generation
+    );
+    let count = format!("Releases      {}\n", purls.len());
+    let report = json!({
+        "kind": "repository",
+        "file": escaped(&path.to_string_lossy()),
+        "verified": true,
+        "bundle": null,
+        "generation": state.generation,
+        "bundles": listed,
+        "purls": purls,
+    });
+    Ok(Outcome::new("stage/inspect-report/v1", report).data(format!("{about}{text}{count}")))
+}
+
+fn file(ctx: &Context, args: &InspectArgs, path: &Path) -> CommandResult {
+    let name = path.to_string_lossy();
+    let subject = subject::open(ctx, path, args.trust.as_deref())?;
     if subject.is_unverified() {
         ctx.ui.warn(&format!("{} is not verified", quoted(&name)));
     }

@@ -7,13 +7,15 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::base::digest::Digest;
+use crate::base::digest::{Digest, UpstreamChecksum};
 use crate::base::fault::{Code, Fault, Kind};
 use crate::base::finding::{Finding, Severity};
 use crate::base::limits::LIMITS;
 use crate::base::package::EcosystemId;
+use crate::base::platform::Platform;
 use crate::base::text::{escaped, quoted};
 use crate::cli::cmd::CommandResult;
+use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::connect;
 use crate::cli::exit::Exit;
 use crate::cli::project::Project;
@@ -25,6 +27,7 @@ use crate::lock::chain::Chains;
 use crate::lock::{Lock, Records, format};
 use crate::manifest::{self, ExcludeNewer, Manifest};
 use crate::resolve::{self, Closure, Input, ResolveError};
+use crate::trial::{self, Trial, Tried};
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[&LOCK_STALE];
@@ -88,6 +91,10 @@ pub struct ResolveArgs {
     /// Resolve and report, but write nothing
     #[arg(long)]
     dry_run: bool,
+    /// Then fetch everything and run the install scripts in a namespace without a network, as an unprivileged account:
+    /// any that reaches for the network is named. Runs code of the packages on this host
+    #[arg(long, conflicts_with_all = ["locked", "plan", "dry_run"])]
+    trial: bool,
 }
 
 pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
@@ -106,7 +113,71 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     let kept = previous.as_ref().map(|(lock, records)| (lock, records));
     let closure = resolve::run(&input, kept, &mut connection.upstream, &ctx.ui)
         .map_err(ResolveError::into_fault)?;
-    finish(ctx, args, &project, &closure, started, &connection.egress())
+    let outcome = finish(ctx, args, &project, &closure, started, &connection.egress())?;
+    if args.trial && outcome.exit == Exit::Ok {
+        return trial(ctx, &project, &closure, outcome);
+    }
+    Ok(outcome)
+}
+
+/// Runs the install scripts offline and adds what they did to the outcome.
+fn trial(
+    ctx: &Context,
+    project: &Project,
+    closure: &Closure,
+    mut outcome: Outcome,
+) -> CommandResult {
+    for line in std::mem::take(&mut outcome.summary) {
+        ctx.ui.talk(&line);
+    }
+    let Some(records) = closure.records.get(&EcosystemId::npm()) else {
+        return Ok(outcome);
+    };
+    let Some(host) = Platform::of_host() else {
+        return Err(UsageError::new("install scripts can be tried on Linux only").into());
+    };
+    let store = connect::store(ctx)?;
+    fetch_missing(ctx, project, &closure.lock, &store)?;
+    let parent = PathBuf::from(ctx.env("TMPDIR").unwrap_or_else(|| "/tmp".to_owned()));
+    let folder = fs::temporary_folder(&parent, "stage-trial")?;
+    let path = ctx
+        .env("PATH")
+        .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
+    let blob = |checksum: &UpstreamChecksum| Ok(store.find(checksum)?.map(|stored| stored.path));
+    let job = Trial {
+        lock: &closure.lock,
+        records,
+        blob: &blob,
+        host,
+        folder: &folder,
+        path: &path,
+    };
+    let result = trial::run(&job, &ctx.ui);
+    fs::remove_tree(&folder)?;
+    let (tried, findings) = result?;
+    ctx.ui.findings(&findings);
+    if let Value::Object(report) = &mut outcome.report {
+        report.insert("trial".to_owned(), tried.iter().map(tried_json).collect());
+        if let Some(Value::Array(listed)) = report.get_mut("findings") {
+            listed.extend(findings.iter().map(ui::finding_json));
+        }
+    }
+    let reaching = tried.iter().filter(|t| !t.hosts.is_empty()).count();
+    let failing = tried.iter().filter(|t| !t.succeeded).count();
+    let scripts = ui::plural(tried.len(), "install script");
+    Ok(outcome.line(format!(
+        "Tried {scripts} offline: {reaching} reached for the network, {failing} failed"
+    )))
+}
+
+fn tried_json(tried: &Tried) -> Value {
+    json!({
+        "release": tried.release,
+        "event": tried.event,
+        "command": tried.command,
+        "hosts": tried.hosts,
+        "succeeded": tried.succeeded,
+    })
 }
 
 fn input(
