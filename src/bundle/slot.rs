@@ -32,6 +32,9 @@ pub fn parse(slot: &[u8]) -> Result<Value, BundleError> {
         .filter(|_| slot.len() == SLOT)
         .ok_or_else(|| fields("it does not end with a newline"))?;
     let text = without_spaces(text);
+    if !text.ends_with(b"}") {
+        return Err(fields("something stands after the signatures"));
+    }
     let value = json::strict(text, SLOT as u64).map_err(|source| BundleError::Json {
         document: SIGNATURES,
         source,
