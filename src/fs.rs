@@ -8,7 +8,7 @@
 )]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek as _, Write};
+use std::io::{self, Read as _, Seek as _, Write};
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };

@@ -95,63 +95,63 @@ struct StrictVisitor;
 impl<'de> Visitor<'de> for StrictVisitor {
     type Value = Value;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON without floats")
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON without floats")
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
         Ok(Value::Null)
     }
 
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E: de::Error>(self, v: bool) -> Result<Value, E> {
+        Ok(Value::Bool(v))
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
-        if value.unsigned_abs() > MAX_INTEGER {
+    fn visit_i64<E: de::Error>(self, v: i64) -> Result<Value, E> {
+        if v.unsigned_abs() > MAX_INTEGER {
             return Err(E::custom("integer out of range"));
         }
-        Ok(value.into())
+        Ok(v.into())
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
-        if value > MAX_INTEGER {
+    fn visit_u64<E: de::Error>(self, v: u64) -> Result<Value, E> {
+        if v > MAX_INTEGER {
             return Err(E::custom("integer out of range"));
         }
-        Ok(value.into())
+        Ok(v.into())
     }
 
     fn visit_f64<E: de::Error>(self, _value: f64) -> Result<Value, E> {
         Err(E::custom("floating-point number"))
     }
 
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
+    fn visit_str<E: de::Error>(self, v: &str) -> Result<Value, E> {
+        Ok(Value::String(v.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(Strict(item)) = access.next_element()? {
+        while let Some(Strict(item)) = seq.next_element()? {
             items.push(item);
         }
         Ok(Value::Array(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some(key) = access.next_key::<String>()? {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
             if key.is_empty() || key.len() > 256 || !key.bytes().all(|b| (b' '..=b'~').contains(&b))
             {
                 return Err(de::Error::custom(
                     "key is not 1 to 256 printable ASCII characters",
                 ));
             }
-            let Strict(value) = access.next_value()?;
-            if map.insert(key, value).is_some() {
+            let Strict(value) = map.next_value()?;
+            if object.insert(key, value).is_some() {
                 return Err(de::Error::custom("duplicate key"));
             }
         }
-        Ok(Value::Object(map))
+        Ok(Value::Object(object))
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn depth_and_size_are_limited() {
         let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
-        assert!(strict(nested(32).as_bytes(), 1000).is_ok());
+        strict(nested(32).as_bytes(), 1000).unwrap();
         assert_eq!(strict(nested(33).as_bytes(), 1000), Err(JsonError::TooDeep));
         assert!(matches!(
             strict(nested(30_000).as_bytes(), 100_000),

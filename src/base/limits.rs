@@ -83,6 +83,8 @@ mod tests {
             Limited::new(&b"abc"[..], 3).read_to_end(&mut out).unwrap(),
             3
         );
-        assert!(Limited::new(&b"abcd"[..], 3).read_to_end(&mut out).is_err());
+        Limited::new(&b"abcd"[..], 3)
+            .read_to_end(&mut out)
+            .unwrap_err();
     }
 }

@@ -187,7 +187,7 @@ mod tests {
     fn release_ids_split_at_the_last_at() {
         let id: ReleaseId = "@a/b@1.0.0".parse().unwrap();
         assert_eq!((id.name.as_str(), id.version.as_str()), ("@a/b", "1.0.0"));
-        assert!("@a/b".parse::<ReleaseId>().is_err());
-        assert!("a@".parse::<ReleaseId>().is_err());
+        "@a/b".parse::<ReleaseId>().unwrap_err();
+        "a@".parse::<ReleaseId>().unwrap_err();
     }
 }

@@ -110,7 +110,7 @@ pub struct Global {
     /// No progress display
     #[arg(long, global = true, env = "STAGE_NO_PROGRESS", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     pub no_progress: bool,
-    /// Folder for downloads and registry answers [default: $XDG_CACHE_HOME/stage or ~/.cache/stage]
+    /// Folder for downloads and registry answers [default: stage below the user's cache folder]
     #[arg(long, global = true, value_name = "DIR", env = "STAGE_CACHE")]
     pub cache: Option<PathBuf>,
     /// Use no network; what is not in the cache is an error
@@ -236,12 +236,13 @@ const INTERRUPTED: i32 = 130;
 /// Help and version are data; anything else is wrong use.
 fn usage(error: &clap::Error) -> ExitCode {
     // A closed stdout or stderr leaves nobody to tell.
-    if error.print().is_err() {}
-    if error.use_stderr() {
-        Exit::Usage.into()
+    let shown = error.print();
+    let exit = if error.use_stderr() {
+        Exit::Usage
     } else {
-        Exit::Ok.into()
-    }
+        Exit::Ok
+    };
+    shown.map_or(exit, |()| exit).into()
 }
 
 /// The clap command, for man pages and completions.

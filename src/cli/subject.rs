@@ -28,7 +28,7 @@ const LOCK: &str = "lock/stage.lock";
 #[derive(Debug)]
 pub enum Subject {
     /// A lock.
-    Lock(Lock),
+    Lock(Box<Lock>),
     /// A bundle.
     Bundle(Box<BundleView>),
 }
@@ -69,7 +69,7 @@ pub struct BundleView {
 /// Opens a lock or a bundle; a bundle is verified when there is a trust root to judge it by.
 pub fn open(ctx: &Context, path: &Path, trust: Option<&Path>) -> Result<Subject, Failure> {
     if !is_bundle(path)? {
-        return Ok(Subject::Lock(lock(path)?));
+        return Ok(Subject::Lock(Box::new(lock(path)?)));
     }
     let view = match trust {
         Some(root) => verified(ctx, path, &TrustRoot::load(root)?)?,

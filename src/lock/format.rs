@@ -506,7 +506,7 @@ mod tests {
         lock.sort();
         let mut bytes = write(&lock);
         bytes.extend_from_slice(b"# note\n");
-        assert!(parse(&bytes).is_ok());
+        parse(&bytes).unwrap();
         assert!(matches!(
             parse_canonical(&bytes),
             Err(LockError::NotCanonical)

@@ -171,7 +171,7 @@ fn resolve(found: Option<Found<'_>>) -> Result<Option<ExcludeNewer>, ManifestErr
     let Some(found) = found else { return Ok(None) };
     let mut table = found.table("[resolve]")?;
     let at = match table.take("exclude-newer") {
-        Some(found) => Some(moment(found)?),
+        Some(found) => Some(moment(&found)?),
         None => None,
     };
     let age = table.take("min-age");
@@ -188,7 +188,7 @@ fn resolve(found: Option<Found<'_>>) -> Result<Option<ExcludeNewer>, ManifestErr
 }
 
 /// An RFC 3339 time, as a string or as TOML's own date-time.
-fn moment(found: Found<'_>) -> Result<Timestamp, ManifestError> {
+fn moment(found: &Found<'_>) -> Result<Timestamp, ManifestError> {
     let fail = found.error("a time such as \"2026-11-15T00:00:00Z\"");
     let text = match found.value.get_ref() {
         DeValue::String(text) => text.clone().into_owned(),

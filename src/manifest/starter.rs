@@ -107,11 +107,11 @@ pub fn for_lockfile(channel: &str, lockfile: &str) -> String {
 
 /// The manifest with requirements read from a `package.json`.
 pub fn for_requirements(channel: &str, requirements: &[String]) -> String {
-    let lines: String = requirements
+    let lines: Vec<String> = requirements
         .iter()
         .map(|r| format!("    {},\n", toml_string(r)))
         .collect();
-    starter(channel, &format!("packages = [\n{lines}]"))
+    starter(channel, &format!("packages = [\n{}]", lines.concat()))
 }
 
 /// `text` as a TOML basic string.

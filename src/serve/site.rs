@@ -9,10 +9,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::base::limits::LIMITS;
-use crate::fs;
-
-#[expect(clippy::disallowed_types, reason = "files are opened by crate::fs")]
-type File = std::fs::File;
+use crate::fs::{self, OpenFile};
 
 /// The file of a generation that names the address it was rendered for.
 const ABOUT: &str = "repository.json";
@@ -40,7 +37,7 @@ pub enum Body {
     /// A file as it is.
     File {
         /// The open file.
-        file: File,
+        file: OpenFile,
         /// Its size.
         size: u64,
     },
@@ -119,7 +116,7 @@ impl Site {
 
     /// The file that `relative` means: itself, its `index.html`, or, for tarball paths of foreign lock files, the same
     /// below `npm/`.
-    fn find(generation: &std::path::Path, relative: &str) -> Option<(String, File)> {
+    fn find(generation: &std::path::Path, relative: &str) -> Option<(String, OpenFile)> {
         let trimmed = relative.trim_end_matches('/');
         let index = if trimmed.is_empty() {
             "index.html".to_owned()
@@ -140,7 +137,7 @@ impl Site {
     fn content(
         generation: &std::path::Path,
         name: &str,
-        mut file: File,
+        mut file: OpenFile,
         host: &str,
     ) -> std::io::Result<Answer> {
         let kind = kind_of(name);

@@ -1,23 +1,17 @@
 //! A file on its way into the store: hashed while it is written, confirmed, and only then given its name.
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "an open file, which comes from crate::fs, has this type"
-)]
-
-use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::base::digest::{Hasher, UpstreamChecksum};
-use crate::fs::{self, FsError};
+use crate::fs::{self, FsError, OpenFile};
 use crate::store::{RESUME_FROM, Store, StoreError, Stored};
 
 /// A file on its way into the store. Dropped without [`Incoming::finish`] it is removed, except a large partial one.
 #[derive(Debug)]
 pub struct Incoming<'a> {
     store: &'a Store,
-    file: File,
+    file: OpenFile,
     path: PathBuf,
     hasher: Hasher,
     size: u64,
@@ -31,7 +25,7 @@ pub struct Incoming<'a> {
 impl<'a> Incoming<'a> {
     pub(super) fn new(
         store: &'a Store,
-        file: File,
+        file: OpenFile,
         path: PathBuf,
         limit: u64,
         expected: Option<&UpstreamChecksum>,

@@ -414,7 +414,7 @@ fn unsafe_places_are_refused_and_nothing_is_followed() {
     let list = [&[2, 0, 0, 0][..], &list].concat();
     let name = "system.posix_acl_access";
     if rustix::fs::setxattr(
-        &repo.join("gen"),
+        repo.join("gen"),
         name,
         &list,
         rustix::fs::XattrFlags::empty(),

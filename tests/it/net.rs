@@ -167,7 +167,7 @@ fn credentials_stay_with_their_host_across_redirects() {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let log = lines.clone();
     settings.log = Some(Arc::new(move |line| {
-        log.lock().unwrap().push(line.to_owned())
+        log.lock().unwrap().push(line.to_owned());
     }));
     let prefix = server.url().parse().unwrap();
     settings.add_credential(&prefix, Credential::Bearer(Secret::new("T0KEN")));
@@ -297,7 +297,7 @@ fn the_secret_of_a_proxy_is_shown_to_the_proxy_alone() {
         settings.roots = vec![authority.root.clone()];
         let log = lines.clone();
         settings.log = Some(Arc::new(move |line| {
-            log.lock().unwrap().push(line.to_owned())
+            log.lock().unwrap().push(line.to_owned());
         }));
         settings
     };

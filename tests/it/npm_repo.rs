@@ -244,13 +244,11 @@ fn bundled_copies_and_odd_file_names_are_not_published() {
         }
     }
     let bundles = [view(&odd, 1, "2026-11-01T00:00:00Z")];
-    assert!(
-        repo::render(&RepoView {
-            bundles: &bundles,
-            ..whole
-        })
-        .is_err()
-    );
+    let odd = RepoView {
+        bundles: &bundles,
+        ..whole
+    };
+    repo::render(&odd).unwrap_err();
 }
 
 #[test]

@@ -84,19 +84,18 @@ fn from_runtime(name: &str) -> Result<String, Failure> {
         return Ok(text);
     }
     let known = starter::RUNTIMES.iter().find(|r| r.name == name);
-    let message = match known.and_then(|r| r.comes_with) {
-        Some(version) => format!(
+    let message = if let Some(version) = known.and_then(|r| r.comes_with) {
+        format!(
             "runtime {name} comes with stage {version}; this is {}",
             env!("CARGO_PKG_VERSION")
-        ),
-        None => {
-            let names: Vec<&str> = starter::RUNTIMES.iter().map(|r| r.name).collect();
-            format!(
-                "unknown runtime {}; known: {}",
-                quoted(name),
-                names.join(", ")
-            )
-        }
+        )
+    } else {
+        let names: Vec<&str> = starter::RUNTIMES.iter().map(|r| r.name).collect();
+        format!(
+            "unknown runtime {}; known: {}",
+            quoted(name),
+            names.join(", ")
+        )
     };
     Err(UsageError::new(message).into())
 }

@@ -68,16 +68,16 @@ fn repository(ctx: &Context, args: &InspectArgs, path: &Path) -> CommandResult {
             purls.insert(subject::purl(ecosystem, release)?.to_string());
         }
     }
-    let lines: String = purls.iter().map(|purl| format!("{purl}\n")).collect();
+    let lines: Vec<String> = purls.iter().map(|purl| format!("{purl}\n")).collect();
     if ctx.global.format == Format::Purl {
-        return Ok(Outcome::new("stage/inspect-report/v1", json!({})).data(lines));
+        return Ok(Outcome::new("stage/inspect-report/v1", json!({})).data(lines.concat()));
     }
-    let (mut text, mut listed) = (String::new(), Vec::new());
+    let (mut shown, mut listed) = (Vec::new(), Vec::new());
     for bundle in &bundles {
         let entry = &bundle.entry;
         let files = bundle.manifest().files.len();
         let head = format!("{} {}, made {}", entry.channel, entry.serial, entry.created);
-        text.push_str(&format!(
+        shown.push(format!(
             "Bundle        {head}, {}\n",
             ui::plural(files, "file")
         ));
@@ -103,7 +103,8 @@ fn repository(ctx: &Context, args: &InspectArgs, path: &Path) -> CommandResult {
         "bundles": listed,
         "purls": purls,
     });
-    Ok(Outcome::new("stage/inspect-report/v1", report).data(format!("{about}{text}{count}")))
+    Ok(Outcome::new("stage/inspect-report/v1", report)
+        .data(format!("{about}{}{count}", shown.concat())))
 }
 
 fn file(ctx: &Context, args: &InspectArgs, path: &Path) -> CommandResult {
@@ -125,20 +126,25 @@ fn file(ctx: &Context, args: &InspectArgs, path: &Path) -> CommandResult {
     if ctx.global.format == Format::Purl {
         return purls(&members);
     }
-    let mut report =
-        json!({"kind": "lock", "file": escaped(&name), "verified": null, "bundle": null});
     let mut lines = Vec::new();
-    match &subject {
-        Subject::Lock(_) => lines.push(format!("Lock          {}", escaped(&name))),
-        Subject::Bundle(view) => {
-            report["kind"] = "bundle".into();
-            report["verified"] = view.verified.into();
-            report["bundle"] = bundle_json(view);
-            bundle_lines(&mut lines, &name, view);
+    let (kind, verified, bundle) = match &subject {
+        Subject::Lock(_) => {
+            lines.push(format!("Lock          {}", escaped(&name)));
+            ("lock", Value::Null, Value::Null)
         }
-    }
-    if let Some(lock) = subject.lock() {
-        report["lock"] = lock_json(lock, &members)?;
+        Subject::Bundle(view) => {
+            bundle_lines(&mut lines, &name, view);
+            ("bundle", view.verified.into(), bundle_json(view))
+        }
+    };
+    let mut report = json!({
+        "kind": kind,
+        "file": escaped(&name),
+        "verified": verified,
+        "bundle": bundle,
+    });
+    if let (Some(lock), Value::Object(report)) = (subject.lock(), &mut report) {
+        report.insert("lock".to_owned(), lock_json(lock, &members)?);
         lock_lines(&mut lines, lock, &members);
     }
     let text: String = lines

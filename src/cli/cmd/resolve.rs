@@ -1,6 +1,6 @@
 //! `stage resolve`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -12,8 +12,9 @@ use crate::base::fault::{Code, Fault, Kind};
 use crate::base::finding::{Finding, Severity};
 use crate::base::limits::LIMITS;
 use crate::base::package::EcosystemId;
-use crate::base::platform::Platform;
+use crate::base::platform::{Platform, Target};
 use crate::base::text::{escaped, quoted};
+use crate::base::time::Timestamp;
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::connect;
@@ -22,10 +23,11 @@ use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
 use crate::eco::InstallRequest;
+use crate::eco::npm::lockfile;
 use crate::fs;
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, Records, format};
-use crate::manifest::{self, ExcludeNewer, Manifest};
+use crate::manifest::{self, ExcludeNewer, Manifest, NpmInstall};
 use crate::resolve::{self, Closure, Input, ResolveError};
 use crate::trial::{self, Trial, Tried};
 
@@ -197,53 +199,13 @@ fn input(
             Some(kept.unwrap_or_else(|| ctx.now.plus_seconds(-age.seconds())))
         }
     };
-    let mut prefer: BTreeMap<String, _> = BTreeMap::new();
-    for package in previous
-        .iter()
-        .flat_map(|lock| &lock.packages)
-        .filter(|p| p.ecosystem == EcosystemId::npm())
-    {
-        let upgraded = args
-            .upgrade
-            .as_ref()
-            .is_some_and(|u| u.is_empty() || *u == package.name);
-        if !upgraded {
-            let versions: &mut std::collections::BTreeSet<String> =
-                prefer.entry(package.name.clone()).or_default();
-            versions.insert(package.version.clone());
-        }
-    }
+    let prefer = prefer(args, previous);
     let mut installs = Vec::new();
     for (install, number) in manifest.npm.iter().zip(1u32..) {
-        let lockfile = match &install.lockfile {
-            Some(path) => Some(fs::read(
-                &manifest::beside(&args.file, path),
-                LIMITS.metadata,
-            )?),
-            None => None,
-        };
-        let only_for = install.packages.iter().filter(|r| !r.platforms.is_empty());
-        let requirements = match &lockfile {
-            Some(bytes) => {
-                crate::eco::npm::lockfile::requirements_from_lockfile(bytes, &install.include)?
-            }
-            None => install.packages.iter().map(|r| r.spec.clone()).collect(),
-        };
-        installs.push((
-            EcosystemId::npm(),
-            InstallRequest {
-                number,
-                requirements,
-                only_for: only_for
-                    .map(|r| (r.spec.clone(), r.platforms.clone()))
-                    .collect(),
-                prefer: prefer.clone(),
-                lockfile,
-                include: install.include.clone(),
-                target: manifest.target.clone(),
-                exclude_newer,
-            },
-        ));
+        let mut request = npm_request(args, install, &manifest.target, exclude_newer)?;
+        request.number = number;
+        request.prefer.clone_from(&prefer);
+        installs.push((EcosystemId::npm(), request));
     }
     if let Some(request) = files(manifest) {
         installs.push((EcosystemId::file(), request));
@@ -258,6 +220,57 @@ fn input(
         target: manifest.target.clone(),
         exclude_newer,
         installs,
+    })
+}
+
+/// Versions that stay: those of the lock, but for what is to be upgraded.
+fn prefer(args: &ResolveArgs, previous: Option<&Lock>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut prefer: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let npm = EcosystemId::npm();
+    for package in previous.iter().flat_map(|lock| lock.of(&npm)) {
+        let upgraded = args
+            .upgrade
+            .as_ref()
+            .is_some_and(|u| u.is_empty() || *u == package.name);
+        if !upgraded {
+            prefer
+                .entry(package.name.clone())
+                .or_default()
+                .insert(package.version.clone());
+        }
+    }
+    prefer
+}
+
+fn npm_request(
+    args: &ResolveArgs,
+    install: &NpmInstall,
+    target: &Target,
+    exclude_newer: Option<Timestamp>,
+) -> Result<InstallRequest, Failure> {
+    let lockfile = match &install.lockfile {
+        Some(path) => Some(fs::read(
+            &manifest::beside(&args.file, path),
+            LIMITS.metadata,
+        )?),
+        None => None,
+    };
+    let requirements = match &lockfile {
+        Some(bytes) => lockfile::requirements_from_lockfile(bytes, &install.include)?,
+        None => install.packages.iter().map(|r| r.spec.clone()).collect(),
+    };
+    let only_for = install.packages.iter().filter(|r| !r.platforms.is_empty());
+    Ok(InstallRequest {
+        number: 1,
+        requirements,
+        only_for: only_for
+            .map(|r| (r.spec.clone(), r.platforms.clone()))
+            .collect(),
+        prefer: BTreeMap::new(),
+        lockfile,
+        include: install.include.clone(),
+        target: target.clone(),
+        exclude_newer,
     })
 }
 
@@ -390,7 +403,7 @@ fn why(lock: &Lock, package: &str) -> CommandResult {
     if found.is_empty() {
         return Err(UsageError::new(format!("the lock has no package {}", quoted(package))).into());
     }
-    let mut text = String::new();
+    let mut text = Vec::new();
     for (ecosystem, release, chain) in &found {
         let chain: Vec<String> = chain.iter().map(|c| escaped(c)).collect();
         let shown = if chain.is_empty() {
@@ -398,9 +411,11 @@ fn why(lock: &Lock, package: &str) -> CommandResult {
         } else {
             chain.join(" > ")
         };
-        text.push_str(&format!(
-            "{ecosystem} {}\n  {shown}\n",
-            escaped(&release.to_string())
+        let release = escaped(&release.to_string());
+        text.push(format!(
+            "{ecosystem} {release}
+  {shown}
+"
         ));
     }
     let found: Vec<Value> = found
@@ -411,15 +426,15 @@ fn why(lock: &Lock, package: &str) -> CommandResult {
         "stage/why-report/v1",
         json!({"package": package, "found": found}),
     )
-    .data(text))
+    .data(text.concat()))
 }
 
 /// What resolving and fetching will touch.
 fn plan(connection: &connect::Connection, previous: Option<&(Lock, Records)>) -> Outcome {
     let hosts = connection.hosts();
-    let mut text = String::from("Hosts that will be asked:\n");
+    let mut text = vec!["Hosts that will be asked:\n".to_owned()];
     for host in &hosts {
-        text.push_str(&format!("  {host}\n"));
+        text.push(format!("  {host}\n"));
     }
     let known = previous.map(|(lock, _)| {
         let sizes: Vec<Option<u64>> = lock.carried_artifacts().map(|(_, a)| a.size).collect();
@@ -430,14 +445,14 @@ fn plan(connection: &connect::Connection, previous: Option<&(Lock, Records)>) ->
         )
     });
     match known {
-        Some((count, bytes, unknown)) => text.push_str(&format!(
+        Some((count, bytes, unknown)) => text.push(format!(
             "Artifacts in the lock: {count}, {} known, {unknown} of unknown size\n",
             ui::bytes(bytes)
         )),
-        None => text.push_str("Artifacts: known after the first resolve\n"),
+        None => text.push("Artifacts: known after the first resolve\n".to_owned()),
     }
     let cache = connection.cache.display();
-    text.push_str(&format!("Cache: {cache}\n"));
+    text.push(format!("Cache: {cache}\n"));
     let sizes = known.map(
         |(count, bytes, unknown)| json!({"artifacts": count, "bytes": bytes, "unknown": unknown}),
     );
@@ -445,5 +460,5 @@ fn plan(connection: &connect::Connection, previous: Option<&(Lock, Records)>) ->
         "stage/plan-report/v1",
         json!({"hosts": hosts, "proxy": connection.proxy(), "sizes": sizes, "cache": cache.to_string()}),
     )
-    .data(text)
+    .data(text.concat())
 }

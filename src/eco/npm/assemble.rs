@@ -101,6 +101,39 @@ impl<'a> Assembly<'a> {
     /// Places whose packages are needed on `platform`: all but optional ones that do not fit it, those that cannot do
     /// without them, and what only these need. What is inside a tarball goes with it.
     fn carried_for(&self, platform: Platform) -> BTreeSet<String> {
+        let left_out = self.left_out(platform);
+        let every: Vec<&PlacedEdge> = self.tree.roots.iter().collect();
+        let all = self.reach(&every, &BTreeSet::new());
+        let wanted = |edge: &&PlacedEdge| {
+            self.only_for
+                .get(edge.name.as_str())
+                .is_none_or(|only| only.contains(&platform))
+        };
+        let roots: Vec<&PlacedEdge> = self.tree.roots.iter().filter(wanted).collect();
+        let reached = self.reach(&roots, &left_out);
+        let mut carried: BTreeSet<String> = self
+            .tree
+            .places
+            .iter()
+            .filter(|(path, placed)| {
+                placed.bundler.is_none()
+                    && !left_out.contains(path)
+                    && (reached.contains(path) || !all.contains(path))
+            })
+            .map(|(path, _)| path.clone())
+            .collect();
+        let inside = self
+            .tree
+            .places
+            .iter()
+            .filter(|(_, p)| p.bundler.as_ref().is_some_and(|b| carried.contains(b)));
+        let inside: Vec<String> = inside.map(|(path, _)| path.clone()).collect();
+        carried.extend(inside);
+        carried
+    }
+
+    /// Optional places that do not fit `platform`, and those that cannot do without them.
+    fn left_out(&self, platform: Platform) -> BTreeSet<&String> {
         let mut left_out: BTreeSet<&String> = BTreeSet::new();
         for (path, placed) in &self.tree.places {
             let omitted = (placed.flags.optional && !self.includes("optional"))
@@ -132,36 +165,7 @@ impl<'a> Assembly<'a> {
             }
             left_out.extend(more);
         }
-        let all = self.reach(
-            &self.tree.roots.iter().collect::<Vec<_>>(),
-            &BTreeSet::new(),
-        );
-        let wanted = |edge: &&PlacedEdge| {
-            self.only_for
-                .get(edge.name.as_str())
-                .is_none_or(|only| only.contains(&platform))
-        };
-        let roots: Vec<&PlacedEdge> = self.tree.roots.iter().filter(wanted).collect();
-        let reached = self.reach(&roots, &left_out);
-        let mut carried: BTreeSet<String> = self
-            .tree
-            .places
-            .iter()
-            .filter(|(path, placed)| {
-                placed.bundler.is_none()
-                    && !left_out.contains(path)
-                    && (reached.contains(path) || !all.contains(path))
-            })
-            .map(|(path, _)| path.clone())
-            .collect();
-        let inside = self
-            .tree
-            .places
-            .iter()
-            .filter(|(_, p)| p.bundler.as_ref().is_some_and(|b| carried.contains(b)));
-        let inside: Vec<String> = inside.map(|(path, _)| path.clone()).collect();
-        carried.extend(inside);
-        carried
+        left_out
     }
 
     fn includes(&self, kind: &str) -> bool {
