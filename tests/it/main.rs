@@ -7,9 +7,16 @@
     clippy::string_slice,
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    clippy::too_many_lines,
     clippy::needless_pass_by_value,
-    reason = "tests fail by panicking, prepare their own files and tell one story each"
+    reason = "tests fail by panicking, prepare their own files"
+)]
+#![cfg_attr(
+    feature = "connected",
+    expect(clippy::too_many_lines, reason = "one test tells one story")
+)]
+#![cfg_attr(
+    not(feature = "connected"),
+    expect(dead_code, reason = "helpers that tests of the connected build share")
 )]
 
 mod arch;
@@ -32,6 +39,7 @@ mod npm_repo;
 #[cfg(feature = "connected")]
 mod npm_resolve;
 mod packages;
+#[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
 mod serve;
