@@ -635,6 +635,62 @@ fn init_starts_from_what_the_user_has_and_replaces_nothing() {
 }
 
 #[test]
+fn install_scripts_that_reach_for_the_network_are_named() {
+    let (registry, desk) = (Registry::new(), Desk::new());
+    let download = "require('https').get('https://files.example/x').on('error', () => {})\n";
+    registry.publish_with(
+        "node-get",
+        "1.0.0",
+        json!({"scripts": {"postinstall": "node index.js"}}),
+        download,
+    );
+    registry.publish(
+        "shell-get",
+        "1.0.0",
+        json!({"scripts": {"install": "curl -O https://files.example/y"}}),
+    );
+    registry.publish(
+        "quiet",
+        "1.0.0",
+        json!({"scripts": {"install": "node -e 0"}}),
+    );
+    desk.manifest(&registry, "\"node-get\", \"shell-get\", \"quiet\"");
+    let tried = desk.json(&["resolve", "--trial"]);
+    if tried.code == 1 && tried.stdout.contains("npm-trial-impossible") {
+        eprintln!(
+            "SKIPPED: no network namespace or no Node.js here: {}",
+            tried.stderr
+        );
+        return;
+    }
+    let report = tried.ok().json();
+    assert_valid("resolve-report.json", &report);
+    let of = |release: &str| {
+        let found = report["trial"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|t| t["release"] == release)
+            .unwrap();
+        (found["hosts"].clone(), found["succeeded"].clone())
+    };
+    assert_eq!(
+        of("node-get@1.0.0"),
+        (json!(["files.example", "files.example:443"]), json!(true))
+    );
+    assert_eq!(
+        of("shell-get@1.0.0"),
+        (json!(["curl https://files.example/y"]), json!(false))
+    );
+    assert_eq!(of("quiet@1.0.0"), (json!([]), json!(true)));
+    let codes = report["findings"].as_array().unwrap().iter();
+    let named: Vec<_> = codes
+        .filter(|f| f["code"] == "npm-install-script-downloads")
+        .collect();
+    assert_eq!(named.len(), 2, "{report:#}");
+}
+
+#[test]
 fn no_file_of_a_refused_import_stays() {
     let (registry, desk) = (Registry::new(), Desk::new());
     sample(&registry);
