@@ -226,7 +226,7 @@ pub fn parse(bytes: &[u8]) -> Result<Lock, LockError> {
     parse_named("stage.lock", bytes)
 }
 
-/// Reads a lock and demands that its bytes are exactly what [`write`] makes of it: the form a bundle must carry.
+/// Reads a lock and demands that its bytes are exactly what [`write()`] makes of it: the form a bundle must carry.
 pub fn parse_canonical(bytes: &[u8]) -> Result<Lock, LockError> {
     let lock = parse(bytes)?;
     if write(&lock) == bytes {

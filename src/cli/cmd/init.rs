@@ -19,7 +19,7 @@ const LIMIT: u64 = 256 << 20;
 /// Write a commented starter manifest.
 ///
 /// Start from a runtime that stage knows, from what you have (a package-lock.json is taken as it is, a package.json
-/// gives its requirements), or from a blank page. Then adapt [target] and run `stage resolve`.
+/// gives its requirements), or from a blank page. Then adapt its target and run `stage resolve`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  stage init --runtime openclaw\n  stage init --from package-lock.json\n  \
