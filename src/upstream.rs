@@ -2,9 +2,11 @@
 //! `net` implements [`Upstream`]; ecosystems implement [`Resolver`]; `resolve` drives one with the other.
 
 use std::fmt;
+use std::io::{self, Read, Seek};
 
 use url::Url;
 
+use crate::base::digest::UpstreamChecksum;
 use crate::base::fault::{Code, Fault, Kind};
 use crate::base::finding::Finding;
 use crate::lock::{LockedPackage, Records};
@@ -56,17 +58,19 @@ impl fmt::Debug for SafeUrl {
     }
 }
 
-/// What may be answered from the on-disk HTTP cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CacheRule {
-    /// Metadata that changes: kept, revalidated with the server every time (RFC 9111 `no-cache`).
-    Revalidate,
-    /// Content that never changes under its name, such as a tarball: kept, used without asking.
+/// What is asked for, and where the answer is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Want {
+    /// A document that changes: kept in the HTTP cache, revalidated with the server every time (RFC 9111 `no-cache`).
+    Document,
+    /// A document that never changes under its name: kept in the HTTP cache, used without asking.
     Immutable,
+    /// An artifact, which the lock may name later: kept in the store, confirmed by this checksum.
+    Artifact(UpstreamChecksum),
 }
 
 /// One GET request.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Name of the upstream in locks and reports, such as `npm`.
     pub upstream: String,
@@ -76,24 +80,59 @@ pub struct Request {
     pub accept: Option<&'static str>,
     /// Largest body in bytes.
     pub limit: u64,
-    /// What the cache may do.
-    pub cache: CacheRule,
+    /// What kind of thing it is.
+    pub want: Want,
 }
 
-impl PartialOrd for CacheRule {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
+/// Bytes that can be read at any position, such as a file.
+pub trait Source: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> Source for T {}
+
+/// The bytes of an answer.
+pub enum Content {
+    /// In memory: at most as many as the request allows.
+    Document(Vec<u8>),
+    /// In the store, where the checksum of the request has confirmed them.
+    Artifact(Box<dyn Source>),
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Document(_) => "Document",
+            Self::Artifact(_) => "Artifact",
+        })
     }
 }
 
-impl Ord for CacheRule {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (*self as u8).cmp(&(*other as u8))
+impl Content {
+    /// All bytes.
+    pub fn into_bytes(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Document(bytes) => Ok(bytes),
+            Self::Artifact(mut source) => {
+                let mut bytes = Vec::new();
+                source.read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// The bytes from the beginning.
+    pub fn into_source(self) -> Box<dyn Source> {
+        match self {
+            Self::Document(bytes) => Box::new(io::Cursor::new(bytes)),
+            Self::Artifact(source) => source,
+        }
     }
 }
+
+/// What became of a request.
+pub type Answer = Result<Content, UpstreamError>;
 
 /// Why there is no answer.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// The server said that it has no such thing (404, 410).
     #[error("<{url}> does not exist")]
@@ -108,6 +147,14 @@ pub enum UpstreamError {
         url: SafeUrl,
         /// What the server or the transport said, escaped.
         reason: String,
+    },
+    /// An artifact came that is not what it should be, or could not be stored.
+    #[error("<{url}> was not stored: {cause}")]
+    NotStored {
+        /// What was asked.
+        url: SafeUrl,
+        /// Why.
+        cause: Box<dyn Fault>,
     },
     /// No network may be used, and the cache does not have it.
     #[error("<{url}> is not in the cache, and the network may not be used")]
@@ -128,8 +175,19 @@ impl Fault for UpstreamError {
         match self {
             Self::NotFound { .. } => &UPSTREAM_NOT_FOUND,
             Self::Failed { .. } => &UPSTREAM_FAILED,
+            Self::NotStored { cause, .. } => cause.code(),
             Self::Offline { .. } => &UPSTREAM_OFFLINE,
             Self::NoAddress { .. } => &UPSTREAM_ADDRESS,
+        }
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::NotStored { cause, .. } => cause.facts(),
+            Self::NotFound { .. }
+            | Self::Failed { .. }
+            | Self::Offline { .. }
+            | Self::NoAddress { .. } => Vec::new(),
         }
     }
 }
@@ -140,7 +198,7 @@ pub trait Upstream {
     fn submit(&mut self, request: Request);
 
     /// Waits for one answer; `None` when nothing was submitted that is not yet answered.
-    fn next_answer(&mut self) -> Option<(Request, Result<Vec<u8>, UpstreamError>)>;
+    fn next_answer(&mut self) -> Option<(Request, Answer)>;
 }
 
 /// What an ecosystem found out for one install.
@@ -160,11 +218,7 @@ pub trait Resolver {
     fn take_requests(&mut self) -> Vec<Request>;
 
     /// Takes in one answer. The order of answers must not change the result.
-    fn answer(
-        &mut self,
-        request: &Request,
-        answer: Result<Vec<u8>, UpstreamError>,
-    ) -> Result<(), Box<dyn Fault>>;
+    fn answer(&mut self, request: &Request, answer: Answer) -> Result<(), Box<dyn Fault>>;
 
     /// The result, once every request is answered and no new one came.
     fn finish(self: Box<Self>) -> Result<Resolution, Box<dyn Fault>>;

@@ -27,6 +27,20 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
+/// `text` with invisible characters escaped and nothing else changed, however long: for texts of errors, whose parts
+/// are quoted already.
+pub fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_plain(c) {
+            out.push(c);
+        } else {
+            out.extend(c.escape_unicode());
+        }
+    }
+    out
+}
+
 /// Whether a character shows itself and nothing else.
 pub fn is_plain(c: char) -> bool {
     let hidden = c.is_control()
@@ -37,7 +51,7 @@ pub fn is_plain(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{quoted, visible};
 
     #[test]
     fn nothing_invisible_survives() {
@@ -46,6 +60,9 @@ mod tests {
             r#""a\u{1b}[2Jb\u{202e}c\u{a}""#
         );
         assert_eq!(quoted("Größe 1"), "\"Größe 1\"");
+        let said = format!("cannot open {}: \u{9b}", quoted("a\"\n"));
+        assert_eq!(visible(&said), r#"cannot open "a\"\u{a}": \u{9b}"#);
+        assert_eq!(visible(&visible(&said)), visible(&said));
         assert_eq!(quoted(&"x".repeat(500)).chars().count(), 203);
     }
 }

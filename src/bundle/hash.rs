@@ -2,17 +2,20 @@
 //! one worker that makes both digests; a large one passes two threads, one for each digest. When everything is small no
 //! thread is started.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ScopedJoinHandle};
 
 use aws_lc_rs::digest as lc;
 
 use crate::base::digest::{Digest, Digests, Sha512};
 use crate::base::progress::{Progress, Unit};
 use crate::bundle::BundleError;
+use crate::fs::FsError;
 
 /// Size of a buffer; a blob of at most this size is hashed by one worker.
 const CHUNK: usize = 1 << 20;
@@ -164,6 +167,14 @@ impl Contexts {
         if let Some(sha512) = &mut self.sha512 {
             sha512.update(bytes);
         }
+    }
+
+    /// Both digests, where both were made.
+    fn digests(self) -> Option<Digests> {
+        Some(Digests {
+            sha256: sha256(self.sha256),
+            sha512: sha512(self.sha512?),
+        })
     }
 
     fn answer(self, index: usize, to: &Sender<Answer>) {
@@ -355,60 +366,108 @@ fn work(depth: Depth, jobs: &Mutex<Receiver<(usize, Buffer)>>, answer: &Sender<A
     }
 }
 
-/// Digests and size of each file, in the given order. A file that changes its size meanwhile is an error.
+/// Digests and size of each file, in the given order. A file that becomes shorter meanwhile is an error.
+///
+/// Several files are hashed at a time, each by one thread; one that is larger than a core's share of all bytes passes
+/// one thread per digest instead, so that no core waits for it.
 pub fn digest_files(
     files: &[PathBuf],
     progress: &dyn Progress,
 ) -> Result<Vec<(Digests, u64)>, BundleError> {
-    let mut sizes = Vec::with_capacity(files.len());
-    for path in files {
-        sizes.push(crate::fs::size(path)?);
+    let mut order = Vec::with_capacity(files.len());
+    for (index, path) in files.iter().enumerate() {
+        order.push((crate::fs::size(path)?, index, path.as_path()));
     }
-    let total = sizes.iter().sum();
+    let total: u64 = order.iter().map(|(size, ..)| size).sum();
     progress.begin("Hashing", total, Unit::Bytes);
-    let mut pool = HashPool::new(Depth::Both, total);
-    for (index, (path, size)) in files.iter().zip(&sizes).enumerate() {
-        let mut file = crate::fs::open(path)?;
-        pool.feed(
-            index,
-            *size,
-            &mut |piece| {
-                file.read_exact(piece)
-                    .map_err(crate::fs::context("read", path))
-            },
-            &mut |piece| {
-                progress.advance(piece.len() as u64);
-                Ok(())
-            },
-        )?;
+    order.sort_by_key(|(size, ..)| std::cmp::Reverse(*size));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = total / cores.min(MAX_WORKERS) as u64;
+    let (huge, others) = order.split_at(order.partition_point(|(size, ..)| *size > share));
+    let mut found: BTreeMap<usize, (Digests, u64)> = BTreeMap::new();
+    for (size, index, path) in huge {
+        found.insert(*index, (by_digest(path, *size, progress)?, *size));
     }
-    let mut found: Vec<(Option<Digest>, Option<Sha512>)> = vec![(None, None); files.len()];
+    let next = AtomicUsize::new(0);
+    let hashed = std::thread::scope(|scope| {
+        let worker = || by_file(others, &next, progress);
+        let workers: Vec<_> = (0..cores.min(MAX_WORKERS).min(others.len()))
+            .map(|_number| scope.spawn(worker))
+            .collect();
+        let joined = workers.into_iter().map(ScopedJoinHandle::join);
+        joined
+            .map(|end| end.unwrap_or(Err(BundleError::HashingStopped)))
+            .collect::<Result<Vec<_>, _>>()
+    })?;
+    found.extend(hashed.into_iter().flatten());
+    progress.end();
+    Ok(found.into_values().collect())
+}
+
+/// A file on the way to its digests: size, position in the caller's list, path.
+type Listed<'a> = (u64, usize, &'a Path);
+
+/// Hashes one file after the other until none is left.
+fn by_file(
+    files: &[Listed<'_>],
+    next: &AtomicUsize,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<usize, (Digests, u64)>, BundleError> {
+    let mut out = BTreeMap::new();
+    let mut buffer = vec![0; CHUNK];
+    while let Some((size, index, path)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let mut file = crate::fs::open(path)?;
+        let mut contexts = Contexts::new(Depth::Both);
+        let mut left = *size;
+        while left > 0 {
+            let now = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
+            let piece = buffer.get_mut(..now).unwrap_or_default();
+            file.read_exact(piece)
+                .map_err(crate::fs::context("read", path))?;
+            contexts.update(piece);
+            progress.advance(now as u64);
+            left -= now as u64;
+        }
+        let digests = contexts.digests().ok_or(BundleError::HashingStopped)?;
+        out.insert(*index, (digests, *size));
+    }
+    Ok(out)
+}
+
+/// Hashes one file with a thread for each digest.
+fn by_digest(path: &Path, size: u64, progress: &dyn Progress) -> Result<Digests, BundleError> {
+    let mut file = crate::fs::open(path)?;
+    let mut pool = HashPool::new(Depth::Both, size);
+    pool.feed(
+        0,
+        size,
+        &mut |piece| {
+            file.read_exact(piece)
+                .map_err(crate::fs::context("read", path))
+        },
+        &mut |piece| {
+            progress.advance(piece.len() as u64);
+            Ok::<(), FsError>(())
+        },
+    )?;
+    let (mut sha256, mut sha512) = (None, None);
     for answer in pool.finish() {
         match answer {
-            Answer::Sha256(index, digest) => {
-                if let Some(slot) = found.get_mut(index) {
-                    slot.0 = Some(digest);
-                }
-            }
-            Answer::Sha512(index, digest) => {
-                if let Some(slot) = found.get_mut(index) {
-                    slot.1 = Some(digest);
-                }
-            }
+            Answer::Sha256(_, digest) => sha256 = Some(digest),
+            Answer::Sha512(_, digest) => sha512 = Some(digest),
         }
     }
-    progress.end();
-    let digests = found.into_iter().zip(sizes).map(|pair| match pair {
-        ((Some(sha256), Some(sha512)), size) => Ok((Digests { sha256, sha512 }, size)),
+    match (sha256, sha512) {
+        (Some(sha256), Some(sha512)) => Ok(Digests { sha256, sha512 }),
         _ => Err(BundleError::HashingStopped),
-    });
-    digests.collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, CHUNK, Depth, HashPool};
+    use super::{Answer, CHUNK, Depth, HashPool, digest_files};
     use crate::base::digest::Digests;
+    use crate::base::progress::NoProgress;
 
     /// Feeds blobs of these sizes and checks every answer, with and without threads.
     fn check(sizes: &[usize], total: u64) {
@@ -468,6 +527,39 @@ mod tests {
         check(&sizes, 0);
         check(&sizes, u64::MAX);
         check(&[10_000; 300], u64::MAX);
+    }
+
+    #[test]
+    fn files_are_hashed_in_the_callers_order_whatever_their_sizes() {
+        let folder = std::env::temp_dir().join(format!("stage-hash-{}", std::process::id()));
+        crate::fs::create_dir_all(&folder, 0o755).unwrap();
+        for sizes in [
+            vec![0, 5, 3 * CHUNK, 70, CHUNK],
+            vec![9; 40],
+            vec![CHUNK + 1],
+            vec![0],
+            Vec::new(),
+        ] {
+            let mut files = Vec::new();
+            for (number, size) in sizes.iter().enumerate() {
+                let path = folder.join(number.to_string());
+                let byte = u8::try_from(number).unwrap();
+                crate::fs::write_atomic(&path, &vec![byte; *size], 0o644).unwrap();
+                files.push(path);
+            }
+            let found = digest_files(&files, &NoProgress).unwrap();
+            let expected: Vec<_> = files
+                .iter()
+                .zip(&sizes)
+                .map(|(path, size)| {
+                    let bytes = crate::fs::read(path, u64::MAX).unwrap();
+                    (Digests::of(&bytes), *size as u64)
+                })
+                .collect();
+            assert_eq!(found, expected);
+        }
+        digest_files(&[folder.join("none")], &NoProgress).unwrap_err();
+        crate::fs::remove_tree(&folder).unwrap();
     }
 
     #[test]

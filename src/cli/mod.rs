@@ -18,7 +18,8 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser};
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::base::fault::{Code, Fault, Kind};
 use crate::base::time::Timestamp;
@@ -84,22 +85,10 @@ const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage or unreadable inpu
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Form of the data on stdout; `json` prints exactly one document, also on failure; `purl` is for `inspect`
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value = "human",
-        env = "STAGE_FORMAT"
-    )]
+    #[arg(long, global = true, value_enum, default_value = "human")]
     pub format: Format,
     /// When to colour messages
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value = "auto",
-        env = "STAGE_COLOR"
-    )]
+    #[arg(long, global = true, value_enum, default_value = "auto")]
     pub color: Color,
     /// Less talk: once, errors and data only; twice, data and exit code only
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "verbose")]
@@ -108,16 +97,16 @@ pub struct Global {
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// No progress display
-    #[arg(long, global = true, env = "STAGE_NO_PROGRESS", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    #[arg(long, global = true)]
     pub no_progress: bool,
     /// Folder for downloads and registry answers [default: stage below the user's cache folder]
-    #[arg(long, global = true, value_name = "DIR", env = "STAGE_CACHE")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub cache: Option<PathBuf>,
     /// Use no network; what is not in the cache is an error
-    #[arg(long, global = true, env = "STAGE_OFFLINE", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    #[arg(long, global = true)]
     pub offline: bool,
     /// Most downloads or workers at a time
-    #[arg(short, long, global = true, value_name = "N", env = "STAGE_JOBS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(short, long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
 }
 
@@ -204,7 +193,10 @@ fn now() -> Timestamp {
 
 /// Runs one command line; may be called more than once in a process.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let parsed = command()
+        .try_get_matches_from(args)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -245,7 +237,27 @@ fn usage(error: &clap::Error) -> ExitCode {
     shown.map_or(exit, |()| exit).into()
 }
 
-/// The clap command, for man pages and completions.
+/// The command line as it is parsed, and as man pages and completions show it: every `--option` may also be given as
+/// the variable `STAGE_OPTION`, a switch as `1` or `0`.
 pub fn command() -> clap::Command {
-    Cli::command()
+    with_variables(Cli::command())
+}
+
+fn with_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let Some(name) = arg.get_long() else {
+            return arg;
+        };
+        let variable = format!("STAGE_{}", name.replace('-', "_").to_uppercase());
+        if env(&variable).is_some_and(|value| value.is_empty()) {
+            // Set to nothing is as good as not set.
+            return arg;
+        }
+        match arg.get_action() {
+            ArgAction::SetTrue => arg.env(variable).value_parser(FalseyValueParser::new()),
+            ArgAction::Set | ArgAction::Append | ArgAction::Count => arg.env(variable),
+            _ => arg,
+        }
+    });
+    command.mut_subcommands(with_variables)
 }

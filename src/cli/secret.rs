@@ -15,12 +15,7 @@ pub const MAX_KEY_FILE: u64 = 64 << 10;
 #[derive(Debug, Clone, Args)]
 pub struct PassphraseArgs {
     /// File with the key's passphrase; a newline at its end does not count [default: the variable `STAGE_KEY_PASSPHRASE`]
-    #[arg(
-        long,
-        value_name = "FILE",
-        conflicts_with = "passphrase_fd",
-        env = "STAGE_KEY_PASSPHRASE_FILE"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_fd")]
     passphrase_file: Option<PathBuf>,
     /// Open file descriptor to read the key's passphrase from
     #[arg(long, value_name = "N")]
@@ -47,7 +42,7 @@ impl PassphraseArgs {
 #[derive(Debug, Clone, Args)]
 pub struct KeyArgs {
     /// Secret key to sign with, PKCS#8 in PEM
-    #[arg(long = "key", value_name = "FILE", env = "STAGE_KEY")]
+    #[arg(long = "key", value_name = "FILE")]
     path: PathBuf,
     /// Its passphrase.
     #[command(flatten)]

@@ -428,7 +428,7 @@ fn causes(fault: &dyn Fault) -> Vec<String> {
     let mut out = Vec::new();
     let mut next = std::error::Error::source(fault);
     while let Some(cause) = next {
-        out.push(crate::base::text::escaped(&cause.to_string()));
+        out.push(crate::base::text::visible(&cause.to_string()));
         next = cause.source();
     }
     out

@@ -38,6 +38,8 @@ pub enum ManifestError {
     /// There is no such file, or it cannot be read.
     #[error("cannot read the manifest")]
     Unreadable {
+        /// The file.
+        path: PathBuf,
         /// What the system said.
         source: FsError,
     },
@@ -99,8 +101,10 @@ impl Fault for ManifestError {
             Self::UnknownKey {
                 nearest: Some(key), ..
             } => vec![("did you mean", format!("`{key}`"))],
-            Self::Unreadable { .. }
-            | Self::Syntax { .. }
+            Self::Unreadable { path, .. } => {
+                vec![("file", crate::base::text::quoted(&path.to_string_lossy()))]
+            }
+            Self::Syntax { .. }
             | Self::UnknownKey { .. }
             | Self::Value { .. }
             | Self::NotYet { .. } => Vec::new(),
@@ -230,7 +234,10 @@ pub struct Runtime {
 impl Manifest {
     /// Reads the file at `path`.
     pub fn load(path: &Path) -> Result<Self, ManifestError> {
-        let bytes = fs::read(path, LIMIT).map_err(|source| ManifestError::Unreadable { source })?;
+        let bytes = fs::read(path, LIMIT).map_err(|source| ManifestError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(&path.to_string_lossy(), &bytes)
     }
 

@@ -10,10 +10,10 @@ use url::Url;
 use crate::net::cache::{Coding, Entry};
 use crate::net::client::{Ask, Engine, Trouble};
 use crate::net::settings::shown;
-use crate::upstream::{CacheRule, Request, UpstreamError};
+use crate::upstream::{Answer, Content, Request, UpstreamError, Want};
 
 /// A request and its answer.
-pub(super) type Answered = (Request, Result<Vec<u8>, UpstreamError>);
+pub type Answered = (Request, Answer);
 
 /// What is to be done with the bytes once the network has done its part.
 struct Found {
@@ -42,7 +42,7 @@ pub(super) async fn answer(engine: Arc<Engine>, request: Request, answers: Sende
         };
         let accept = request.accept;
         let keep = new.filter(|_| decoded.is_ok());
-        reply(&answers, request, decoded);
+        reply(&answers, request, decoded.map(Content::Document));
         if let Some(entry) = keep
             && let Err(error) = engine.cache.keep(&url, accept, &entry)
         {
@@ -62,7 +62,7 @@ fn decode(engine: &Engine, url: &Url, entry: &Entry, limit: u64) -> Result<Vec<u
     })
 }
 
-fn reply(answers: &Sender<Answered>, request: Request, answer: Result<Vec<u8>, UpstreamError>) {
+fn reply(answers: &Sender<Answered>, request: Request, answer: Answer) {
     if answers.send((request, answer)).is_err() {
         // Whoever asked is gone.
     }
@@ -71,7 +71,7 @@ fn reply(answers: &Sender<Answered>, request: Request, answer: Result<Vec<u8>, U
 async fn find(engine: &Arc<Engine>, url: &Url, request: &Request) -> Result<Found, UpstreamError> {
     let kept = load(engine, url, request).await;
     if let Some(entry) = &kept
-        && (engine.settings.offline || request.cache == CacheRule::Immutable)
+        && (engine.settings.offline || request.want != Want::Document)
     {
         return Ok(Found {
             entry: entry.clone(),

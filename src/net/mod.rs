@@ -32,10 +32,10 @@ use crate::fs::FsError;
 use crate::net::client::Engine;
 use crate::net::download::Start;
 pub use crate::net::download::{Body, Resume};
-use crate::net::get::Answered;
+pub use crate::net::get::Answered;
 pub use crate::net::preflight::Unreachable;
 use crate::net::settings::{Settings, shown};
-use crate::upstream::{Request, SafeUrl, UPSTREAM_ADDRESS, Upstream, UpstreamError};
+use crate::upstream::{Answer, Request, SafeUrl, UPSTREAM_ADDRESS, Upstream, UpstreamError};
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[
@@ -183,6 +183,7 @@ enum Command {
 pub struct HttpUpstream {
     engine: Arc<Engine>,
     commands: mpsc::UnboundedSender<Command>,
+    replies: blocking::Sender<Answered>,
     answers: blocking::Receiver<Answered>,
     unanswered: usize,
     thread: Option<JoinHandle<()>>,
@@ -212,6 +213,7 @@ impl HttpUpstream {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (sender, answers) = blocking::channel();
         let work = engine.clone();
+        let replies = sender.clone();
         let thread = std::thread::Builder::new()
             .name("net".to_owned())
             .spawn(move || serve(&runtime, &work, inbox, &sender))
@@ -219,6 +221,7 @@ impl HttpUpstream {
         Ok(Self {
             engine,
             commands,
+            replies,
             answers,
             unanswered: 0,
             thread: Some(thread),
@@ -233,6 +236,12 @@ impl HttpUpstream {
     /// Every host contacted so far, sorted.
     pub fn egress(&self) -> Vec<Egress> {
         self.engine.egress()
+    }
+
+    /// Counts a request as open that the caller answers itself, from any thread and by this channel, exactly once.
+    pub fn answer_later(&mut self) -> blocking::Sender<Answered> {
+        self.unanswered += 1;
+        self.replies.clone()
     }
 
     /// A handle for streams that other threads may use, as long as this client lives.
@@ -304,7 +313,7 @@ impl Upstream for HttpUpstream {
         }
     }
 
-    fn next_answer(&mut self) -> Option<(Request, Result<Vec<u8>, UpstreamError>)> {
+    fn next_answer(&mut self) -> Option<(Request, Answer)> {
         if self.unanswered == 0 {
             return None;
         }

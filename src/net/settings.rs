@@ -223,11 +223,12 @@ impl Settings {
     pub fn url_for(&self, request: &Request) -> Result<Url, NetError> {
         if request.upstream == FILE_UPSTREAM {
             let known = self.files.get(&request.path).cloned();
-            return known
-                .or_else(|| web_url(&request.path))
-                .ok_or_else(|| NetError::Url {
-                    text: crate::base::text::quoted(&request.path),
-                });
+            return known.ok_or_else(|| NetError::NoAddress {
+                upstream: format!(
+                    "{FILE_UPSTREAM} {}",
+                    crate::base::text::quoted(&request.path)
+                ),
+            });
         }
         let base = self.base(&request.upstream, &request.path)?;
         let leaves = || NetError::Url {
@@ -364,7 +365,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::{Credential, Secret, Settings};
-    use crate::upstream::{CacheRule, Request};
+    use crate::upstream::{Request, Want};
 
     fn request(upstream: &str, path: &str) -> Request {
         Request {
@@ -372,7 +373,7 @@ mod tests {
             path: path.to_owned(),
             accept: None,
             limit: 10,
-            cache: CacheRule::Revalidate,
+            want: Want::Document,
         }
     }
 
@@ -389,7 +390,9 @@ mod tests {
 
     #[test]
     fn the_scope_decides_and_nothing_leaves_the_base() {
-        let settings = settings();
+        let mut settings = settings();
+        let address: url::Url = "https://f.example/x?y=1".parse().unwrap();
+        settings.set_file("tools/x", address.clone());
         let url = |path: &str| settings.url_for(&request("npm", path)).map(String::from);
         assert_eq!(url("x").unwrap(), "https://npm.example/all/x");
         assert_eq!(url("@o%2fx").unwrap(), "https://npm.example/all/@o%2fx");
@@ -402,9 +405,11 @@ mod tests {
             url(bad).expect_err(bad);
         }
         settings.url_for(&request("pypi", "x")).unwrap_err();
-        let file = |path: &str| settings.url_for(&request("file", path)).is_ok();
-        assert!(file("https://f.example/x?y=1"));
-        assert!(!file("file:///etc/passwd") && !file("x"));
+        let file = |path: &str| settings.url_for(&request("file", path));
+        assert_eq!(file("tools/x").unwrap(), address);
+        for other in ["tools/y", "https://f.example/x?y=1", "file:///etc/passwd"] {
+            file(other).expect_err(other);
+        }
     }
 
     #[test]

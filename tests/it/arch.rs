@@ -135,6 +135,7 @@ fn may_use_upstream(path: &Path) -> bool {
         "ecosystem.rs",
         "resolve.rs",
         "assemble.rs",
+        "fault.rs",
         "lockfile.rs",
     ];
     path.file_name()

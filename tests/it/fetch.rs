@@ -12,11 +12,12 @@ use stage::base::fault::Fault as _;
 use stage::base::package::EcosystemId;
 use stage::base::platform::{Libc, Platform, Target};
 use stage::base::progress::NoProgress;
-use stage::fetch::{self, FetchReport};
+use stage::fetch::{self, FetchReport, Supply};
 use stage::fs;
 use stage::lock::{Lock, LockedArtifact, LockedPackage, format};
 use stage::net::HttpUpstream;
 use stage::store::Store;
+use stage::upstream::{Content, Request, Upstream as _, Want};
 
 use crate::loopback::{Asked, Authority, Reply, Server};
 use crate::net::{Folder, settings};
@@ -109,6 +110,48 @@ fn everything_is_fetched_once_and_only_what_is_missing_is_asked_for() {
     let second = fetch(&lock, &folder, &server);
     assert_eq!((second.fetched, second.reused, second.bytes), (0, 2, 0));
     assert_eq!(gets(&server), 2);
+}
+
+#[test]
+fn artifacts_that_a_resolver_looks_into_are_stored_and_not_downloaded_again() {
+    let folder = Folder::new("supply");
+    let server = Server::new(|asked| match name_of(asked).as_str() {
+        "other" => Reply::ok("not what the registry says"),
+        name => Reply::ok(content(name, 5000)),
+    });
+    let lock = lock(&["aa", "other"], |name| content(name, 5000));
+    let store = Store::open(&folder.0.join("store")).unwrap();
+    let ask = |name: &str, want: Want| {
+        let mut http = HttpUpstream::new(settings(&folder, &server.url())).unwrap();
+        let mut supply = Supply::new(&mut http, store.clone());
+        supply.submit(Request {
+            upstream: "npm".to_owned(),
+            path: format!("{name}/-/{name}-1.0.0.tgz"),
+            accept: None,
+            limit: 10_000,
+            want,
+        });
+        let (_, answer) = supply.next_answer().unwrap();
+        assert!(supply.next_answer().is_none());
+        answer
+    };
+    let artifact = |number: usize| {
+        let package: &LockedPackage = &lock.packages[number];
+        Want::Artifact(package.artifacts[0].checksum.clone())
+    };
+    for _ in 0..2 {
+        let found = ask("aa", artifact(0)).unwrap();
+        assert!(matches!(found, Content::Artifact(_)));
+        assert_eq!(found.into_bytes().unwrap(), content("aa", 5000));
+        assert_eq!(gets(&server), 1);
+    }
+    let error = ask("other", artifact(1)).unwrap_err();
+    assert_eq!(error.code().name, "fetch-digest-mismatch");
+    assert_eq!(error.facts()[0].0, "expected");
+    let document = ask("other", Want::Document).unwrap();
+    assert!(matches!(document, Content::Document(_)));
+    let report = fetch(&lock, &folder, &server);
+    assert_eq!((report.reused, report.failures.len()), (1, 1));
 }
 
 #[test]

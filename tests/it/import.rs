@@ -23,6 +23,12 @@ fn left(version: &str, text: &str) -> Closure {
     )
 }
 
+fn status(world: &World) -> Value {
+    let repo = world.text("repo");
+    let ran = world.stage(&["repo", "status", "--format", "json", "--repo", &repo]);
+    serde_json::from_slice(&ran.stdout).unwrap()
+}
+
 #[test]
 fn a_bundle_is_published_and_again_is_a_no_op() {
     let world = World::new("import-once");
@@ -143,15 +149,7 @@ fn bundles_unite_and_rolling_back_shows_exactly_the_old_set() {
         world.published("ca/left/ca-bundle.pem").unwrap(),
         b"no real CA 3\n"
     );
-    let mark = world.stage(&[
-        "repo",
-        "status",
-        "--format",
-        "json",
-        "--repo",
-        &world.text("repo"),
-    ]);
-    let mark: Value = serde_json::from_slice(&mark.stdout).unwrap();
+    let mark = status(&world);
 
     world.ok(&[
         "repo",
@@ -178,15 +176,7 @@ fn bundles_unite_and_rolling_back_shows_exactly_the_old_set() {
         world.published("ca/left/ca-bundle.pem").unwrap(),
         b"no real CA 1\n"
     );
-    let after = world.stage(&[
-        "repo",
-        "status",
-        "--format",
-        "json",
-        "--repo",
-        &world.text("repo"),
-    ]);
-    let after: Value = serde_json::from_slice(&after.stdout).unwrap();
+    let after = status(&world);
     assert_eq!(
         after["channels"]["left"]["serial"],
         mark["channels"]["left"]["serial"]

@@ -190,6 +190,50 @@ fn diff_shows_what_a_reviewer_must_see() {
 }
 
 #[test]
+fn every_option_may_be_given_as_a_variable() {
+    fn unnamed(command: &clap::Command, out: &mut Vec<String>) {
+        let options = command.get_arguments().filter_map(|arg| {
+            let name = arg.get_long()?;
+            (arg.get_env().is_none() && !["help", "version"].contains(&name)).then_some(name)
+        });
+        out.extend(options.map(|name| format!("{} --{name}", command.get_name())));
+        for child in command.get_subcommands() {
+            unnamed(child, out);
+        }
+    }
+    let mut out = Vec::new();
+    unnamed(&stage::cli::command(), &mut out);
+    assert_eq!(out, Vec::<String>::new());
+    let lock = lock_file("variables/stage.lock", &fixture::lock());
+    let ran = |variables: &[(&str, &str)], args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stage"));
+        command
+            .args(args)
+            .env_clear()
+            .envs(variables.iter().copied());
+        let output = command.output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let plain = ran(&[("STAGE_FORMAT", "")], &["inspect", &lock]);
+    assert_eq!(plain.0, Some(0), "{}", plain.2);
+    let purl = ran(&[("STAGE_FORMAT", "purl")], &["inspect", &lock]);
+    assert!(purl.1.starts_with("pkg:"), "{}", purl.1);
+    let over = ran(
+        &[("STAGE_FORMAT", "purl")],
+        &["inspect", &lock, "--format", "human"],
+    );
+    assert_eq!(over.1, plain.1);
+    let quiet = ran(&[("STAGE_QUIET", "2")], &["inspect", "none"]);
+    assert_eq!((quiet.0, quiet.2.as_str()), (Some(1), ""));
+    let wrong = ran(&[("STAGE_JOBS", "many")], &["inspect", &lock]);
+    assert_eq!(wrong.0, Some(2));
+}
+
+#[test]
 fn every_command_has_a_man_page_and_every_shell_a_script() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("man");
     let ran = stage(&["generate", "man", "-o", folder.to_str().unwrap()]);

@@ -11,7 +11,7 @@ use stage::fs;
 use stage::net::proxy::ProxyRules;
 use stage::net::settings::{Credential, Secret, Settings};
 use stage::net::{HttpUpstream, NetError};
-use stage::upstream::{CacheRule, Request, Upstream as _, UpstreamError};
+use stage::upstream::{Request, Upstream as _, UpstreamError, Want};
 
 use crate::loopback::{Asked, Authority, Proxy, Reply, Server, dead_port};
 
@@ -48,7 +48,7 @@ fn request(path: &str) -> Request {
         path: path.to_owned(),
         accept: Some("application/json"),
         limit: 10_000,
-        cache: CacheRule::Revalidate,
+        want: Want::Document,
     }
 }
 
@@ -58,7 +58,7 @@ fn ask(settings: &Settings, request: &Request) -> Result<Vec<u8>, UpstreamError>
     let (answered, result) = upstream.next_answer().unwrap();
     assert_eq!(answered, *request);
     assert!(upstream.next_answer().is_none());
-    result
+    result.map(|content| content.into_bytes().unwrap())
 }
 
 fn reason(result: Result<Vec<u8>, UpstreamError>) -> String {
@@ -241,7 +241,7 @@ fn what_is_kept_is_revalidated_or_used_and_damage_is_repaired() {
     });
     let mut settings = settings(&folder, &server.url());
     let fixed = Request {
-        cache: CacheRule::Immutable,
+        want: Want::Immutable,
         ..request("b")
     };
     for _ in 0..3 {
@@ -308,7 +308,8 @@ fn the_secret_of_a_proxy_is_shown_to_the_proxy_alone() {
             .preflight(&[server.url().parse().unwrap()])
             .unwrap();
         upstream.submit(request("x"));
-        assert_eq!(upstream.next_answer().unwrap().1.unwrap(), body.as_bytes());
+        let content = upstream.next_answer().unwrap().1.unwrap();
+        assert_eq!(content.into_bytes().unwrap(), body.as_bytes());
         let egress = upstream.egress();
         let text = egress[0].to_string();
         assert_eq!(egress.len(), 1);
@@ -399,7 +400,7 @@ fn no_more_requests_at_a_time_than_allowed() {
     }
     let mut answers = 0;
     while let Some((_, answer)) = upstream.next_answer() {
-        assert_eq!(answer.unwrap(), b"x");
+        assert_eq!(answer.unwrap().into_bytes().unwrap(), b"x");
         answers += 1;
     }
     assert_eq!((answers, server.most()), (20, 3));

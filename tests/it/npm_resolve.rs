@@ -11,7 +11,10 @@ use stage::eco::InstallRequest;
 use stage::eco::npm::placed::{PlacedEdge, PlacedTree};
 use stage::eco::npm::{records, resolve};
 use stage::lock::LockedPackage;
-use stage::upstream::{Request, Resolution, SafeUrl, Upstream, UpstreamError};
+use stage::store::StoreError;
+use stage::upstream::{
+    Answer, Content, Request, Resolution, SafeUrl, Upstream, UpstreamError, Want,
+};
 
 /// A registry in memory that answers in a chosen order.
 struct FakeRegistry {
@@ -27,7 +30,7 @@ impl Upstream for FakeRegistry {
         self.open.push(request);
     }
 
-    fn next_answer(&mut self) -> Option<(Request, Result<Vec<u8>, UpstreamError>)> {
+    fn next_answer(&mut self) -> Option<(Request, Answer)> {
         if self.open.is_empty() {
             return None;
         }
@@ -46,9 +49,30 @@ impl Upstream for FakeRegistry {
             .files
             .get(&request.path)
             .cloned()
-            .ok_or(UpstreamError::NotFound { url });
+            .ok_or(UpstreamError::NotFound { url: url.clone() })
+            .and_then(|bytes| confirmed(&request, bytes, url));
         Some((request, answer))
     }
+}
+
+/// Documents as they are; artifacts only if they are what the resolver expects, as the store sees to.
+fn confirmed(request: &Request, bytes: Vec<u8>, url: SafeUrl) -> Answer {
+    let Want::Artifact(expected) = &request.want else {
+        return Ok(Content::Document(bytes));
+    };
+    let found = Digests::of(&bytes);
+    if expected.confirms(&found) {
+        return Ok(Content::Artifact(Box::new(std::io::Cursor::new(bytes))));
+    }
+    let cause = StoreError::Mismatch {
+        expected: expected.clone(),
+        found: Box::new(found),
+        size: bytes.len() as u64,
+    };
+    Err(UpstreamError::NotStored {
+        url,
+        cause: Box::new(cause),
+    })
 }
 
 fn tarball(files: &BTreeMap<String, Value>) -> Vec<u8> {
@@ -401,10 +425,7 @@ fn a_tarball_that_is_not_the_registrys_stops_everything() {
     let mut files = files(&registry, &inside);
     files.insert("a/-/a-1.0.0.tgz".to_owned(), b"other".to_vec());
     let error = run(request(&["a"]), &files, 1).unwrap_err();
-    assert!(
-        error.starts_with("upstream-npm-tarball-mismatch"),
-        "{error}"
-    );
+    assert!(error.starts_with("fetch-digest-mismatch"), "{error}");
 }
 
 #[test]

@@ -81,19 +81,13 @@ impl Fault for BundleRefused {
 )]
 pub struct BundleArgs {
     /// The manifest
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        default_value = "stage.toml",
-        env = "STAGE_FILE"
-    )]
+    #[arg(short, long, value_name = "FILE", default_value = "stage.toml")]
     file: PathBuf,
     /// The bundle to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// The trust root the bundle will be judged by [default: root.json beside the manifest]
-    #[arg(long, value_name = "FILE", env = "STAGE_TRUST")]
+    #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
     /// The builder's key.
     #[command(flatten)]
@@ -102,7 +96,7 @@ pub struct BundleArgs {
     #[arg(long, value_name = "DIR")]
     plain: Option<PathBuf>,
     /// Channel [default: the manifest's]; required with --plain when there is no manifest
-    #[arg(long, value_name = "NAME", env = "STAGE_CHANNEL")]
+    #[arg(long, value_name = "NAME")]
     channel: Option<String>,
     /// How long it may be imported [default: the manifest's, else 180d]
     #[arg(long, value_name = "TIME")]

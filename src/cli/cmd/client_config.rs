@@ -23,7 +23,7 @@ pub struct ClientConfigArgs {
     #[command(flatten)]
     dir: RepoDir,
     /// Write the files below this home directory instead of printing them
-    #[arg(long, value_name = "HOME", env = "STAGE_INSTALL_TO")]
+    #[arg(long, value_name = "HOME")]
     install_to: Option<PathBuf>,
     /// Replace files that are there and say something else
     #[arg(long, requires = "install_to")]

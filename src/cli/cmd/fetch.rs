@@ -23,13 +23,7 @@ use crate::store::Store;
 #[command(after_help = "Examples:\n  stage fetch\n  stage fetch --jobs 8 --cache /var/cache/stage")]
 pub struct FetchArgs {
     /// The manifest
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        default_value = "stage.toml",
-        env = "STAGE_FILE"
-    )]
+    #[arg(short, long, value_name = "FILE", default_value = "stage.toml")]
     file: PathBuf,
 }
 

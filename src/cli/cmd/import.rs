@@ -25,13 +25,13 @@ pub struct ImportArgs {
     #[arg(value_name = "BUNDLE")]
     bundle: PathBuf,
     /// The repository
-    #[arg(long, value_name = "DIR", env = "STAGE_REPO")]
+    #[arg(long, value_name = "DIR")]
     repo: PathBuf,
     /// Run even as root; the repository then belongs to root
     #[arg(long)]
     allow_root: bool,
     /// Also write the receipt to this file
-    #[arg(long, value_name = "FILE", env = "STAGE_RECEIPT")]
+    #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
 }
 

@@ -34,13 +34,13 @@ pub struct InspectArgs {
     #[arg(value_name = "LOCK|BUNDLE", required_unless_present = "repo")]
     subject: Option<PathBuf>,
     /// What a repository publishes now, instead
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["subject", "trust"], env = "STAGE_REPO")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["subject", "trust"])]
     repo: Option<PathBuf>,
     /// Only what is carried for this platform, such as linux/amd64
-    #[arg(long, value_name = "PLATFORM", env = "STAGE_PLATFORM")]
+    #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
     /// The trust root to verify a bundle by
-    #[arg(long, value_name = "FILE", env = "STAGE_TRUST")]
+    #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
 }
 

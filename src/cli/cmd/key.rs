@@ -54,7 +54,7 @@ struct GenerateArgs {
 #[derive(Debug, Args)]
 struct PublicArgs {
     /// Secret key, PKCS#8 in PEM
-    #[arg(long, value_name = "FILE", env = "STAGE_KEY")]
+    #[arg(long, value_name = "FILE")]
     key: PathBuf,
     /// File for the public key, which may not exist [default: stdout]
     #[arg(short, long, value_name = "FILE")]

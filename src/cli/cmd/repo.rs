@@ -72,7 +72,7 @@ enum RepoCommand {
 #[derive(Debug, Args)]
 pub(crate) struct RepoDir {
     /// The repository
-    #[arg(long, value_name = "DIR", env = "STAGE_REPO")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) repo: PathBuf,
 }
 
@@ -81,17 +81,17 @@ struct InitArgs {
     #[command(flatten)]
     dir: RepoDir,
     /// The trust root
-    #[arg(long, value_name = "FILE", env = "STAGE_TRUST")]
+    #[arg(long, value_name = "FILE")]
     trust: PathBuf,
     /// Its fingerprint, which came by another path than the medium: `sha256:` and 64 hex digits, or hex digits with
     /// spaces or colons
-    #[arg(long, value_name = "FINGERPRINT", env = "STAGE_FINGERPRINT")]
+    #[arg(long, value_name = "FINGERPRINT")]
     fingerprint: Option<String>,
     /// Pin the root without comparing a fingerprint
     #[arg(long, conflicts_with = "fingerprint")]
     accept_unchecked_root: bool,
     /// Where the tree will be served; on an existing repository, changes it [default: `http://127.0.0.1:8080`]
-    #[arg(long, value_name = "URL", env = "STAGE_BASE_URL")]
+    #[arg(long, value_name = "URL")]
     base_url: Option<String>,
 }
 
@@ -100,7 +100,7 @@ struct StatusArgs {
     #[command(flatten)]
     dir: RepoDir,
     /// Exit 4 when the newest bundle is older than this, such as `30d`
-    #[arg(long, value_name = "AGE", env = "STAGE_MAX_AGE")]
+    #[arg(long, value_name = "AGE")]
     max_age: Option<String>,
 }
 
@@ -109,10 +109,10 @@ struct RollbackArgs {
     #[command(flatten)]
     dir: RepoDir,
     /// A generation; with --channel, a serial of that channel
-    #[arg(long, value_name = "NUMBER", env = "STAGE_TO")]
+    #[arg(long, value_name = "NUMBER")]
     to: u64,
     /// Roll back this channel only; other channels stay as they are
-    #[arg(long, value_name = "CHANNEL", env = "STAGE_CHANNEL")]
+    #[arg(long, value_name = "CHANNEL")]
     channel: Option<String>,
 }
 
@@ -121,15 +121,10 @@ struct ServeArgs {
     #[command(flatten)]
     dir: RepoDir,
     /// Address to listen on; port 0 takes any free one
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080",
-        env = "STAGE_LISTEN"
-    )]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: String,
     /// Most connections at a time
-    #[arg(long, value_name = "N", default_value_t = 256, env = "STAGE_THREADS", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4096))]
     threads: u16,
 }
 

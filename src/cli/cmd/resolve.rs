@@ -24,6 +24,7 @@ use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
 use crate::eco::InstallRequest;
 use crate::eco::npm::lockfile;
+use crate::fetch::Supply;
 use crate::fs;
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, Records, format};
@@ -70,16 +71,10 @@ impl Fault for StaleError {
 )]
 pub struct ResolveArgs {
     /// The manifest
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        default_value = "stage.toml",
-        env = "STAGE_FILE"
-    )]
+    #[arg(short, long, value_name = "FILE", default_value = "stage.toml")]
     file: PathBuf,
     /// Write nothing; exit 6 if the lock would change
-    #[arg(long, env = "STAGE_LOCKED", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    #[arg(long)]
     locked: bool,
     /// Look for newer versions of everything, or of one package
     #[arg(long, value_name = "PKG", num_args = 0..=1, require_equals = true, default_missing_value = "")]
@@ -113,8 +108,10 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
         return Ok(plan(&connection, previous.as_ref()));
     }
     let kept = previous.as_ref().map(|(lock, records)| (lock, records));
-    let closure = resolve::run(&input, kept, &mut connection.upstream, &ctx.ui)
-        .map_err(ResolveError::into_fault)?;
+    let mut supply = Supply::new(&mut connection.upstream, connect::store(ctx)?);
+    let closure =
+        resolve::run(&input, kept, &mut supply, &ctx.ui).map_err(ResolveError::into_fault)?;
+    drop(supply);
     let outcome = finish(ctx, args, &project, &closure, started, &connection.egress())?;
     if args.trial && outcome.exit == Exit::Ok {
         return trial(ctx, &project, &closure, outcome);

@@ -32,7 +32,7 @@ pub struct SignArgs {
     #[arg(long, value_name = "ROLE", requires = "trust")]
     role: Option<Role>,
     /// Trust root to check key and existing signatures against
-    #[arg(long, value_name = "FILE", env = "STAGE_TRUST")]
+    #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
 }
 

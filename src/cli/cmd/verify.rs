@@ -32,13 +32,13 @@ pub struct VerifyArgs {
     #[arg(value_name = "BUNDLE")]
     bundle: PathBuf,
     /// The trust root: document or envelope
-    #[arg(long, value_name = "FILE", env = "STAGE_TRUST")]
+    #[arg(long, value_name = "FILE")]
     trust: PathBuf,
     /// Judge as of this time instead of now, such as 2026-11-22T00:00:00Z; the report says so
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
     /// Judge against what this repository has seen as well: newer roots, serials, times; nothing in it is changed
-    #[arg(long, value_name = "DIR", env = "STAGE_REPO")]
+    #[arg(long, value_name = "DIR")]
     repo: Option<PathBuf>,
     /// File for a JSON receipt of this verification, whatever its result
     #[arg(long, value_name = "FILE")]

@@ -9,7 +9,7 @@ use crate::base::package::EcosystemId;
 use crate::base::path::RelPath;
 use crate::eco::InstallRequest;
 use crate::lock::{LockedArtifact, LockedPackage};
-use crate::upstream::{Request, Resolution, Resolver, UpstreamError};
+use crate::upstream::{Answer, Request, Resolution, Resolver};
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[&FILE_REQUIREMENT];
@@ -111,11 +111,7 @@ impl Resolver for Done {
         Vec::new()
     }
 
-    fn answer(
-        &mut self,
-        _request: &Request,
-        _answer: Result<Vec<u8>, UpstreamError>,
-    ) -> Result<(), Box<dyn Fault>> {
+    fn answer(&mut self, _request: &Request, _answer: Answer) -> Result<(), Box<dyn Fault>> {
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! What npm resolving fails with, and the codes of what it notices.
 
 use crate::base::fault::{Class, Code, Fault, Kind};
+use crate::upstream::UpstreamError;
 
 /// Codes of npm resolving.
 pub const CODES: &[&Code] = &[
@@ -10,10 +11,8 @@ pub const CODES: &[&Code] = &[
     &NO_VERSION,
     &CONFLICT,
     &TARBALL,
-    &TARBALL_MISMATCH,
     &LOCKFILE,
     &MANIFEST,
-    &UPSTREAM,
     &INTERNAL,
     &GIT,
     &URL,
@@ -39,10 +38,8 @@ static NOT_FOUND: Code = Code::new("upstream-npm-not-found", Kind::Failed);
 static NO_VERSION: Code = Code::new("upstream-npm-no-version", Kind::Failed);
 static CONFLICT: Code = Code::new("manifest-npm-conflict", Kind::Failed);
 static TARBALL: Code = Code::new("upstream-npm-tarball", Kind::Failed);
-static TARBALL_MISMATCH: Code = Code::classed("upstream-npm-tarball-mismatch", Class::E51);
 static LOCKFILE: Code = Code::new("manifest-npm-lockfile", Kind::Usage);
 static MANIFEST: Code = Code::new("manifest-npm-package-json", Kind::Usage);
-static UPSTREAM: Code = Code::new("upstream-npm-failed", Kind::Failed);
 static INTERNAL: Code = Code::new("internal-npm-tree", Kind::Internal);
 /// A dependency on a git repository.
 pub(crate) static GIT: Code = Code::classed("npm-git-dependency", Class::E50);
@@ -136,16 +133,6 @@ pub enum NpmError {
         /// What is wrong.
         reason: String,
     },
-    /// A tarball whose bytes are not what the registry states.
-    #[error("the tarball of npm {release} does not match its integrity")]
-    TarballMismatch {
-        /// Release.
-        release: String,
-        /// What the packument states.
-        expected: String,
-        /// Digest of the answer.
-        found: String,
-    },
     /// A client lock file that cannot be taken.
     #[error("npm lock file cannot be used: {reason}")]
     Lockfile {
@@ -172,11 +159,8 @@ pub enum NpmError {
         stated: String,
     },
     /// A request that failed for another reason than absence.
-    #[error("npm metadata cannot be had: {reason}")]
-    Upstream {
-        /// What the upstream says.
-        reason: String,
-    },
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
     /// A contradiction in our own tree.
     #[error("the npm tree contradicts itself: {reason}")]
     Internal {
@@ -200,12 +184,11 @@ impl Fault for NpmError {
             Self::NoVersion { .. } => &NO_VERSION,
             Self::Conflict { .. } => &CONFLICT,
             Self::Tarball { .. } => &TARBALL,
-            Self::TarballMismatch { .. } => &TARBALL_MISMATCH,
             Self::Lockfile { .. } => &LOCKFILE,
             Self::PackageJson { .. } => &MANIFEST,
             Self::Overrides => &OVERRIDES,
             Self::Integrity { .. } => &INTEGRITY,
-            Self::Upstream { .. } => &UPSTREAM,
+            Self::Upstream(error) => error.code(),
             Self::Internal { .. } => &INTERNAL,
         }
     }
@@ -215,14 +198,10 @@ impl Fault for NpmError {
             Self::NotFound { chain, .. }
             | Self::NoVersion { chain, .. }
             | Self::Conflict { chain, .. } => vec![("needed by", chain.join(" > "))],
-            Self::TarballMismatch {
-                expected, found, ..
-            } => {
-                vec![("expected", expected.clone()), ("found", found.clone())]
-            }
             Self::Integrity { locked, stated, .. } => {
                 vec![("expected", locked.clone()), ("found", stated.clone())]
             }
+            Self::Upstream(error) => error.facts(),
             _ => Vec::new(),
         }
     }

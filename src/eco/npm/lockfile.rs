@@ -19,7 +19,7 @@ use crate::eco::npm::pick::Picker;
 use crate::eco::npm::placed::{self, EdgeKind, PlacedEdge};
 use crate::eco::npm::resolve::{Desk, Subject, packument};
 use crate::eco::npm::spec::{Foreign, Spec};
-use crate::upstream::{Request, Resolution, Resolver, UpstreamError};
+use crate::upstream::{Answer, Request, Resolution, Resolver};
 
 /// A file of the npm client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,11 +292,7 @@ impl LockResolver {
         Ok(())
     }
 
-    fn take_in(
-        &mut self,
-        request: &Request,
-        answer: Result<Vec<u8>, UpstreamError>,
-    ) -> Result<(), NpmError> {
+    fn take_in(&mut self, request: &Request, answer: Answer) -> Result<(), NpmError> {
         if let Some(Subject::Packument(name)) = self.desk.close(request) {
             self.catalog.learn(&name, packument(&name, answer)?);
         }
@@ -365,11 +361,7 @@ impl Resolver for LockResolver {
         self.desk.take()
     }
 
-    fn answer(
-        &mut self,
-        request: &Request,
-        answer: Result<Vec<u8>, UpstreamError>,
-    ) -> Result<(), Box<dyn Fault>> {
+    fn answer(&mut self, request: &Request, answer: Answer) -> Result<(), Box<dyn Fault>> {
         Ok(self.take_in(request, answer)?)
     }
 

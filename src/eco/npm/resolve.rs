@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::digest::UpstreamChecksum;
 use crate::base::fault::Fault;
 use crate::base::finding::{Finding, Severity};
 use crate::base::limits::LIMITS;
@@ -19,7 +20,7 @@ use crate::eco::npm::scan::Chains;
 use crate::eco::npm::tarball;
 use crate::eco::npm::tree::build::{self, Failed, Ideal, Missing, Unbuilt};
 use crate::eco::npm::tree::graph::Wish;
-use crate::upstream::{CacheRule, Request, Resolution, Resolver, UpstreamError};
+use crate::upstream::{Answer, Request, Resolution, Resolver, UpstreamError, Want};
 
 /// A resolver for one install: from its requirements, or from the lock file it brings.
 pub fn resolver(mut request: InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
@@ -60,26 +61,30 @@ impl Desk {
     pub(crate) fn packument(&mut self, name: &str) {
         self.ask(
             super::packument_path(name),
-            CacheRule::Revalidate,
+            Want::Document,
             Subject::Packument(name.to_owned()),
         );
     }
 
     /// Asks for a tarball, once.
-    pub(crate) fn tarball(&mut self, path: &str, of: ManifestId) {
-        self.ask(path.to_owned(), CacheRule::Immutable, Subject::Tarball(of));
+    pub(crate) fn tarball(&mut self, path: &str, checksum: UpstreamChecksum, of: ManifestId) {
+        let want = Want::Artifact(checksum);
+        self.ask(path.to_owned(), want, Subject::Tarball(of));
     }
 
-    fn ask(&mut self, path: String, cache: CacheRule, subject: Subject) {
+    fn ask(&mut self, path: String, want: Want, subject: Subject) {
         if self.asked.insert(path.clone()) {
             self.open.insert(path.clone(), subject);
-            let limit = LIMITS.metadata;
+            let limit = match want {
+                Want::Artifact(_) => LIMITS.artifact,
+                Want::Document | Want::Immutable => LIMITS.metadata,
+            };
             self.fresh.push(Request {
                 upstream: UPSTREAM.to_owned(),
                 path,
                 accept: None,
                 limit,
-                cache,
+                want,
             });
         }
     }
@@ -187,9 +192,17 @@ impl NpmResolver {
         }
     }
 
+    /// Asks for the tarball of a release that brings others along. One without a strong checksum is denied by a
+    /// finding of its own: nothing inside may be believed, so it is not looked at.
     fn ask_tarball(&mut self, id: ManifestId) {
-        if let Some(tarball) = &self.catalog.manifest(id).tarball {
-            self.desk.tarball(&tarball.path, id);
+        let Some(tarball) = &self.catalog.manifest(id).tarball else {
+            return;
+        };
+        match tarball.checksum.clone() {
+            Some(sum @ (UpstreamChecksum::Sha512(_) | UpstreamChecksum::Sha256(_))) => {
+                self.desk.tarball(&tarball.path, sum, id);
+            }
+            Some(UpstreamChecksum::Sha1(_)) | None => self.catalog.learn_bundle(id, Vec::new()),
         }
     }
 
@@ -211,7 +224,7 @@ impl NpmResolver {
         self.walk(missing.picks.into_iter().map(whole).collect());
         for id in missing.bundles {
             self.ask_tarball(id);
-            if self.desk.is_idle() {
+            if self.desk.is_idle() && self.catalog.bundle(id).is_none() {
                 let release = escaped(&self.catalog.manifest(id).name);
                 let reason = "it was not answered".to_owned();
                 return Err(NpmError::Tarball { release, reason });
@@ -220,11 +233,7 @@ impl NpmResolver {
         Ok(())
     }
 
-    fn take_in(
-        &mut self,
-        request: &Request,
-        answer: Result<Vec<u8>, UpstreamError>,
-    ) -> Result<(), NpmError> {
+    fn take_in(&mut self, request: &Request, answer: Answer) -> Result<(), NpmError> {
         match self.desk.close(request) {
             Some(Subject::Packument(name)) => {
                 self.catalog.learn(&name, packument(&name, answer)?);
@@ -237,10 +246,7 @@ impl NpmResolver {
                 self.walk(todo);
             }
             Some(Subject::Tarball(id)) => {
-                let bytes = answer.map_err(|e| NpmError::Upstream {
-                    reason: e.to_string(),
-                })?;
-                let found = tarball::bundled(self.catalog.manifest(id), &bytes)?;
+                let found = tarball::bundled(self.catalog.manifest(id), answer?.into_source())?;
                 self.catalog.learn_bundle(id, found);
             }
             None => {}
@@ -287,11 +293,7 @@ impl Resolver for NpmResolver {
         self.desk.take()
     }
 
-    fn answer(
-        &mut self,
-        request: &Request,
-        answer: Result<Vec<u8>, UpstreamError>,
-    ) -> Result<(), Box<dyn Fault>> {
+    fn answer(&mut self, request: &Request, answer: Answer) -> Result<(), Box<dyn Fault>> {
         Ok(self.take_in(request, answer)?)
     }
 
@@ -301,16 +303,17 @@ impl Resolver for NpmResolver {
 }
 
 /// The packument in an answer; `None` when the registry has none.
-pub(crate) fn packument(
-    name: &str,
-    answer: Result<Vec<u8>, UpstreamError>,
-) -> Result<Option<Packument>, NpmError> {
+pub(crate) fn packument(name: &str, answer: Answer) -> Result<Option<Packument>, NpmError> {
     match answer {
-        Ok(bytes) => Packument::parse(name, &bytes).map(Some),
+        Ok(content) => {
+            let bytes = content.into_bytes().map_err(|e| NpmError::Packument {
+                name: crate::base::text::quoted(name),
+                reason: escaped(&e.to_string()),
+            })?;
+            Packument::parse(name, &bytes).map(Some)
+        }
         Err(UpstreamError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(NpmError::Upstream {
-            reason: error.to_string(),
-        }),
+        Err(error) => Err(error.into()),
     }
 }
 

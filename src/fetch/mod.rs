@@ -1,6 +1,9 @@
 //! From lock to store: every artifact that crosses the gap is downloaded, hashed while it is written, and kept only
 //! if it is what the lock says. What is there already is not asked for; what was cut off is continued.
 
+mod artifact;
+mod supply;
+
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,12 +15,14 @@ use crate::base::fault::{Code, Fault};
 use crate::base::limits::LIMITS;
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::progress::{Progress, Unit};
+use crate::fetch::artifact::{Meter, NotStored};
+pub use crate::fetch::supply::Supply;
 use crate::fs::FsError;
 use crate::lock::{Lock, LockedArtifact, LockedPackage};
 use crate::net::settings::shown;
-use crate::net::{Downloader, HttpUpstream, NetError, Resume};
-use crate::store::{RESUME_FROM, Store, StoreError, Stored};
-use crate::upstream::{CacheRule, Request, SafeUrl};
+use crate::net::{Downloader, HttpUpstream, NetError};
+use crate::store::{Store, Stored};
+use crate::upstream::{Request, SafeUrl, Want};
 
 /// Why nothing could be fetched at all.
 #[derive(Debug, thiserror::Error)]
@@ -65,14 +70,7 @@ pub struct FetchFailure {
 impl FetchFailure {
     /// Why, with all causes, in one line.
     pub fn reason(&self) -> String {
-        let mut text = self.cause.to_string();
-        let mut next = std::error::Error::source(self.cause.as_ref());
-        while let Some(cause) = next {
-            text.push_str(": ");
-            text.push_str(&crate::base::text::escaped(&cause.to_string()));
-            next = cause.source();
-        }
-        text
+        NotStored::chain(self.cause.as_ref())
     }
 }
 
@@ -115,17 +113,17 @@ impl Item<'_> {
             path: self.artifact.path.clone(),
             accept: None,
             limit: self.artifact.size.unwrap_or(LIMITS.artifact),
-            cache: CacheRule::Immutable,
+            want: Want::Artifact(self.artifact.checksum.clone()),
         }
     }
 
-    fn failure(&self, url: Option<SafeUrl>, cause: Box<dyn Fault>) -> Box<FetchFailure> {
+    fn failure(&self, failed: NotStored) -> Box<FetchFailure> {
         Box::new(FetchFailure {
             ecosystem: self.package.ecosystem.clone(),
             package: self.package.id(),
             file: crate::base::text::escaped(&self.artifact.file),
-            url,
-            cause,
+            url: failed.url.map(|url| shown(url.with_secrets())),
+            cause: failed.cause,
         })
     }
 }
@@ -236,56 +234,28 @@ impl Work<'_, '_> {
     }
 
     fn fetch(&self, item: &Item<'_>) -> Result<Stored, Box<FetchFailure>> {
-        let request = item.request();
-        let url = match self.downloader.locate(&request) {
-            Ok(url) => url,
-            Err(error) => return Err(item.failure(None, error.into())),
+        let meter = Meters {
+            progress: self.progress,
+            total: &self.total,
+            known: item.artifact.size.is_some(),
         };
-        let fail = |cause| item.failure(Some(shown(url.with_secrets())), cause);
-        let mut outcome = self.attempt(item, &url, request.limit).map_err(fail)?;
-        if matches!(outcome, Outcome::Spoiled) {
-            // What an earlier run left was to blame, and is gone now: once more, from the beginning.
-            outcome = self.attempt(item, &url, request.limit).map_err(fail)?;
-        }
-        match outcome {
-            Outcome::Stored(stored) => Ok(stored),
-            Outcome::Spoiled => Err(fail(StoreError::changed().into())),
-        }
+        let (request, checksum) = (item.request(), &item.artifact.checksum);
+        artifact::download(self.store, &self.downloader, &request, checksum, &meter)
+            .map_err(|failed| item.failure(failed))
     }
+}
 
-    /// One download. [`Outcome::Spoiled`]: it went on with bytes of an earlier run and came out wrong.
-    fn attempt(
-        &self,
-        item: &Item<'_>,
-        url: &SafeUrl,
-        limit: u64,
-    ) -> Result<Outcome, Box<dyn Fault>> {
-        let mut incoming = self.store.resume(limit, &item.artifact.checksum)?;
-        let resume = incoming.validator()?.map(|validator| Resume {
-            offset: incoming.size(),
-            validator,
-        });
-        let body = self.downloader.open(url, limit, resume)?;
-        if !body.resumed {
-            incoming.restart()?;
-        }
-        if body.size.is_none_or(|size| size >= RESUME_FROM) {
-            incoming.set_validator(body.validator.as_deref())?;
-        }
-        self.expect(item, body.size, incoming.size());
-        let (resumed, hosts) = (body.resumed, body.hosts.clone());
-        incoming.read_from(body, |read| self.progress.advance(read))?;
-        match incoming.finish(&hosts) {
-            Err(StoreError::Mismatch { .. }) if resumed => Ok(Outcome::Spoiled),
-            other => Ok(Outcome::Stored(other?)),
-        }
-    }
+/// One download's part of the display.
+struct Meters<'a> {
+    progress: &'a dyn Progress,
+    total: &'a AtomicU64,
+    /// Whether the total counts its size already.
+    known: bool,
+}
 
-    /// Corrects the total when a size becomes known.
-    fn expect(&self, item: &Item<'_>, size: Option<u64>, have: u64) {
-        if item.artifact.size.is_none()
-            && let Some(size) = size
-        {
+impl Meter for Meters<'_> {
+    fn expect(&self, size: Option<u64>, have: u64) {
+        if let Some(size) = size.filter(|_| !self.known) {
             let before = self.total.fetch_add(size, Ordering::Relaxed);
             self.progress.total(before + size);
         }
@@ -293,10 +263,8 @@ impl Work<'_, '_> {
             self.progress.advance(have);
         }
     }
-}
 
-/// What became of a download.
-enum Outcome {
-    Stored(Stored),
-    Spoiled,
+    fn advance(&self, bytes: u64) {
+        self.progress.advance(bytes);
+    }
 }
