@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::packages::{Closure, Release, claw};
+use crate::served::Served;
 use crate::world::{World, snapshot};
 
 fn left(version: &str, text: &str) -> Closure {
@@ -663,4 +664,57 @@ fn init_pins_the_root_it_was_told_and_no_other() {
     ]);
     let npmrc = std::fs::read_to_string(world.path("home/.npmrc")).unwrap();
     assert!(npmrc.starts_with("registry=https://repo.example/stage/npm/\n"));
+}
+
+/// `client-config --check` with the real npm: the file is right and npm reaches the repository, or exit 6.
+#[test]
+fn a_check_asks_the_real_client() {
+    let world = World::new("check");
+    assert_eq!(world.import(&world.bundle(&claw(), "claw", 1)).0, 0);
+    let served = Served::start(&world.repo(), 8);
+    let (repo, root, home) = (
+        world.text("repo"),
+        world.text("root.json"),
+        world.text("home"),
+    );
+    world.ok(&[
+        "repo",
+        "init",
+        "--repo",
+        &repo,
+        "--trust",
+        &root,
+        "--accept-unchecked-root",
+        "--base-url",
+        &served.url(),
+    ]);
+    let config = [
+        "repo",
+        "client-config",
+        "--repo",
+        &repo,
+        "--install-to",
+        &home,
+    ];
+    let check = || {
+        let ran = world.stage(&[&config[..], &["--check"]].concat());
+        (ran.status.code(), String::from_utf8(ran.stdout).unwrap())
+    };
+    let (code, said) = check();
+    assert!(
+        code == Some(6) && said.contains("is missing or says something else"),
+        "{said}"
+    );
+    world.ok(&config);
+    let (code, said) = check();
+    assert!(
+        code == Some(0) && said.contains("npm reaches the repository"),
+        "{said}"
+    );
+    drop(served);
+    let (code, said) = check();
+    assert!(
+        code == Some(6) && said.contains("npm does not reach the repository"),
+        "{said}"
+    );
 }

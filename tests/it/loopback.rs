@@ -317,6 +317,8 @@ fn relay(stream: TcpStream, log: &Mutex<Vec<Asked>>) {
 pub(crate) struct Authority {
     pub(crate) root: rustls::pki_types::CertificateDer<'static>,
     pub(crate) root_pem: String,
+    /// Certificate and key that it gave to a client.
+    pub(crate) client_pem: String,
     chain: Vec<rustls::pki_types::CertificateDer<'static>>,
     key: Vec<u8>,
 }
@@ -331,8 +333,12 @@ impl Authority {
         let key = rcgen::KeyPair::generate().unwrap();
         let server = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let server = server.signed_by(&key, &issuer).unwrap();
+        let client_key = rcgen::KeyPair::generate().unwrap();
+        let client = rcgen::CertificateParams::new(vec!["stager".to_owned()]).unwrap();
+        let client = client.signed_by(&client_key, &issuer).unwrap();
         Self {
             root_pem: root.pem(),
+            client_pem: format!("{}\n{}", client.pem(), client_key.serialize_pem()),
             root: root.der().clone(),
             chain: vec![server.der().clone()],
             key: key.serialize_der(),
@@ -340,12 +346,29 @@ impl Authority {
     }
 
     pub(crate) fn config(&self) -> rustls::ServerConfig {
+        self.server(rustls::server::WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// A server that talks only to clients with a certificate of this authority.
+    pub(crate) fn config_for_clients(&self) -> rustls::ServerConfig {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.root.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        self.server(verifier.build().unwrap())
+    }
+
+    fn server(
+        &self,
+        clients: Arc<dyn rustls::server::danger::ClientCertVerifier>,
+    ) -> rustls::ServerConfig {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let key = rustls::pki_types::PrivatePkcs8KeyDer::from(self.key.clone());
         rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(self.chain.clone(), key.into())
             .unwrap()
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use stage::base::fault::Fault as _;
 use stage::fs;
 use stage::net::proxy::ProxyRules;
 use stage::net::settings::{Credential, Secret, Settings};
@@ -230,6 +231,28 @@ fn only_the_configured_authority_is_believed_and_https_does_not_become_http() {
     let found = reason(ask(&settings, &request("down")));
     assert!(found.contains("redirect from https to http"), "{found}");
     assert_eq!(plain.asked().len(), 0);
+}
+
+#[test]
+fn a_client_certificate_is_shown_to_its_address_only() {
+    let folder = Folder::new("client-certificate");
+    let authority = Authority::new();
+    let server = Server::tls(authority.config_for_clients(), |_asked: &Asked| {
+        Reply::ok("known")
+    });
+    let mut settings = settings(&folder, &server.url());
+    settings.timing.connect = Duration::from_secs(1);
+    settings.roots = vec![authority.root.clone()];
+    ask(&settings, &request("x")).unwrap_err();
+    let pem = || Secret::new(authority.client_pem.clone());
+    let other = "https://localhost:1/".parse().unwrap();
+    settings.add_client_certificate(&other, pem());
+    ask(&settings, &request("x")).unwrap_err();
+    settings.add_client_certificate(&server.url().parse().unwrap(), pem());
+    assert_eq!(ask(&settings, &request("x")).unwrap(), b"known");
+    settings.add_client_certificate(&other, Secret::new("no PEM".to_owned()));
+    let refused = HttpUpstream::new(settings).unwrap_err();
+    assert_eq!(refused.code().name, "upstream-roots");
 }
 
 #[test]

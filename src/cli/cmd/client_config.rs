@@ -114,13 +114,16 @@ fn check(
             .map(PathBuf::from)
             .ok_or_else(|| UsageError::new("HOME is not set; give --install-to"))?,
     };
+    // A cache of its own: npm answers from its usual one when the repository is silent.
+    let parent = PathBuf::from(ctx.env("TMPDIR").unwrap_or_else(|| "/tmp".to_owned()));
+    let cache = fs::temporary_folder(&parent, "stage-check")?;
     let mut rows = Vec::new();
     let mut lines = Vec::new();
     let mut exit = Exit::Ok;
     for file in files {
         let found = fs::read_optional(&home.join(&file.path), LIMITS.document)?;
         let same = found.as_deref() == Some(file.text.as_bytes());
-        let reached = probe(layout, &home, file);
+        let reached = probe(layout, &home, file, &cache);
         if !same || reached == Some(false) {
             exit = Exit::Stale;
         }
@@ -142,6 +145,7 @@ fn check(
             json!({"client": file.client, "path": file.path, "same": same, "reached": reached}),
         );
     }
+    fs::remove_tree(&cache)?;
     let report = json!({"checks": rows});
     Ok(Outcome::new("stage/client-config-check/v1", report)
         .data(lines.concat())
@@ -150,7 +154,7 @@ fn check(
 
 /// Whether the client, with the configuration in `home`, gets the metadata of a published package. `None`: there is
 /// no such client or nothing to ask for.
-fn probe(layout: &Layout, home: &Path, file: &ClientFile) -> Option<bool> {
+fn probe(layout: &Layout, home: &Path, file: &ClientFile, cache: &Path) -> Option<bool> {
     let tree = layout.current().join(&file.client);
     let (files, _others) = fs::walk(&tree).ok()?;
     let package = files.iter().find_map(|path| {
@@ -169,6 +173,8 @@ fn probe(layout: &Layout, home: &Path, file: &ClientFile) -> Option<bool> {
             "--userconfig",
         ])
         .arg(&config)
+        .arg("--cache")
+        .arg(cache)
         .args([package.as_str(), "name"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
