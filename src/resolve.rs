@@ -134,7 +134,7 @@ pub fn run(
 ) -> Result<Closure, ResolveError> {
     let mut parts: BTreeMap<EcosystemId, Vec<Vec<u8>>> = BTreeMap::new();
     let mut merged: BTreeMap<(EcosystemId, ReleaseId), LockedPackage> = BTreeMap::new();
-    let mut findings = Vec::new();
+    let (mut inputs, mut findings) = (Vec::new(), Vec::new());
     for (ecosystem, request) in &input.installs {
         let code = ecosystem_of(ecosystem)?;
         let mut resolver = code
@@ -144,9 +144,11 @@ pub fn run(
         let resolution = resolver.finish().map_err(ResolveError::Ecosystem)?;
         let Resolution {
             packages,
+            inputs: decided_by,
             records,
             findings: found,
         } = resolution;
+        inputs.extend(decided_by);
         findings.extend(found);
         for (id, bytes) in records {
             parts.entry(id).or_default().push(bytes);
@@ -167,6 +169,7 @@ pub fn run(
         target: input.target.clone(),
         exclude_newer: input.exclude_newer,
         requirements: requirements(&input.installs),
+        inputs,
         records: records
             .iter()
             .map(|(id, bytes)| (id.clone(), Digest::of(bytes)))

@@ -9,7 +9,7 @@ use url::Url;
 use crate::base::digest::UpstreamChecksum;
 use crate::base::fault::{Code, Fault, Kind};
 use crate::base::finding::Finding;
-use crate::lock::{LockedPackage, Records};
+use crate::lock::{LockedInput, LockedPackage, Records};
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[
@@ -206,6 +206,8 @@ pub trait Upstream {
 pub struct Resolution {
     /// The closure, in any order.
     pub packages: Vec<LockedPackage>,
+    /// Documents beside the requirements that decided it.
+    pub inputs: Vec<LockedInput>,
     /// What index rendering will need.
     pub records: Records,
     /// What was noticed.

@@ -21,6 +21,21 @@ impl EcosystemId {
         Self("file".to_owned())
     }
 
+    /// The ecosystem of Python packages.
+    pub fn pypi() -> Self {
+        Self("pypi".to_owned())
+    }
+
+    /// The ecosystem of Debian packages.
+    pub fn debian() -> Self {
+        Self("debian".to_owned())
+    }
+
+    /// The ecosystem of Rust crates.
+    pub fn cargo() -> Self {
+        Self("cargo".to_owned())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -242,6 +242,7 @@ pub(crate) mod tests {
                 node: Some("24.21.0".to_owned()),
             },
             exclude_newer: None,
+            inputs: Vec::new(),
             requirements: requirements
                 .iter()
                 .map(|spec| LockedRequirement {

@@ -17,6 +17,13 @@
 //! install = 1
 //! spec = "left-pad@1.3.0"
 //!
+//! [[input]]                          # what decided the closure beside the requirements; only where there is any
+//! ecosystem = "debian"
+//! install = 1
+//! name = "debian dists/bookworm/InRelease"
+//! digest = "sha256:…"
+//! date = "2026-11-14T09:14:00Z"
+//!
 //! [records]
 //! npm = "sha256:…"
 //!
@@ -40,7 +47,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
-use super::{Lock, LockedArtifact, LockedFinding, LockedPackage, LockedRequirement};
+use super::{Lock, LockedArtifact, LockedFinding, LockedInput, LockedPackage, LockedRequirement};
 use crate::base::digest::Digest;
 use crate::base::fault::{Class, Code, Fault, Kind, Place};
 use crate::base::package::{EcosystemId, ReleaseId};
@@ -106,6 +113,8 @@ struct File {
     target: FileTarget,
     #[serde(default)]
     requirement: Vec<LockedRequirement>,
+    #[serde(default)]
+    input: Vec<LockedInput>,
     #[serde(default)]
     records: BTreeMap<EcosystemId, Digest>,
     #[serde(default)]
@@ -211,6 +220,7 @@ pub fn parse_named(file: &str, bytes: &[u8]) -> Result<Lock, LockError> {
         },
         exclude_newer: parsed.exclude_newer,
         requirements: parsed.requirement,
+        inputs: parsed.input,
         records: parsed.records,
         packages: parsed
             .package
@@ -285,6 +295,14 @@ pub fn write(lock: &Lock) -> Vec<u8> {
         out.pair("ecosystem", requirement.ecosystem.as_str());
         out.line(&format!("install = {}", requirement.install));
         out.pair("spec", &requirement.spec);
+    }
+    for input in &lock.inputs {
+        out.table("[[input]]");
+        out.pair("ecosystem", input.ecosystem.as_str());
+        out.line(&format!("install = {}", input.install));
+        out.pair("name", &input.name);
+        out.pair("digest", &input.digest.to_string());
+        out.optional("date", input.date.map(|at| at.to_string()).as_deref());
     }
     if !lock.records.is_empty() {
         out.table("[records]");
@@ -451,6 +469,13 @@ mod tests {
                 ecosystem: EcosystemId::npm(),
                 install: 1,
                 spec: "a@1".to_owned(),
+            }],
+            inputs: vec![crate::lock::LockedInput {
+                ecosystem: EcosystemId::debian(),
+                install: 1,
+                name: "debian dists/bookworm/InRelease".to_owned(),
+                digest: Digest::of(b"release"),
+                date: Some("2026-11-14T00:00:00Z".parse().unwrap()),
             }],
             records: [(EcosystemId::npm(), Digest::of(b"r"))].into(),
             packages: vec![package("z"), package("a")],

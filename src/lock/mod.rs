@@ -29,6 +29,8 @@ pub struct Lock {
     pub exclude_newer: Option<Timestamp>,
     /// What was asked for, in the manifest's order within each install.
     pub requirements: Vec<LockedRequirement>,
+    /// Documents beside the requirements that decided the closure, sorted.
+    pub inputs: Vec<LockedInput>,
     /// Digest of each ecosystem's records document.
     pub records: BTreeMap<EcosystemId, Digest>,
     /// The closure, sorted by ecosystem, name and version.
@@ -47,6 +49,23 @@ pub struct LockedRequirement {
     pub install: u32,
     /// The text in the manifest, such as `openclaw@2026.9.6`.
     pub spec: String,
+}
+
+/// A document beside the requirements that decided a closure: a host's package status, an archive's signed index.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedInput {
+    /// Its ecosystem.
+    pub ecosystem: EcosystemId,
+    /// Number of the install within the ecosystem, from 1.
+    pub install: u32,
+    /// What it is, such as `status` or `debian dists/bookworm/InRelease`.
+    pub name: String,
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// The time it states itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<Timestamp>,
 }
 
 /// One release in the closure.
@@ -162,6 +181,8 @@ impl Lock {
         self.packages.sort_by(|a, b| {
             (&a.ecosystem, &a.name, &a.version).cmp(&(&b.ecosystem, &b.name, &b.version))
         });
+        self.inputs.sort();
+        self.inputs.dedup();
         self.findings.sort();
         self.findings.dedup();
     }

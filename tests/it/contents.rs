@@ -84,6 +84,7 @@ impl Contents {
                 node: None,
             },
             exclude_newer: None,
+            inputs: Vec::new(),
             requirements: Vec::new(),
             records: BTreeMap::new(),
             packages,

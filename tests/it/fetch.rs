@@ -56,6 +56,7 @@ fn lock(names: &[&str], bytes: impl Fn(&str) -> Vec<u8>) -> Lock {
             python: None,
         },
         exclude_newer: None,
+        inputs: Vec::new(),
         requirements: Vec::new(),
         records: BTreeMap::new(),
         packages: names.iter().map(package).collect(),

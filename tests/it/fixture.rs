@@ -72,6 +72,7 @@ pub(crate) fn lock() -> Lock {
             node: Some("24.21.0".to_owned()),
         },
         exclude_newer: Some("2026-11-15T00:00:00Z".parse().unwrap()),
+        inputs: Vec::new(),
         requirements: vec![
             requirement(EcosystemId::npm(), "claw@2026.9.6"),
             requirement(EcosystemId::file(), "python/python.tar.zst"),

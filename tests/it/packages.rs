@@ -188,6 +188,7 @@ fn empty_lock(requirements: &[&str]) -> Lock {
             node: None,
         },
         exclude_newer: None,
+        inputs: Vec::new(),
         requirements: requirements
             .iter()
             .map(|spec| LockedRequirement {

@@ -208,6 +208,7 @@ mod tests {
             }],
         };
         Lock {
+            inputs: Vec::new(),
             target: Target {
                 platforms: vec![Platform::LinuxAmd64],
                 libc: Libc::Glibc("2.36".to_owned()),

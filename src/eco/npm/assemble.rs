@@ -244,6 +244,7 @@ pub(crate) fn resolution(assembly: &Assembly<'_>, documents: &NpmRecords) -> Res
     let mut findings = scan::findings(assembly);
     findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     Resolution {
+        inputs: Vec::new(),
         packages: assembly.packages(),
         records: Records::from([(EcosystemId::npm(), records::write(documents))]),
         findings,
