@@ -11,10 +11,11 @@ use crate::base::platform::{Platform, Target};
 use crate::base::progress::{Progress, Unit};
 use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
-use crate::eco::{self, EcoError, InstallRequest};
+use crate::eco::install::{Given, Inputs, Install};
+use crate::eco::{self, EcoError};
 use crate::lock::chain::Chains;
-use crate::lock::{Lock, LockedFinding, LockedPackage, LockedRequirement, Records};
-use crate::upstream::{Resolution, Resolver, Upstream};
+use crate::lock::{Lock, LockedFinding, LockedInput, LockedPackage, LockedRequirement, Records};
+use crate::upstream::{Resolver, Upstream};
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[&OPEN_EDGE, &REPUBLISHED, &LOCK_RECORDS, &NO_ECOSYSTEM];
@@ -104,14 +105,33 @@ impl Fault for ResolveError {
 }
 
 /// What is to be resolved.
-#[derive(Debug, Clone)]
-pub struct Input {
+#[derive(Debug)]
+pub struct Input<'a> {
     /// The enclave host.
     pub target: Target,
     /// Releases published later do not exist.
     pub exclude_newer: Option<Timestamp>,
-    /// One request per install.
-    pub installs: Vec<(EcosystemId, InstallRequest)>,
+    /// What is to be installed.
+    pub installs: Vec<PlannedInstall<'a>>,
+    /// The time now, for what expires.
+    pub now: Timestamp,
+}
+
+/// One install with everything it needs.
+#[derive(Debug)]
+pub struct PlannedInstall<'a> {
+    /// Its ecosystem.
+    pub ecosystem: EcosystemId,
+    /// Its number within the ecosystem, from 1.
+    pub number: u32,
+    /// What the manifest says.
+    pub install: &'a dyn Install,
+    /// The files it names.
+    pub inputs: Inputs,
+    /// Its requirements as the lock names them.
+    pub requirements: Vec<String>,
+    /// Versions to prefer, by name.
+    pub prefer: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A closure with its records and everything that was noticed.
@@ -127,38 +147,15 @@ pub struct Closure {
 
 /// Resolves every install. `previous` is the lock being resolved again: entries that did not change keep their records.
 pub fn run(
-    input: &Input,
+    input: &Input<'_>,
     previous: Option<(&Lock, &Records)>,
     upstream: &mut dyn Upstream,
     progress: &dyn Progress,
 ) -> Result<Closure, ResolveError> {
-    let mut parts: BTreeMap<EcosystemId, Vec<Vec<u8>>> = BTreeMap::new();
-    let mut merged: BTreeMap<(EcosystemId, ReleaseId), LockedPackage> = BTreeMap::new();
-    let (mut inputs, mut findings) = (Vec::new(), Vec::new());
-    for (ecosystem, request) in &input.installs {
-        let code = ecosystem_of(ecosystem)?;
-        let mut resolver = code
-            .resolver(request.clone())
-            .map_err(ResolveError::Ecosystem)?;
-        drive(resolver.as_mut(), upstream, progress)?;
-        let resolution = resolver.finish().map_err(ResolveError::Ecosystem)?;
-        let Resolution {
-            packages,
-            inputs: decided_by,
-            records,
-            findings: found,
-        } = resolution;
-        inputs.extend(decided_by);
-        findings.extend(found);
-        for (id, bytes) in records {
-            parts.entry(id).or_default().push(bytes);
-        }
-        for package in packages {
-            merge(&mut merged, package);
-        }
-    }
+    let found = gather(input, upstream, progress)?;
+    let mut findings = found.findings;
     let mut records = Records::new();
-    for (ecosystem, documents) in parts {
+    for (ecosystem, documents) in found.records {
         let kept = previous
             .and_then(|(_, records)| records.get(&ecosystem))
             .map(Vec::as_slice);
@@ -169,12 +166,12 @@ pub fn run(
         target: input.target.clone(),
         exclude_newer: input.exclude_newer,
         requirements: requirements(&input.installs),
-        inputs,
+        inputs: found.inputs,
         records: records
             .iter()
             .map(|(id, bytes)| (id.clone(), Digest::of(bytes)))
             .collect(),
-        packages: merged.into_values().collect(),
+        packages: found.packages.into_values().collect(),
         findings: Vec::new(),
     };
     lock.sort();
@@ -191,6 +188,49 @@ pub fn run(
         records,
         findings,
     })
+}
+
+/// What all installs need.
+#[derive(Default)]
+struct Gathered {
+    packages: BTreeMap<(EcosystemId, ReleaseId), LockedPackage>,
+    inputs: Vec<LockedInput>,
+    records: BTreeMap<EcosystemId, Vec<Vec<u8>>>,
+    findings: Vec<Finding>,
+}
+
+/// Resolves one install after the other.
+fn gather(
+    input: &Input<'_>,
+    upstream: &mut dyn Upstream,
+    progress: &dyn Progress,
+) -> Result<Gathered, ResolveError> {
+    let mut all = Gathered::default();
+    for planned in &input.installs {
+        let given = Given {
+            number: planned.number,
+            inputs: &planned.inputs,
+            target: &input.target,
+            exclude_newer: input.exclude_newer,
+            prefer: planned.prefer.clone(),
+            now: input.now,
+        };
+        let mut resolver = planned
+            .install
+            .resolver(given)
+            .map_err(ResolveError::Ecosystem)?;
+        drive(resolver.as_mut(), upstream, progress)?;
+        let found = resolver.finish().map_err(ResolveError::Ecosystem)?;
+        all.inputs.extend(found.inputs);
+        all.findings.extend(found.findings);
+        for (id, bytes) in found.records {
+            all.records.entry(id).or_default().push(bytes);
+        }
+        for package in found.packages {
+            merge(&mut all.packages, package);
+        }
+    }
+    Ok(all)
 }
 
 fn ecosystem_of(id: &EcosystemId) -> Result<&'static dyn eco::Ecosystem, ResolveError> {
@@ -240,16 +280,17 @@ fn merge(merged: &mut BTreeMap<(EcosystemId, ReleaseId), LockedPackage>, package
     }
 }
 
-fn requirements(installs: &[(EcosystemId, InstallRequest)]) -> Vec<LockedRequirement> {
-    let mut out = Vec::new();
-    for (ecosystem, request) in installs {
-        out.extend(request.requirements.iter().map(|spec| LockedRequirement {
+fn requirements(installs: &[PlannedInstall<'_>]) -> Vec<LockedRequirement> {
+    let of = |planned: &PlannedInstall<'_>| {
+        let (ecosystem, install) = (planned.ecosystem.clone(), planned.number);
+        let locked = |spec: &String| LockedRequirement {
             ecosystem: ecosystem.clone(),
-            install: request.number,
+            install,
             spec: spec.clone(),
-        }));
-    }
-    out
+        };
+        planned.requirements.iter().map(locked).collect::<Vec<_>>()
+    };
+    installs.iter().flat_map(of).collect()
 }
 
 fn locked_findings(findings: &[Finding]) -> Vec<LockedFinding> {

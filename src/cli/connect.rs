@@ -10,8 +10,9 @@ use crate::cli::npm_client::NpmClient;
 use crate::cli::project::Project;
 use crate::cli::ui::{Failure, Ui};
 use crate::cli::{Context, UsageError};
+use crate::eco::install::Address;
 use crate::fs;
-use crate::manifest::{self, Manifest, Network};
+use crate::manifest::{self, Network};
 use crate::net::proxy::ProxyRules;
 use crate::net::roots::{self, HostRoots};
 use crate::net::settings::{Settings, host_of, web_url};
@@ -54,21 +55,24 @@ pub fn open(ctx: &Context, project: &Project) -> Result<Connection, Failure> {
     }
     let allowed: BTreeSet<String> = manifest.network.allow_hosts.iter().cloned().collect();
     settings.allow_hosts = (!allowed.is_empty()).then_some(allowed);
-    let npm = if manifest.npm.is_empty() {
-        None
-    } else {
+    let addresses = project.addresses();
+    let npm = if addresses.iter().any(|address| is_upstream(address, "npm")) {
         Some(NpmClient::load(ctx, fs::parent(&project.manifest_path))?)
+    } else {
+        None
     };
     settings.set_proxy(proxy(ctx, &manifest.network, npm.as_ref())?);
     if let Some(npm) = &npm {
-        npm.apply(&mut settings, registry(manifest)?)?;
+        npm.apply(&mut settings, configured(&addresses, "npm")?)?;
     }
-    for file in &manifest.files {
-        if let Some(url) = web_url(&file.url) {
-            settings.set_file(file.path.as_str(), url);
+    for address in &addresses {
+        if let Address::File { path, url } = address
+            && let Some(url) = web_url(url)
+        {
+            settings.set_file(path, url);
         }
     }
-    let needed = needed(manifest, &settings);
+    let needed = needed(&addresses, &settings);
     let upstream = HttpUpstream::new(settings)?;
     Ok(Connection {
         upstream,
@@ -104,35 +108,41 @@ fn proxy(
     ProxyRules::from_variables(&|name| ctx.env(name).or_else(|| of_npm(name)))
 }
 
-/// The one registry of all npm installs, if the manifest names one.
-fn registry(manifest: &Manifest) -> Result<Option<&str>, UsageError> {
-    let mut named: Vec<Option<&str>> = manifest.npm.iter().map(|i| i.registry.as_deref()).collect();
-    named.dedup();
-    match named.as_slice() {
-        [] => Ok(None),
-        [one] => Ok(*one),
-        _ => Err(UsageError::new(
-            "all [[npm]] installs must name the same registry, or none; give scopes their own registry in .npmrc",
-        )),
+fn is_upstream(address: &Address, upstream: &str) -> bool {
+    matches!(address, Address::Upstream { name, .. } if name == upstream)
+}
+
+/// The address that the manifest gives an upstream; all installs that need it must agree.
+fn configured<'a>(
+    addresses: &'a BTreeSet<Address>,
+    upstream: &str,
+) -> Result<Option<&'a str>, UsageError> {
+    let of = addresses.iter().filter_map(|address| match address {
+        Address::Upstream {
+            name, configured, ..
+        } if name == upstream => Some(configured.as_deref()),
+        Address::Upstream { .. } | Address::File { .. } => None,
+    });
+    let named: BTreeSet<Option<&str>> = of.collect();
+    let mut named = named.into_iter();
+    match (named.next(), named.next()) {
+        (found, None) => Ok(found.flatten()),
+        (_, Some(_)) => Err(UsageError::new(format!(
+            "all [[{upstream}]] installs must name the same address, or none"
+        ))),
     }
 }
 
-/// One URL of each upstream that is needed before anything is known: the registry, those of the scopes that the
-/// manifest asks for, the hosts of plain files.
-fn needed(manifest: &Manifest, settings: &Settings) -> Vec<Url> {
-    let requirements = manifest.npm.iter().flat_map(|install| &install.packages);
-    let scopes: BTreeSet<&str> = requirements
-        .filter_map(|requirement| requirement.spec.split_once('/'))
-        .map(|(scope, _)| scope)
-        .filter(|scope| scope.starts_with('@'))
-        .collect();
-    let registries = scopes
-        .into_iter()
-        .map(Some)
-        .chain([None])
-        .filter_map(|scope| settings.address_of("npm", scope));
-    let files = manifest.files.iter().filter_map(|file| web_url(&file.url));
-    let all: BTreeSet<Url> = registries.cloned().chain(files).collect();
+/// One URL of each upstream that is needed before anything is known.
+fn needed(addresses: &BTreeSet<Address>, settings: &Settings) -> Vec<Url> {
+    let url = |address: &Address| match address {
+        Address::File { url, .. } => web_url(url),
+        Address::Upstream { name, first, .. } => {
+            let scope = first.starts_with('@').then_some(first.as_str());
+            settings.address_of(name, scope).cloned()
+        }
+    };
+    let all: BTreeSet<Url> = addresses.iter().filter_map(url).collect();
     all.into_iter().collect()
 }
 

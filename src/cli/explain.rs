@@ -68,10 +68,9 @@ pub fn all_codes() -> Vec<&'static Code> {
 
 /// Codes of the modules that only the connected build has.
 #[cfg(feature = "connected")]
-const CONNECTED: [&[&Code]; 9] = [
+const CONNECTED: [&[&Code]; 8] = [
     crate::cli::cmd::bundle::CODES,
     crate::cli::cmd::resolve::CODES,
-    crate::eco::file::resolve::CODES,
     crate::eco::npm::fault::CODES,
     crate::net::CODES,
     crate::pack::CODES,

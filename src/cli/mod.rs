@@ -8,6 +8,7 @@ pub mod exit;
 pub mod explain;
 #[cfg(feature = "connected")]
 mod npm_client;
+#[cfg(feature = "connected")]
 pub mod project;
 pub mod secret;
 pub mod subject;

@@ -1,12 +1,16 @@
 //! The files of one project: manifest, lock, records. Commands that work on them share this.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::base::limits::LIMITS;
 use crate::base::package::EcosystemId;
 use crate::base::text::quoted;
 use crate::cli::UsageError;
+use crate::cli::subject::read_records;
 use crate::cli::ui::Failure;
+use crate::eco::install::{Address, Inputs, Install};
+use crate::eco::{self, NumberedInstall};
 use crate::fs;
 use crate::lock::{Lock, Records, format};
 use crate::manifest::{self, Manifest};
@@ -16,6 +20,8 @@ use crate::manifest::{self, Manifest};
 pub struct Project {
     /// The manifest.
     pub manifest: Manifest,
+    /// What it asks for.
+    pub installs: Vec<NumberedInstall>,
     /// Its path as given.
     pub manifest_path: PathBuf,
     /// `stage.lock` beside it.
@@ -32,15 +38,44 @@ pub fn lock_path(manifest: &Path) -> PathBuf {
 impl Project {
     /// Reads the manifest at `path`.
     pub fn load(path: &Path) -> Result<Self, Failure> {
-        let manifest = Manifest::load(path)?;
+        let manifest = Manifest::load(path, &eco::sections())?;
+        let installs = eco::installs(&manifest)?;
         let lock_path = lock_path(path);
         let records_path = manifest::records_path(&lock_path);
         Ok(Self {
             manifest,
+            installs,
             manifest_path: path.to_owned(),
             lock_path,
             records_path,
         })
+    }
+
+    /// Every address that the installs need.
+    pub fn addresses(&self) -> BTreeSet<Address> {
+        let installs = self.installs.iter();
+        installs
+            .flat_map(|(_, _, install)| install.addresses())
+            .collect()
+    }
+
+    /// The files that an install names, read.
+    pub fn inputs(&self, install: &dyn Install) -> Result<Inputs, Failure> {
+        let mut inputs = Inputs::new();
+        loop {
+            let named = install.inputs(&inputs)?;
+            let missing: Vec<_> = named
+                .into_iter()
+                .filter(|file| !inputs.contains_key(&file.role))
+                .collect();
+            if missing.is_empty() {
+                return Ok(inputs);
+            }
+            for file in missing {
+                let path = manifest::beside(&self.manifest_path, &file.path);
+                inputs.insert(file.role, fs::read(&path, file.limit)?);
+            }
+        }
     }
 
     /// Reads the lock beside the manifest at `path`, without the manifest.
@@ -106,18 +141,6 @@ impl Project {
         }
         Ok(())
     }
-}
-
-/// The records documents that a lock names, as far as they are there.
-pub fn read_records(lock: &Lock, folder: &Path) -> Result<Records, Failure> {
-    let mut records = Records::new();
-    for id in lock.records.keys() {
-        if let Some(bytes) = fs::read_optional(&folder.join(format!("{id}.json")), LIMITS.document)?
-        {
-            records.insert(id.clone(), bytes);
-        }
-    }
-    Ok(records)
 }
 
 fn no_lock(path: &Path) -> UsageError {

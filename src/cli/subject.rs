@@ -15,7 +15,7 @@ use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::eco;
 use crate::fs;
-use crate::lock::{Lock, format};
+use crate::lock::{Lock, Records, format};
 use crate::trust::root::TrustRoot;
 use crate::verify::{self, Judge, NullSink};
 
@@ -185,6 +185,18 @@ fn expect(member: &str, expected: Digests, bytes: &[u8]) -> Result<(), BundleErr
         expected: expected.sha256.to_string(),
         found: found.sha256.to_string(),
     })
+}
+
+/// The records documents that a lock names, as far as they are there.
+pub fn read_records(lock: &Lock, folder: &Path) -> Result<Records, Failure> {
+    let mut records = Records::new();
+    for id in lock.records.keys() {
+        if let Some(bytes) = fs::read_optional(&folder.join(format!("{id}.json")), LIMITS.document)?
+        {
+            records.insert(id.clone(), bytes);
+        }
+    }
+    Ok(records)
 }
 
 /// Package URL of a release.

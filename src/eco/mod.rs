@@ -4,20 +4,26 @@
 //! A further ecosystem is a folder of the same inner shape and one line in [`ALL`].
 
 pub mod file;
+#[cfg(feature = "connected")]
+pub mod install;
 pub mod npm;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::base::digest::{Digest, Digests, UpstreamChecksum};
 use crate::base::fault::{Class, Code, Fault};
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
-use crate::base::platform::{Platform, Target};
+use crate::base::platform::Platform;
 use crate::base::time::Timestamp;
 use crate::lock::{Lock, LockedPackage};
 #[cfg(feature = "connected")]
-use crate::upstream::Resolver;
+use crate::{
+    base::platform::Target,
+    eco::install::Install,
+    manifest::{Manifest, ManifestError, table::Table},
+};
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[&ECO_RECORDS, &ECO_CONFLICT];
@@ -32,6 +38,28 @@ pub const ALL: &[&dyn Ecosystem] = &[&npm::Npm, &file::PlainFile];
 pub fn by_id(id: &EcosystemId) -> Option<&'static dyn Ecosystem> {
     ALL.iter().copied().find(|e| e.id() == *id)
 }
+
+/// The keys of the manifest's tables that belong to ecosystems.
+pub fn sections() -> Vec<&'static str> {
+    ALL.iter().map(|ecosystem| ecosystem.key()).collect()
+}
+
+/// Every install of a manifest, with its ecosystem and its number within that, from 1.
+#[cfg(feature = "connected")]
+pub fn installs(manifest: &Manifest) -> Result<Vec<NumberedInstall>, ManifestError> {
+    let mut installs = Vec::new();
+    for ecosystem in ALL {
+        let tables = manifest.tables(ecosystem.key())?;
+        let found = ecosystem.installs(tables, &manifest.target)?;
+        let numbered = found.into_iter().zip(1u32..);
+        installs.extend(numbered.map(|(install, number)| (ecosystem.id(), number, install)));
+    }
+    Ok(installs)
+}
+
+/// An install with its ecosystem and its number within that, from 1.
+#[cfg(feature = "connected")]
+pub type NumberedInstall = (EcosystemId, u32, Box<dyn Install>);
 
 /// What an ecosystem could not do with a document of ours.
 #[derive(Debug, thiserror::Error)]
@@ -82,27 +110,6 @@ pub struct ReleaseFacts {
     pub repository: Option<String>,
     /// Checksums of its files by file name, as the records state them.
     pub files: BTreeMap<String, UpstreamChecksum>,
-}
-
-/// One install to resolve.
-#[derive(Debug, Clone)]
-pub struct InstallRequest {
-    /// Number of the install within the ecosystem, from 1.
-    pub number: u32,
-    /// Requirements as the manifest has them.
-    pub requirements: Vec<String>,
-    /// Requirements that are for some platforms of the target only, by their text; the others are for all.
-    pub only_for: BTreeMap<String, Vec<Platform>>,
-    /// Versions to prefer where a range allows them, by name: those of the lock that is being resolved again.
-    pub prefer: BTreeMap<String, BTreeSet<String>>,
-    /// Bytes of a client lock file to take instead of requirements.
-    pub lockfile: Option<Vec<u8>>,
-    /// Dependency kinds to include, such as `prod`, `optional`, `peer`, `dev`.
-    pub include: Vec<String>,
-    /// The enclave host.
-    pub target: Target,
-    /// Releases published later (or without a time) do not exist.
-    pub exclude_newer: Option<Timestamp>,
 }
 
 /// A file of the internal repository, relative to its generation.
@@ -172,8 +179,11 @@ pub struct ClientFile {
 
 /// The knowledge of one ecosystem.
 pub trait Ecosystem: Sync {
-    /// Its id in manifests, locks, paths and JSON.
+    /// Its id in locks, paths and JSON.
     fn id(&self) -> EcosystemId;
+
+    /// The id as text: the key of its tables in the manifest.
+    fn key(&self) -> &'static str;
 
     /// Package URL of a release.
     fn purl(&self, release: &ReleaseId) -> Purl;
@@ -208,9 +218,13 @@ pub trait Ecosystem: Sync {
         platform: Platform,
     ) -> Result<Vec<OpenEdge>, EcoError>;
 
-    /// A resolver for one install.
+    /// The installs that its tables in the manifest ask for; `tables` are those under [`Ecosystem::key`].
     #[cfg(feature = "connected")]
-    fn resolver(&self, request: InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>>;
+    fn installs(
+        &self,
+        tables: Vec<Table<'_>>,
+        target: &Target,
+    ) -> Result<Vec<Box<dyn Install>>, ManifestError>;
 }
 
 /// An edge that leads to nothing in the lock.
@@ -234,4 +248,76 @@ pub fn carried<'a>(
 ) -> impl Iterator<Item = &'a LockedPackage> {
     lock.of(ecosystem)
         .filter(move |p| p.platforms.contains(&platform))
+}
+
+#[cfg(all(test, feature = "connected"))]
+mod tests {
+    use super::install::{Address, Inputs};
+    use super::{NumberedInstall, installs, sections};
+    use crate::base::fault::Fault as _;
+    use crate::manifest::{Manifest, ManifestError};
+
+    fn read(text: &str) -> Result<Vec<NumberedInstall>, ManifestError> {
+        installs(&Manifest::parse(
+            "stage.toml",
+            text.as_bytes(),
+            &sections(),
+        )?)
+    }
+
+    #[test]
+    fn a_wrong_key_is_named_with_its_place_and_the_nearest_right_one() {
+        let error = read("[bundle]\nchannel = \"x\"\n\n[npm]\n  pakages = [\"a\"]\n").unwrap_err();
+        let place = error.place().unwrap();
+        assert_eq!((place.line, place.column), (5, 3));
+        assert_eq!(error.facts(), [("did you mean", "`packages`".to_owned())]);
+        assert_eq!(error.to_string(), "unknown key `pakages` in [npm]");
+    }
+
+    #[test]
+    fn wrong_values_are_refused_where_they_stand() {
+        let cases = [
+            ("[npm]\npackages = [1]", "`packages` must be a string", 2),
+            ("[npm]\n", "`packages` must be given", 1),
+            (
+                "[[file]]\nurl = \"ftp://x.example/y\"",
+                "`url` must be an http or https address",
+                2,
+            ),
+            (
+                "[npm]\npackages = [{ spec = \"a\", platforms = [\"linux/arm64\"] }]",
+                "`platforms` must be platforms",
+                2,
+            ),
+        ];
+        for (text, message, line) in cases {
+            let error = read(text).unwrap_err();
+            assert!(error.to_string().starts_with(message), "{text}: {error}");
+            assert_eq!(error.place().unwrap().line, line, "{text}");
+        }
+    }
+
+    #[test]
+    fn repeated_installs_are_numbered_and_say_where_their_bytes_come_from() {
+        let found = read(
+            "[[npm]]\npackages = [\"a@1\", \"@s/b\"]\n[[npm]]\nlockfile = \"l.json\"\n[[file]]\nurl = \
+             \"https://f.example/x\"\nsha256 = \
+             \"0000000000000000000000000000000000000000000000000000000000000000\"\npath = \"t/x\"\n",
+        )
+        .unwrap();
+        let numbered: Vec<_> = found.iter().map(|(id, n, _)| (id.as_str(), *n)).collect();
+        assert_eq!(numbered, [("npm", 1), ("npm", 2), ("file", 1)]);
+        let first = |install: usize| -> Vec<String> {
+            let addresses = found[install].2.addresses().into_iter();
+            let shown = addresses.map(|address| match address {
+                Address::Upstream { name, first, .. } => format!("{name} {first}"),
+                Address::File { path, url } => format!("{path} {url}"),
+            });
+            shown.collect()
+        };
+        assert_eq!(first(0), ["npm ", "npm @s"]);
+        assert_eq!(first(2), ["t/x https://f.example/x"]);
+        let files = found[1].2.inputs(&Inputs::new()).unwrap();
+        assert_eq!(files[0].path.to_str(), Some("l.json"));
+    }
 }

@@ -1,18 +1,17 @@
 //! `stage.toml`: what the user wants. Read once into typed values; every error names file, line, column, the wrong
-//! key and the nearest right one.
+//! key and the nearest right one. What an ecosystem wants to know of its tables it reads itself, through [`table`].
 
 mod read;
 pub mod starter;
-mod table;
+pub mod table;
 
 use std::path::{Path, PathBuf};
 
-use crate::base::digest::Digest;
 use crate::base::fault::{Code, Fault, Kind, Place};
-use crate::base::path::RelPath;
 use crate::base::platform::{Platform, Target};
 use crate::base::time::{Span, Timestamp};
 use crate::fs::{self, FsError};
+use crate::manifest::table::{Source, Table};
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[
@@ -20,14 +19,12 @@ pub const CODES: &[&Code] = &[
     &MANIFEST_SYNTAX,
     &MANIFEST_UNKNOWN_KEY,
     &MANIFEST_VALUE,
-    &MANIFEST_NOT_YET,
 ];
 
 static MANIFEST_MISSING: Code = Code::new("manifest-missing", Kind::Usage);
 static MANIFEST_SYNTAX: Code = Code::new("manifest-syntax", Kind::Usage);
 static MANIFEST_UNKNOWN_KEY: Code = Code::new("manifest-unknown-key", Kind::Usage);
 static MANIFEST_VALUE: Code = Code::new("manifest-value", Kind::Usage);
-static MANIFEST_NOT_YET: Code = Code::new("manifest-not-yet", Kind::Usage);
 
 /// Largest manifest that is read, in bytes.
 const LIMIT: u64 = 16 << 20;
@@ -73,16 +70,6 @@ pub enum ManifestError {
         /// Where.
         place: Place,
     },
-    /// Something that a later version brings.
-    #[error("`{key}` is not supported by this version of stage; it comes with {version}")]
-    NotYet {
-        /// The key.
-        key: String,
-        /// The version that brings it.
-        version: &'static str,
-        /// Where.
-        place: Place,
-    },
 }
 
 impl Fault for ManifestError {
@@ -92,7 +79,6 @@ impl Fault for ManifestError {
             Self::Syntax { .. } => &MANIFEST_SYNTAX,
             Self::UnknownKey { .. } => &MANIFEST_UNKNOWN_KEY,
             Self::Value { .. } => &MANIFEST_VALUE,
-            Self::NotYet { .. } => &MANIFEST_NOT_YET,
         }
     }
 
@@ -104,10 +90,7 @@ impl Fault for ManifestError {
             Self::Unreadable { path, .. } => {
                 vec![("file", crate::base::text::quoted(&path.to_string_lossy()))]
             }
-            Self::Syntax { .. }
-            | Self::UnknownKey { .. }
-            | Self::Value { .. }
-            | Self::NotYet { .. } => Vec::new(),
+            Self::Syntax { .. } | Self::UnknownKey { .. } | Self::Value { .. } => Vec::new(),
         }
     }
 
@@ -116,8 +99,7 @@ impl Fault for ManifestError {
             Self::Unreadable { .. } => None,
             Self::Syntax { place, .. }
             | Self::UnknownKey { place, .. }
-            | Self::Value { place, .. }
-            | Self::NotYet { place, .. } => Some(place.clone()),
+            | Self::Value { place, .. } => Some(place.clone()),
         }
     }
 }
@@ -131,16 +113,14 @@ pub struct Manifest {
     pub target: Target,
     /// `[resolve]`: what counts as too new.
     pub exclude_newer: Option<ExcludeNewer>,
-    /// `[npm]` or `[[npm]]`: independent installs.
-    pub npm: Vec<NpmInstall>,
-    /// `[[file]]`.
-    pub files: Vec<FileSource>,
     /// `[ca] roots`: PEM files, relative to the manifest's folder as written.
     pub ca_roots: Vec<PathBuf>,
     /// `[network]`.
     pub network: Network,
     /// `[runtime]`.
     pub runtime: Option<Runtime>,
+    file: String,
+    text: String,
 }
 
 /// `[bundle]`.
@@ -170,34 +150,6 @@ pub struct Requirement {
     pub platforms: Vec<Platform>,
     /// Where it stands.
     pub place: Place,
-}
-
-/// One `[npm]` install.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NpmInstall {
-    /// `packages`.
-    pub packages: Vec<Requirement>,
-    /// `lockfile`: a `package-lock.json`, relative to the manifest's folder as written.
-    pub lockfile: Option<PathBuf>,
-    /// `registry`: address; default is this host's npm configuration.
-    pub registry: Option<String>,
-    /// `include`: kinds of dependencies.
-    pub include: Vec<String>,
-    /// Where the table begins.
-    pub place: Place,
-}
-
-/// One `[[file]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileSource {
-    /// Where it is downloaded from.
-    pub url: String,
-    /// What it must be.
-    pub sha256: Digest,
-    /// Where it goes in the enclave, below `files/<channel>/`.
-    pub path: RelPath,
-    /// Platforms it is for; empty = all of the target.
-    pub platforms: Vec<Platform>,
 }
 
 /// `[network]`.
@@ -232,23 +184,36 @@ pub struct Runtime {
 }
 
 impl Manifest {
-    /// Reads the file at `path`.
-    pub fn load(path: &Path) -> Result<Self, ManifestError> {
+    /// Reads the file at `path`. `sections` are the keys of the ecosystems' tables.
+    pub fn load(path: &Path, sections: &[&'static str]) -> Result<Self, ManifestError> {
         let bytes = fs::read(path, LIMIT).map_err(|source| ManifestError::Unreadable {
             path: path.to_owned(),
             source,
         })?;
-        Self::parse(&path.to_string_lossy(), &bytes)
+        Self::parse(&path.to_string_lossy(), &bytes, sections)
     }
 
     /// Parses the bytes of a manifest that the user calls `file`.
-    pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, ManifestError> {
+    pub fn parse(
+        file: &str,
+        bytes: &[u8],
+        sections: &[&'static str],
+    ) -> Result<Self, ManifestError> {
         let file = crate::base::text::escaped(file);
         let text = std::str::from_utf8(bytes).map_err(|e| ManifestError::Syntax {
             reason: "not UTF-8".to_owned(),
             place: table::place(&file, &String::from_utf8_lossy(bytes), e.valid_up_to()),
         })?;
-        read::manifest(&file, text)
+        read::manifest(&file, text, sections)
+    }
+
+    /// The tables of an ecosystem: none, `[key]` or every `[[key]]`.
+    pub fn tables(&self, key: &'static str) -> Result<Vec<Table<'_>>, ManifestError> {
+        let source = Source::new(&self.file, &self.text);
+        match source.top()?.take(key) {
+            Some(found) => found.tables(&format!("[{key}]")),
+            None => Ok(Vec::new()),
+        }
     }
 }
 

@@ -6,11 +6,12 @@ use serde::de::Error as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::ManifestError;
 use crate::base::fault::Place;
+use crate::base::platform::{Platform, Target};
+use crate::manifest::{ManifestError, Requirement};
 
 /// The place of byte `offset` in `text`.
-pub(super) fn place(file: &str, text: &str, offset: usize) -> Place {
+pub fn place(file: &str, text: &str, offset: usize) -> Place {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
@@ -23,18 +24,28 @@ pub(super) fn place(file: &str, text: &str, offset: usize) -> Place {
 
 /// The document a table belongs to.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) file: &'a str,
-    pub(super) text: &'a str,
+pub struct Source<'a> {
+    file: &'a str,
+    text: &'a str,
 }
 
-impl Source<'_> {
-    pub(super) fn place(&self, span: &Range<usize>) -> Place {
+impl<'a> Source<'a> {
+    /// A document that the user calls `file`.
+    pub const fn new(file: &'a str, text: &'a str) -> Self {
+        Self { file, text }
+    }
+
+    /// Its outermost table.
+    pub fn top(self) -> Result<Table<'a>, ManifestError> {
+        Ok(Table::new(self, "the manifest", 0..0, self.parse()?))
+    }
+
+    fn place(&self, span: &Range<usize>) -> Place {
         place(self.file, self.text, span.start)
     }
 
     /// Parses the whole document.
-    pub(super) fn parse(&self) -> Result<DeTable<'_>, ManifestError> {
+    fn parse(&self) -> Result<DeTable<'a>, ManifestError> {
         DeTable::parse(self.text)
             .map(Spanned::into_inner)
             .map_err(|e| ManifestError::Syntax {
@@ -46,8 +57,8 @@ impl Source<'_> {
 
 /// One table, with its name for messages.
 #[derive(Debug)]
-pub(super) struct Table<'a> {
-    pub(super) source: Source<'a>,
+pub struct Table<'a> {
+    source: Source<'a>,
     name: String,
     span: Range<usize>,
     entries: DeTable<'a>,
@@ -56,14 +67,14 @@ pub(super) struct Table<'a> {
 
 /// A value with the key and place it was found at.
 #[derive(Debug)]
-pub(super) struct Found<'a> {
-    pub(super) source: Source<'a>,
-    pub(super) key: String,
+pub struct Found<'a> {
+    source: Source<'a>,
+    key: String,
     pub(super) value: Spanned<DeValue<'a>>,
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(
+    fn new(
         source: Source<'a>,
         name: impl Into<String>,
         span: Range<usize>,
@@ -78,12 +89,13 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn place(&self) -> Place {
+    /// Where it begins.
+    pub fn place(&self) -> Place {
         self.source.place(&self.span)
     }
 
     /// Takes the value of `key`, if it is there.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Found<'a>> {
+    pub fn take(&mut self, key: &'static str) -> Option<Found<'a>> {
         self.known.push(key);
         let found = self.entries.keys().find(|k| k.get_ref() == key).cloned()?;
         let value = self.entries.remove(&found)?;
@@ -95,7 +107,7 @@ impl<'a> Table<'a> {
     }
 
     /// Takes the value of a key that must be there.
-    pub(super) fn require(&mut self, key: &'static str) -> Result<Found<'a>, ManifestError> {
+    pub fn require(&mut self, key: &'static str) -> Result<Found<'a>, ManifestError> {
         let place = self.place();
         let name = self.name.clone();
         self.take(key).ok_or_else(|| ManifestError::Value {
@@ -106,7 +118,7 @@ impl<'a> Table<'a> {
     }
 
     /// Every key must have been asked for by now.
-    pub(super) fn finish(self) -> Result<(), ManifestError> {
+    pub fn finish(self) -> Result<(), ManifestError> {
         let Some(key) = self.entries.keys().min_by_key(|k| k.span().start) else {
             return Ok(());
         };
@@ -127,11 +139,13 @@ impl<'a> Table<'a> {
 }
 
 impl<'a> Found<'a> {
-    pub(super) fn place(&self) -> Place {
+    /// Where it stands.
+    pub fn place(&self) -> Place {
         self.source.place(&self.value.span())
     }
 
-    pub(super) fn error(&self, expected: impl Into<String>) -> ManifestError {
+    /// It is not what is expected.
+    pub fn error(&self, expected: impl Into<String>) -> ManifestError {
         ManifestError::Value {
             key: self.key.clone(),
             expected: expected.into(),
@@ -139,7 +153,8 @@ impl<'a> Found<'a> {
         }
     }
 
-    pub(super) fn string(self) -> Result<String, ManifestError> {
+    /// A string.
+    pub fn string(self) -> Result<String, ManifestError> {
         match self.value.get_ref() {
             DeValue::String(text) => Ok(text.clone().into_owned()),
             _ => Err(self.error("a string")),
@@ -147,13 +162,13 @@ impl<'a> Found<'a> {
     }
 
     /// A string that parses into `T`.
-    pub(super) fn parsed<T: std::str::FromStr>(self, expected: &str) -> Result<T, ManifestError> {
+    pub fn parsed<T: std::str::FromStr>(self, expected: &str) -> Result<T, ManifestError> {
         let fail = self.error(expected);
         self.string()?.parse().map_err(|_bad| fail)
     }
 
     /// The elements of an array.
-    pub(super) fn array(self) -> Result<Vec<Self>, ManifestError> {
+    pub fn array(self) -> Result<Vec<Self>, ManifestError> {
         let (source, key) = (self.source, self.key.clone());
         match self.value.get_ref() {
             DeValue::Array(_) => {}
@@ -172,12 +187,94 @@ impl<'a> Found<'a> {
             .collect())
     }
 
-    pub(super) fn strings(self) -> Result<Vec<String>, ManifestError> {
+    /// An array of strings.
+    pub fn strings(self) -> Result<Vec<String>, ManifestError> {
         self.array()?.into_iter().map(Self::string).collect()
     }
 
+    /// `true` or `false`.
+    pub fn boolean(self) -> Result<bool, ManifestError> {
+        match self.value.get_ref() {
+            DeValue::Boolean(value) => Ok(*value),
+            _ => Err(self.error("true or false")),
+        }
+    }
+
+    /// Whether it is a table.
+    pub fn is_table(&self) -> bool {
+        matches!(self.value.get_ref(), DeValue::Table(_))
+    }
+
+    /// At least one platform, sorted.
+    pub fn platforms(self) -> Result<Vec<Platform>, ManifestError> {
+        let fail = self.error("at least one platform");
+        let mut out = Vec::new();
+        for item in self.array()? {
+            out.push(item.parsed("a platform: \"linux/amd64\" or \"linux/arm64\"")?);
+        }
+        out.sort_unstable();
+        out.dedup();
+        if out.is_empty() { Err(fail) } else { Ok(out) }
+    }
+
+    /// Platforms that the target has.
+    pub fn platforms_of(self, target: &Target) -> Result<Vec<Platform>, ManifestError> {
+        let fail = self.error("platforms that `[target] platforms` lists");
+        let out = self.platforms()?;
+        if out.iter().all(|p| target.platforms.contains(p)) {
+            Ok(out)
+        } else {
+            Err(fail)
+        }
+    }
+
+    /// An `http` or `https` address.
+    pub fn web_address(self) -> Result<String, ManifestError> {
+        let fail = self.error("an http or https address");
+        let text = self.string()?;
+        match url::Url::parse(&text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => Ok(text),
+            _ => Err(fail),
+        }
+    }
+
+    /// Requirements: texts, or `{ spec = "…", platforms = ["linux/amd64"] }` for some platforms of the target.
+    pub fn requirements(self, target: &Target) -> Result<Vec<Requirement>, ManifestError> {
+        let items = self.array()?.into_iter();
+        items.map(|item| item.requirement(target)).collect()
+    }
+
+    fn requirement(self, target: &Target) -> Result<Requirement, ManifestError> {
+        let (place, fail) = (
+            self.place(),
+            self.error("requirements without blanks around them"),
+        );
+        let requirement = if self.is_table() {
+            let mut table = self.table("the requirement")?;
+            let spec = table.require("spec")?.string()?;
+            let platforms = table.take("platforms");
+            let platforms = platforms.map(|found| found.platforms_of(target));
+            table.finish()?;
+            Requirement {
+                spec,
+                platforms: platforms.transpose()?.unwrap_or_default(),
+                place,
+            }
+        } else {
+            Requirement {
+                spec: self.string()?,
+                platforms: Vec::new(),
+                place,
+            }
+        };
+        if requirement.spec.trim() != requirement.spec || requirement.spec.is_empty() {
+            return Err(fail);
+        }
+        Ok(requirement)
+    }
+
     /// A table.
-    pub(super) fn table(self, name: impl Into<String>) -> Result<Table<'a>, ManifestError> {
+    pub fn table(self, name: impl Into<String>) -> Result<Table<'a>, ManifestError> {
         match self.value.get_ref() {
             DeValue::Table(_) => {}
             _ => return Err(self.error("a table")),
@@ -193,7 +290,7 @@ impl<'a> Found<'a> {
     }
 
     /// A table, or an array of tables.
-    pub(super) fn tables(self, name: &str) -> Result<Vec<Table<'a>>, ManifestError> {
+    pub fn tables(self, name: &str) -> Result<Vec<Table<'a>>, ManifestError> {
         match self.value.get_ref() {
             DeValue::Array(_) => self
                 .array()?

@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ca", &["fs"]),
     ("release", &["fs", "manifest"]),
     // `upstream` only in the connected files named in `may_use_upstream`.
-    ("eco", &["lock", "upstream"]),
+    ("eco", &["manifest", "lock", "upstream"]),
     ("sbom", &["lock", "eco"]),
     ("bundle", &["fs", "lock", "store", "trust"]),
     ("sign", &["fs", "trust"]),
@@ -136,6 +136,8 @@ fn may_use_upstream(path: &Path) -> bool {
         "resolve.rs",
         "assemble.rs",
         "fault.rs",
+        "install.rs",
+        "section.rs",
         "lockfile.rs",
     ];
     path.file_name()

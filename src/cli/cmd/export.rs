@@ -9,7 +9,7 @@ use crate::base::limits::LIMITS;
 use crate::base::package::EcosystemId;
 use crate::base::text::quoted;
 use crate::cli::cmd::CommandResult;
-use crate::cli::project::read_records;
+use crate::cli::subject::read_records;
 use crate::cli::ui::Outcome;
 use crate::cli::{Context, UsageError};
 use crate::eco::npm::{pins, records};

@@ -9,6 +9,7 @@ use crate::base::text::quoted;
 use crate::cli::cmd::CommandResult;
 use crate::cli::ui::{Failure, Outcome};
 use crate::cli::{Context, UsageError};
+use crate::eco;
 use crate::eco::npm::lockfile::{self, ClientFileKind};
 use crate::fs;
 use crate::manifest::{self, Manifest, starter};
@@ -49,7 +50,9 @@ pub(crate) fn run(_ctx: &Context, args: &InitArgs) -> CommandResult {
         Some(channel) => with_channel(&text, channel)?,
         None => text,
     };
-    let parsed = Manifest::parse(&args.output.to_string_lossy(), text.as_bytes())?;
+    let name = args.output.to_string_lossy();
+    let parsed = Manifest::parse(&name, text.as_bytes(), &eco::sections())?;
+    eco::installs(&parsed)?;
     if fs::exists(&args.output) {
         let path = quoted(&args.output.to_string_lossy());
         return Err(UsageError::new(format!(

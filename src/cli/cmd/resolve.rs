@@ -12,9 +12,8 @@ use crate::base::fault::{Code, Fault, Kind};
 use crate::base::finding::{Finding, Severity};
 use crate::base::limits::LIMITS;
 use crate::base::package::EcosystemId;
-use crate::base::platform::{Platform, Target};
+use crate::base::platform::Platform;
 use crate::base::text::{escaped, quoted};
-use crate::base::time::Timestamp;
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::connect;
@@ -22,14 +21,12 @@ use crate::cli::exit::Exit;
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
-use crate::eco::InstallRequest;
-use crate::eco::npm::lockfile;
 use crate::fetch::Supply;
 use crate::fs;
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, Records, format};
-use crate::manifest::{self, ExcludeNewer, Manifest, NpmInstall};
-use crate::resolve::{self, Closure, Input, ResolveError};
+use crate::manifest::ExcludeNewer;
+use crate::resolve::{self, Closure, Input, PlannedInstall, ResolveError};
 use crate::trial::{self, Trial, Tried};
 
 /// Codes of this module.
@@ -101,8 +98,8 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     let started = Instant::now();
     let project = Project::load(&args.file)?;
     let previous = project.previous()?;
-    let input = input(ctx, args, &project, previous.as_ref().map(|(lock, _)| lock))?;
     let mut connection = connect::open(ctx, &project)?;
+    let input = input(ctx, args, &project, previous.as_ref().map(|(lock, _)| lock))?;
     connection.preflight()?;
     if args.plan {
         return Ok(plan(&connection, previous.as_ref()));
@@ -179,14 +176,13 @@ fn tried_json(tried: &Tried) -> Value {
     })
 }
 
-fn input(
+fn input<'a>(
     ctx: &Context,
     args: &ResolveArgs,
-    project: &Project,
+    project: &'a Project,
     previous: Option<&Lock>,
-) -> Result<Input, Failure> {
-    let manifest = &project.manifest;
-    let exclude_newer = match manifest.exclude_newer {
+) -> Result<Input<'a>, Failure> {
+    let exclude_newer = match project.manifest.exclude_newer {
         None => None,
         Some(ExcludeNewer::At(at)) => Some(at),
         Some(ExcludeNewer::MinAge(age)) => {
@@ -196,35 +192,37 @@ fn input(
             Some(kept.unwrap_or_else(|| ctx.now.plus_seconds(-age.seconds())))
         }
     };
-    let prefer = prefer(args, previous);
     let mut installs = Vec::new();
-    for (install, number) in manifest.npm.iter().zip(1u32..) {
-        let mut request = npm_request(args, install, &manifest.target, exclude_newer)?;
-        request.number = number;
-        request.prefer.clone_from(&prefer);
-        installs.push((EcosystemId::npm(), request));
-    }
-    if let Some(request) = files(manifest) {
-        installs.push((EcosystemId::file(), request));
+    for (ecosystem, number, install) in &project.installs {
+        let inputs = project.inputs(install.as_ref())?;
+        installs.push(PlannedInstall {
+            requirements: install.requirements(&inputs)?,
+            prefer: prefer(args, ecosystem, previous),
+            ecosystem: ecosystem.clone(),
+            number: *number,
+            install: install.as_ref(),
+            inputs,
+        });
     }
     if installs.is_empty() {
-        return Err(UsageError::new(
-            "the manifest asks for nothing: it has neither [npm] nor [[file]]",
-        )
-        .into());
+        return Err(UsageError::new("the manifest asks for nothing: it names no install").into());
     }
     Ok(Input {
-        target: manifest.target.clone(),
+        target: project.manifest.target.clone(),
         exclude_newer,
         installs,
+        now: ctx.now,
     })
 }
 
 /// Versions that stay: those of the lock, but for what is to be upgraded.
-fn prefer(args: &ResolveArgs, previous: Option<&Lock>) -> BTreeMap<String, BTreeSet<String>> {
+fn prefer(
+    args: &ResolveArgs,
+    ecosystem: &EcosystemId,
+    previous: Option<&Lock>,
+) -> BTreeMap<String, BTreeSet<String>> {
     let mut prefer: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let npm = EcosystemId::npm();
-    for package in previous.iter().flat_map(|lock| lock.of(&npm)) {
+    for package in previous.iter().flat_map(|lock| lock.of(ecosystem)) {
         let upgraded = args
             .upgrade
             .as_ref()
@@ -237,60 +235,6 @@ fn prefer(args: &ResolveArgs, previous: Option<&Lock>) -> BTreeMap<String, BTree
         }
     }
     prefer
-}
-
-fn npm_request(
-    args: &ResolveArgs,
-    install: &NpmInstall,
-    target: &Target,
-    exclude_newer: Option<Timestamp>,
-) -> Result<InstallRequest, Failure> {
-    let lockfile = match &install.lockfile {
-        Some(path) => Some(fs::read(
-            &manifest::beside(&args.file, path),
-            LIMITS.metadata,
-        )?),
-        None => None,
-    };
-    let requirements = match &lockfile {
-        Some(bytes) => lockfile::requirements_from_lockfile(bytes, &install.include)?,
-        None => install.packages.iter().map(|r| r.spec.clone()).collect(),
-    };
-    let only_for = install.packages.iter().filter(|r| !r.platforms.is_empty());
-    Ok(InstallRequest {
-        number: 1,
-        requirements,
-        only_for: only_for
-            .map(|r| (r.spec.clone(), r.platforms.clone()))
-            .collect(),
-        prefer: BTreeMap::new(),
-        lockfile,
-        include: install.include.clone(),
-        target: target.clone(),
-        exclude_newer,
-    })
-}
-
-fn files(manifest: &Manifest) -> Option<InstallRequest> {
-    let mut requirements = Vec::new();
-    let mut only_for = BTreeMap::new();
-    for file in &manifest.files {
-        let text = crate::eco::file::resolve::requirement(&file.path, &file.sha256, &file.url);
-        if !file.platforms.is_empty() {
-            only_for.insert(text.clone(), file.platforms.clone());
-        }
-        requirements.push(text);
-    }
-    (!requirements.is_empty()).then(|| InstallRequest {
-        number: 1,
-        requirements,
-        only_for,
-        prefer: BTreeMap::new(),
-        lockfile: None,
-        include: Vec::new(),
-        target: manifest.target.clone(),
-        exclude_newer: None,
-    })
 }
 
 fn finish(

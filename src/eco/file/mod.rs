@@ -5,7 +5,9 @@
 
 pub mod records;
 #[cfg(feature = "connected")]
-pub mod resolve;
+mod resolve;
+#[cfg(feature = "connected")]
+mod section;
 
 use std::collections::BTreeMap;
 
@@ -18,11 +20,11 @@ use crate::eco::{
 use crate::lock::LockedArtifact;
 #[cfg(feature = "connected")]
 use crate::{
-    base::fault::Fault,
-    base::platform::Platform,
-    eco::{InstallRequest, OpenEdge},
+    base::platform::{Platform, Target},
+    eco::OpenEdge,
+    eco::install::Install,
     lock::Lock,
-    upstream::Resolver,
+    manifest::{ManifestError, table::Table},
 };
 
 /// The ecosystem of plain files.
@@ -32,6 +34,10 @@ pub struct PlainFile;
 impl Ecosystem for PlainFile {
     fn id(&self) -> EcosystemId {
         EcosystemId::file()
+    }
+
+    fn key(&self) -> &'static str {
+        "file"
     }
 
     fn purl(&self, release: &ReleaseId) -> Purl {
@@ -92,8 +98,15 @@ impl Ecosystem for PlainFile {
     }
 
     #[cfg(feature = "connected")]
-    fn resolver(&self, request: InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
-        resolve::resolver(&request)
+    fn installs(
+        &self,
+        tables: Vec<Table<'_>>,
+        target: &Target,
+    ) -> Result<Vec<Box<dyn Install>>, ManifestError> {
+        if tables.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Box::new(section::read(tables, target)?)])
     }
 }
 

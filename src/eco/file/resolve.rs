@@ -1,80 +1,51 @@
-//! Plain files need no solving: the manifest already says everything. This turns its lines into locked packages.
+//! Plain files need no solving: the manifest already says everything. This turns its tables into locked packages.
 
 use std::collections::BTreeMap;
 
-use super::records::{self, FileRecord, FileRecords};
 use crate::base::digest::{Digest, UpstreamChecksum};
-use crate::base::fault::{Code, Fault, Kind};
+use crate::base::fault::Fault;
 use crate::base::package::EcosystemId;
 use crate::base::path::RelPath;
-use crate::eco::InstallRequest;
+use crate::base::platform::Target;
+use crate::eco::file::records::{self, FileRecord, FileRecords};
+use crate::eco::file::section::FileSource;
 use crate::lock::{LockedArtifact, LockedPackage};
 use crate::upstream::{Answer, Request, Resolution, Resolver};
 
-/// Codes of this module.
-pub const CODES: &[&Code] = &[&FILE_REQUIREMENT];
-
-static FILE_REQUIREMENT: Code = Code::new("manifest-file-requirement", Kind::Usage);
-
-/// A requirement text that [`requirement`] did not make.
-#[derive(Debug, thiserror::Error)]
-#[error("not a file requirement: {found}")]
-pub struct FileError {
-    /// The text, quoted and escaped.
-    pub found: String,
-}
-
-impl Fault for FileError {
-    fn code(&self) -> &'static Code {
-        &FILE_REQUIREMENT
-    }
-}
-
 /// The requirement text of one file: `path sha256:<hex> <last segment of the URL>`.
-pub fn requirement(path: &RelPath, sha256: &Digest, url: &str) -> String {
-    let name = url
-        .split(['?', '#'])
-        .next()
-        .unwrap_or(url)
-        .rsplit('/')
-        .next()
-        .unwrap_or_default();
-    format!("{path} {sha256} {name}")
+pub(crate) fn requirement(file: &FileSource) -> String {
+    format!("{} {} {}", file.path, file.sha256, source_name(&file.url))
 }
 
-/// A resolver for the files of one request.
-pub fn resolver(request: &InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
+fn source_name(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// A resolver for files.
+pub(crate) fn resolver(sources: &[FileSource], target: &Target) -> Box<dyn Resolver> {
     let mut resolution = Resolution::default();
     let mut files = BTreeMap::new();
-    for text in &request.requirements {
-        let fail = || FileError {
-            found: crate::base::text::quoted(text),
+    for file in sources {
+        let platforms = if file.platforms.is_empty() {
+            target.platforms.clone()
+        } else {
+            file.platforms.clone()
         };
-        let mut words = text.split(' ');
-        let (path, sha256, name) = (words.next(), words.next(), words.next());
-        let path: RelPath = path.and_then(|w| w.parse().ok()).ok_or_else(fail)?;
-        let sha256: Digest = sha256.and_then(|w| w.parse().ok()).ok_or_else(fail)?;
-        let platforms = request
-            .only_for
-            .get(text)
-            .cloned()
-            .unwrap_or_else(|| request.target.platforms.clone());
-        resolution.packages.push(locked(&path, sha256, platforms));
-        let source_name = name.unwrap_or_default().to_owned();
-        files.insert(
-            path.to_string(),
-            FileRecord {
-                sha256,
-                source_name,
-            },
-        );
+        let package = locked(&file.path, file.sha256, platforms);
+        resolution.packages.push(package);
+        let record = FileRecord {
+            sha256: file.sha256,
+            source_name: source_name(&file.url).to_owned(),
+        };
+        files.insert(file.path.to_string(), record);
     }
     let document = records::write(&FileRecords {
         files,
         ..FileRecords::default()
     });
     resolution.records.insert(EcosystemId::file(), document);
-    Ok(Box::new(Done(resolution)))
+    Box::new(Done(resolution))
 }
 
 fn locked(

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::platform::{Platform, Target};
-use crate::eco::InstallRequest;
 use crate::eco::npm::catalog::{Catalog, ManifestId};
 use crate::eco::npm::fault::NpmError;
 use crate::eco::npm::manifest::Manifest;
 use crate::eco::npm::placed::{PlacedEdge, PlacedTree};
 use crate::eco::npm::records::{self, NpmPackage, NpmRecords, NpmVersion};
+use crate::eco::npm::resolve::InstallRequest;
 use crate::eco::npm::scan;
 use crate::lock::{LockedArtifact, LockedPackage, Records};
 use crate::upstream::Resolution;

@@ -9,17 +9,21 @@ use crate::eco::npm::{Npm, bootstrap, pins, repo};
 use crate::eco::{BundleView, ClientFile, EcoError, Ecosystem, ReleaseFacts, RepoFile, RepoView};
 #[cfg(feature = "connected")]
 use crate::{
-    base::fault::Fault,
-    base::platform::Platform,
-    eco::npm::closure,
-    eco::{InstallRequest, OpenEdge},
+    base::platform::{Platform, Target},
+    eco::OpenEdge,
+    eco::install::Install,
+    eco::npm::{closure, section},
     lock::Lock,
-    upstream::Resolver,
+    manifest::{ManifestError, table::Table},
 };
 
 impl Ecosystem for Npm {
     fn id(&self) -> EcosystemId {
         EcosystemId::npm()
+    }
+
+    fn key(&self) -> &'static str {
+        "npm"
     }
 
     fn purl(&self, release: &ReleaseId) -> Purl {
@@ -70,8 +74,13 @@ impl Ecosystem for Npm {
     }
 
     #[cfg(feature = "connected")]
-    fn resolver(&self, request: InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
-        crate::eco::npm::resolve::resolver(request)
+    fn installs(
+        &self,
+        tables: Vec<Table<'_>>,
+        target: &Target,
+    ) -> Result<Vec<Box<dyn Install>>, ManifestError> {
+        let read = |table| Ok(Box::new(section::read(table, target)?) as Box<dyn Install>);
+        tables.into_iter().map(read).collect()
     }
 }
 

@@ -31,6 +31,8 @@ pub mod resolve;
 #[cfg(feature = "connected")]
 mod scan;
 #[cfg(feature = "connected")]
+mod section;
+#[cfg(feature = "connected")]
 mod spec;
 #[cfg(feature = "connected")]
 mod tarball;

@@ -7,8 +7,9 @@ use crate::base::digest::UpstreamChecksum;
 use crate::base::fault::Fault;
 use crate::base::finding::{Finding, Severity};
 use crate::base::limits::LIMITS;
+use crate::base::platform::{Platform, Target};
 use crate::base::text::escaped;
-use crate::eco::InstallRequest;
+use crate::base::time::Timestamp;
 use crate::eco::npm::assemble::{self, Assembly, UPSTREAM};
 use crate::eco::npm::catalog::{Catalog, ManifestId, Picked, SpecId};
 use crate::eco::npm::fault::{self, NpmError};
@@ -21,6 +22,27 @@ use crate::eco::npm::tarball;
 use crate::eco::npm::tree::build::{self, Failed, Ideal, Missing, Unbuilt};
 use crate::eco::npm::tree::graph::Wish;
 use crate::upstream::{Answer, Request, Resolution, Resolver, UpstreamError, Want};
+
+/// One install to resolve.
+#[derive(Debug, Clone)]
+pub struct InstallRequest {
+    /// Number of the install within the ecosystem, from 1.
+    pub number: u32,
+    /// Requirements as the manifest has them.
+    pub requirements: Vec<String>,
+    /// Requirements that are for some platforms of the target only, by their text; the others are for all.
+    pub only_for: BTreeMap<String, Vec<Platform>>,
+    /// Versions to prefer where a range allows them, by name: those of the lock that is being resolved again.
+    pub prefer: BTreeMap<String, BTreeSet<String>>,
+    /// Bytes of a client lock file to take instead of requirements.
+    pub lockfile: Option<Vec<u8>>,
+    /// Dependency kinds to include, such as `prod`, `optional`, `peer`, `dev`.
+    pub include: Vec<String>,
+    /// The enclave host.
+    pub target: Target,
+    /// Releases published later (or without a time) do not exist.
+    pub exclude_newer: Option<Timestamp>,
+}
 
 /// A resolver for one install: from its requirements, or from the lock file it brings.
 pub fn resolver(mut request: InstallRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {

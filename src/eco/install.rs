@@ -1,0 +1,78 @@
+//! One install of the manifest, as its ecosystem reads it: what must be read from disk, which upstreams it needs, and
+//! the resolver that it leads to. The command line drives this without knowing any ecosystem.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::base::fault::Fault;
+use crate::base::platform::Target;
+use crate::base::time::Timestamp;
+use crate::upstream::Resolver;
+
+/// Files that were read for an install, by role.
+pub type Inputs = BTreeMap<String, Vec<u8>>;
+
+/// A file that an install needs, such as a client's lock file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InputFile {
+    /// What it is for, such as `lockfile`; the key among the [`Inputs`].
+    pub role: String,
+    /// Its path as the manifest has it, relative to the manifest's folder.
+    pub path: PathBuf,
+    /// Most bytes that are read.
+    pub limit: u64,
+}
+
+/// Where an install's bytes come from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Address {
+    /// A registry, index or archive.
+    Upstream {
+        /// Its name in locks, such as `npm`.
+        name: String,
+        /// The manifest's address; `None` = this host's client configuration knows it.
+        configured: Option<String>,
+        /// A path that will be asked for first, so that its host can be contacted before the work starts.
+        first: String,
+    },
+    /// One plain file.
+    File {
+        /// Its path in the lock.
+        path: String,
+        /// Its URL.
+        url: String,
+    },
+}
+
+/// What an install is resolved with.
+#[derive(Debug, Clone)]
+pub struct Given<'a> {
+    /// Number of the install within the ecosystem, from 1.
+    pub number: u32,
+    /// The files of [`Install::inputs`].
+    pub inputs: &'a Inputs,
+    /// The enclave host.
+    pub target: &'a Target,
+    /// Releases published later (or without a time) do not exist.
+    pub exclude_newer: Option<Timestamp>,
+    /// Versions to prefer where a range allows them, by name: those of the lock that is being resolved again.
+    pub prefer: BTreeMap<String, BTreeSet<String>>,
+    /// The time now, for what expires.
+    pub now: Timestamp,
+}
+
+/// One install of the manifest.
+pub trait Install: fmt::Debug {
+    /// The files it needs, given those that were read already: asked again until it names none that is not there.
+    fn inputs(&self, known: &Inputs) -> Result<Vec<InputFile>, Box<dyn Fault>>;
+
+    /// Where its bytes come from.
+    fn addresses(&self) -> Vec<Address>;
+
+    /// Its requirements as the lock names them.
+    fn requirements(&self, inputs: &Inputs) -> Result<Vec<String>, Box<dyn Fault>>;
+
+    /// Its resolver.
+    fn resolver(&self, given: Given<'_>) -> Result<Box<dyn Resolver>, Box<dyn Fault>>;
+}
