@@ -16,12 +16,14 @@ pub const CODES: &[&Code] = &[
     &UPSTREAM_NOT_FOUND,
     &UPSTREAM_FAILED,
     &UPSTREAM_OFFLINE,
+    &UPSTREAM_NOT_LISTED,
     &UPSTREAM_ADDRESS,
 ];
 
 static UPSTREAM_NOT_FOUND: Code = Code::new("upstream-not-found", Kind::Failed);
 static UPSTREAM_FAILED: Code = Code::new("upstream-failed", Kind::Failed);
 static UPSTREAM_OFFLINE: Code = Code::new("upstream-offline", Kind::Failed);
+static UPSTREAM_NOT_LISTED: Code = Code::new("upstream-not-listed", Kind::Failed);
 pub(crate) static UPSTREAM_ADDRESS: Code = Code::new("upstream-address", Kind::Usage);
 
 /// A URL that never prints the user name or password it may carry.
@@ -69,6 +71,15 @@ pub enum Want {
     Artifact(UpstreamChecksum),
 }
 
+/// Where something is, as a document of its upstream says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Path of the document, as in [`Request::path`].
+    pub page: String,
+    /// A URL, or a reference relative to the document's (RFC 3986 §5).
+    pub href: String,
+}
+
 /// One GET request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -82,6 +93,8 @@ pub struct Request {
     pub limit: u64,
     /// What kind of thing it is.
     pub want: Want,
+    /// Where it is, unless that is `path` below the upstream's address.
+    pub link: Option<Link>,
 }
 
 /// Bytes that can be read at any position, such as a file.
@@ -162,6 +175,14 @@ pub enum UpstreamError {
         /// What was asked.
         url: SafeUrl,
     },
+    /// The upstream's index does not list it, so nobody knows where it is.
+    #[error("{upstream} does not list {}", crate::base::text::quoted(file))]
+    NotListed {
+        /// Name of the upstream, escaped.
+        upstream: String,
+        /// What was looked for.
+        file: String,
+    },
     /// There is no URL to ask: no address is configured, or the path does not fit it.
     #[error("{reason}")]
     NoAddress {
@@ -177,6 +198,7 @@ impl Fault for UpstreamError {
             Self::Failed { .. } => &UPSTREAM_FAILED,
             Self::NotStored { cause, .. } => cause.code(),
             Self::Offline { .. } => &UPSTREAM_OFFLINE,
+            Self::NotListed { .. } => &UPSTREAM_NOT_LISTED,
             Self::NoAddress { .. } => &UPSTREAM_ADDRESS,
         }
     }
@@ -187,6 +209,7 @@ impl Fault for UpstreamError {
             Self::NotFound { .. }
             | Self::Failed { .. }
             | Self::Offline { .. }
+            | Self::NotListed { .. }
             | Self::NoAddress { .. } => Vec::new(),
         }
     }

@@ -22,7 +22,9 @@ use crate::lock::{Lock, LockedPackage};
 use crate::{
     base::platform::Target,
     eco::install::Install,
+    lock::LockedArtifact,
     manifest::{Manifest, ManifestError, table::Table},
+    upstream::Request,
 };
 
 /// Codes of this module.
@@ -207,6 +209,19 @@ pub trait Ecosystem: Sync {
 
     /// Scripts and pages with which a host that has nothing gets its first client, relative to `bootstrap/`.
     fn bootstrap(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError>;
+
+    /// The document that says where an artifact is, for upstreams whose addresses do not follow from names: locks stay
+    /// independent of them.
+    #[cfg(feature = "connected")]
+    fn locator(&self, _artifact: &LockedArtifact) -> Option<Request> {
+        None
+    }
+
+    /// Where that document says the artifact is: a URL, or a reference relative to the document.
+    #[cfg(feature = "connected")]
+    fn locate(&self, _document: &[u8], _artifact: &LockedArtifact) -> Option<String> {
+        None
+    }
 
     /// Checks that every edge of every carried package is satisfied inside the lock, for each of its platforms.
     /// Returns one sentence per edge that is not. Independent of the resolver.

@@ -2,6 +2,7 @@
 //! if it is what the lock says. What is there already is not asked for; what was cut off is continued.
 
 mod artifact;
+mod locate;
 mod supply;
 
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ use crate::lock::{Lock, LockedArtifact, LockedPackage};
 use crate::net::settings::shown;
 use crate::net::{Downloader, HttpUpstream, NetError};
 use crate::store::{Store, Stored};
-use crate::upstream::{Request, SafeUrl, Want};
+use crate::upstream::{Link, Request, SafeUrl, Want};
 
 /// Why nothing could be fetched at all.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +105,8 @@ pub struct FetchReport {
 struct Item<'a> {
     package: &'a LockedPackage,
     artifact: &'a LockedArtifact,
+    /// Where it is, if not below its upstream's address.
+    link: Option<Link>,
 }
 
 impl Item<'_> {
@@ -114,6 +117,7 @@ impl Item<'_> {
             accept: None,
             limit: self.artifact.size.unwrap_or(LIMITS.artifact),
             want: Want::Artifact(self.artifact.checksum.clone()),
+            link: self.link.clone(),
         }
     }
 
@@ -133,7 +137,7 @@ impl Item<'_> {
 pub fn run(
     lock: &Lock,
     store: &Store,
-    upstream: &HttpUpstream,
+    upstream: &mut HttpUpstream,
     progress: &dyn Progress,
 ) -> Result<FetchReport, FetchError> {
     let (items, reused) = missing(lock, store)?;
@@ -144,8 +148,10 @@ pub fn run(
     if items.is_empty() {
         return Ok(report);
     }
+    let items = locate::locate(items, upstream, &mut report.failures)?;
     let downloader = upstream.downloader();
-    upstream.preflight(&addresses(&items, &downloader))?;
+    let requests = items.iter().map(Item::request);
+    upstream.preflight(&addresses(requests, &downloader))?;
     let known: u64 = items.iter().filter_map(|item| item.artifact.size).sum();
     let noun = if items.len() == 1 {
         "artifact"
@@ -189,18 +195,21 @@ fn missing<'a>(lock: &'a Lock, store: &Store) -> Result<(Vec<Item<'a>>, usize), 
         if store.find(&artifact.checksum)?.is_some() {
             reused += 1;
         } else {
-            items.push(Item { package, artifact });
+            items.push(Item {
+                package,
+                artifact,
+                link: None,
+            });
         }
     }
     Ok((items, reused))
 }
 
 /// One URL of each host. What has no URL fails later, by name.
-fn addresses(items: &[Item<'_>], downloader: &Downloader) -> Vec<Url> {
+fn addresses(requests: impl Iterator<Item = Request>, downloader: &Downloader) -> Vec<Url> {
     let mut origins = BTreeSet::new();
-    items
-        .iter()
-        .filter_map(|item| downloader.locate(&item.request()).ok())
+    requests
+        .filter_map(|request| downloader.locate(&request).ok())
         .map(|url| url.with_secrets().clone())
         .filter(|url| origins.insert(url.origin().ascii_serialization()))
         .collect()

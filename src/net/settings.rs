@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::net::NetError;
 use crate::net::proxy::{Authority, ProxyRules};
-use crate::upstream::{Request, SafeUrl};
+use crate::upstream::{Link, Request, SafeUrl};
 
 /// The upstream whose requests carry whole URLs: plain files.
 pub const FILE_UPSTREAM: &str = "file";
@@ -230,6 +230,9 @@ impl Settings {
                 ),
             });
         }
+        if let Some(link) = &request.link {
+            return self.linked(request, link);
+        }
         let base = self.base(&request.upstream, &request.path)?;
         let leaves = || NetError::Url {
             text: crate::base::text::quoted(&request.path),
@@ -237,6 +240,20 @@ impl Settings {
         let url = Url::parse(&format!("{base}{}", request.path)).map_err(|_bad| leaves())?;
         let inside = url.origin() == base.origin() && url.path().starts_with(base.path());
         if inside { Ok(url) } else { Err(leaves()) }
+    }
+
+    /// What a document of the upstream links to, which may be at another host.
+    fn linked(&self, request: &Request, link: &Link) -> Result<Url, NetError> {
+        let page = Request {
+            path: link.page.clone(),
+            link: None,
+            ..request.clone()
+        };
+        let joined = self.url_for(&page)?.join(&link.href).ok();
+        let found = joined.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        found.ok_or_else(|| NetError::Url {
+            text: crate::base::text::quoted(&link.href),
+        })
     }
 
     fn base(&self, upstream: &str, path: &str) -> Result<&Url, NetError> {
@@ -365,7 +382,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::{Credential, Secret, Settings};
-    use crate::upstream::{Request, Want};
+    use crate::upstream::{Link, Request, Want};
 
     fn request(upstream: &str, path: &str) -> Request {
         Request {
@@ -374,6 +391,7 @@ mod tests {
             accept: None,
             limit: 10,
             want: Want::Document,
+            link: None,
         }
     }
 
@@ -409,6 +427,29 @@ mod tests {
         assert_eq!(file("tools/x").unwrap(), address);
         for other in ["tools/y", "https://f.example/x?y=1", "file:///etc/passwd"] {
             file(other).expect_err(other);
+        }
+    }
+
+    #[test]
+    fn links_lead_where_their_document_says() {
+        let settings = settings();
+        let url = |href: &str| {
+            let link = Link {
+                page: "simple/x/".to_owned(),
+                href: href.to_owned(),
+            };
+            let linked = Request {
+                link: Some(link),
+                ..request("npm", "x/x-1.whl")
+            };
+            settings.url_for(&linked).map(String::from)
+        };
+        let found = url("../../files/x-1.whl#sha256=ab").unwrap();
+        assert_eq!(found, "https://npm.example/all/files/x-1.whl#sha256=ab");
+        let elsewhere = "https://files.example/x-1.whl";
+        assert_eq!(url(elsewhere).unwrap(), elsewhere);
+        for bad in ["file:///etc/passwd", "ftp://x.example/y", "https://"] {
+            url(bad).expect_err(bad);
         }
     }
 

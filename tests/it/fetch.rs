@@ -76,8 +76,8 @@ fn name_of(asked: &Asked) -> String {
 
 fn fetch(lock: &Lock, folder: &Folder, server: &Server) -> FetchReport {
     let store = Store::open(&folder.0.join("store")).unwrap();
-    let upstream = HttpUpstream::new(settings(folder, &server.url())).unwrap();
-    fetch::run(lock, &store, &upstream, &NoProgress).unwrap()
+    let mut upstream = HttpUpstream::new(settings(folder, &server.url())).unwrap();
+    fetch::run(lock, &store, &mut upstream, &NoProgress).unwrap()
 }
 
 fn gets(server: &Server) -> usize {
@@ -131,6 +131,7 @@ fn artifacts_that_a_resolver_looks_into_are_stored_and_not_downloaded_again() {
             accept: None,
             limit: 10_000,
             want,
+            link: None,
         });
         let (_, answer) = supply.next_answer().unwrap();
         assert!(supply.next_answer().is_none());

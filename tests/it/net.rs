@@ -50,6 +50,7 @@ fn request(path: &str) -> Request {
         accept: Some("application/json"),
         limit: 10_000,
         want: Want::Document,
+        link: None,
     }
 }
 

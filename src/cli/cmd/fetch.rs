@@ -32,8 +32,8 @@ pub(crate) fn run(ctx: &Context, args: &FetchArgs) -> CommandResult {
     let project = Project::load(&args.file)?;
     let (lock, _, _) = project.lock()?;
     let store = connect::store(ctx)?;
-    let connection = connect::open(ctx, &project)?;
-    let report = fetch::run(&lock, &store, &connection.upstream, &ctx.ui)?;
+    let mut connection = connect::open(ctx, &project)?;
+    let report = fetch::run(&lock, &store, &mut connection.upstream, &ctx.ui)?;
     let fields = fields(&report, &connection);
     let there = match report.reused {
         0 => String::new(),
@@ -66,8 +66,8 @@ pub(crate) fn fetch_missing(
     lock: &Lock,
     store: &Store,
 ) -> Result<(), Failure> {
-    let connection = connect::open(ctx, project)?;
-    let report = fetch::run(lock, store, &connection.upstream, &ctx.ui)?;
+    let mut connection = connect::open(ctx, project)?;
+    let report = fetch::run(lock, store, &mut connection.upstream, &ctx.ui)?;
     if report.failures.is_empty() {
         return Ok(());
     }

@@ -107,6 +107,7 @@ impl Desk {
                 accept: None,
                 limit,
                 want,
+                link: None,
             });
         }
     }
