@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use url::Url;
 
-use crate::cli::npm_client::NpmClient;
+use crate::cli::clients::{self, npm::NpmClient};
 use crate::cli::project::Project;
 use crate::cli::ui::{Failure, Ui};
-use crate::cli::{Context, UsageError};
+use crate::cli::Context;
 use crate::eco::install::Address;
 use crate::fs;
 use crate::manifest::{self, Network};
@@ -56,22 +56,14 @@ pub fn open(ctx: &Context, project: &Project) -> Result<Connection, Failure> {
     let allowed: BTreeSet<String> = manifest.network.allow_hosts.iter().cloned().collect();
     settings.allow_hosts = (!allowed.is_empty()).then_some(allowed);
     let addresses = project.addresses();
-    let npm = if addresses.iter().any(|address| is_upstream(address, "npm")) {
-        Some(NpmClient::load(ctx, fs::parent(&project.manifest_path))?)
+    let folder = fs::parent(&project.manifest_path);
+    let npm = if clients::upstreams(&addresses).contains("npm") {
+        Some(NpmClient::load(ctx, folder)?)
     } else {
         None
     };
     settings.set_proxy(proxy(ctx, &manifest.network, npm.as_ref())?);
-    if let Some(npm) = &npm {
-        npm.apply(&mut settings, configured(&addresses, "npm")?)?;
-    }
-    for address in &addresses {
-        if let Address::File { path, url } = address
-            && let Some(url) = web_url(url)
-        {
-            settings.set_file(path, url);
-        }
-    }
+    clients::apply(ctx, folder, &addresses, npm.as_ref(), &mut settings)?;
     let needed = needed(&addresses, &settings);
     let upstream = HttpUpstream::new(settings)?;
     Ok(Connection {
@@ -106,31 +98,6 @@ fn proxy(
         }
     };
     ProxyRules::from_variables(&|name| ctx.env(name).or_else(|| of_npm(name)))
-}
-
-fn is_upstream(address: &Address, upstream: &str) -> bool {
-    matches!(address, Address::Upstream { name, .. } if name == upstream)
-}
-
-/// The address that the manifest gives an upstream; all installs that need it must agree.
-fn configured<'a>(
-    addresses: &'a BTreeSet<Address>,
-    upstream: &str,
-) -> Result<Option<&'a str>, UsageError> {
-    let of = addresses.iter().filter_map(|address| match address {
-        Address::Upstream {
-            name, configured, ..
-        } if name == upstream => Some(configured.as_deref()),
-        Address::Upstream { .. } | Address::File { .. } => None,
-    });
-    let named: BTreeSet<Option<&str>> = of.collect();
-    let mut named = named.into_iter();
-    match (named.next(), named.next()) {
-        (found, None) => Ok(found.flatten()),
-        (_, Some(_)) => Err(UsageError::new(format!(
-            "all [[{upstream}]] installs must name the same address, or none"
-        ))),
-    }
 }
 
 /// One URL of each upstream that is needed before anything is known.

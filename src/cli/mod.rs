@@ -1,13 +1,13 @@
 //! The command line: from words to calls to words. The only module that reads the clock, the environment and the
 //! terminal, and the only one that maps failures to exit codes.
 
+#[cfg(feature = "connected")]
+mod clients;
 pub mod cmd;
 #[cfg(feature = "connected")]
 pub mod connect;
 pub mod exit;
 pub mod explain;
-#[cfg(feature = "connected")]
-mod npm_client;
 #[cfg(feature = "connected")]
 pub mod project;
 pub mod secret;

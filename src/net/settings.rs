@@ -44,6 +44,8 @@ impl fmt::Debug for Secret {
 pub enum Credential {
     /// `Authorization: Bearer …`.
     Bearer(Secret),
+    /// `Authorization: …` as it stands, as cargo sends a registry's token.
+    Token(Secret),
     /// `Authorization: Basic …`: the Base64 of `user:password` (RFC 7617).
     Basic(Secret),
 }
@@ -59,6 +61,7 @@ impl Credential {
     pub(super) fn header(&self) -> String {
         match self {
             Self::Bearer(secret) => format!("Bearer {}", secret.0),
+            Self::Token(secret) => secret.0.clone(),
             Self::Basic(secret) => format!("Basic {}", secret.0),
         }
     }
@@ -190,7 +193,8 @@ impl Settings {
 
     /// Shows `credential` to everything below `prefix`, and to nothing else.
     pub fn add_credential(&mut self, prefix: &Url, credential: Credential) {
-        let (Credential::Bearer(secret) | Credential::Basic(secret)) = &credential;
+        let (Credential::Bearer(secret) | Credential::Token(secret) | Credential::Basic(secret)) =
+            &credential;
         self.remember(&secret.0);
         if let Credential::Basic(secret) = &credential
             && let Ok(raw) = BASE64.decode(secret.0.as_bytes())
@@ -265,6 +269,11 @@ impl Settings {
             .ok_or_else(|| NetError::NoAddress {
                 upstream: crate::base::text::escaped(upstream),
             })
+    }
+
+    /// Whether `url` will be shown a credential.
+    pub fn has_credential(&self, url: &Url) -> bool {
+        self.credential(url).is_some()
     }
 
     /// The credential for `url`: that of the longest prefix.

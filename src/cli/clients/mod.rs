@@ -1,0 +1,75 @@
+//! What this host's own clients are configured with: addresses, credentials, certificates. The manifest's address stands
+//! over all of it; without any, the default that an installed client or a library made for it carries; no address is
+//! written in this program.
+
+mod cargo;
+mod netrc;
+pub(super) mod npm;
+mod pip;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::cli::ui::Failure;
+use crate::cli::{Context, UsageError};
+use crate::eco::install::Address;
+use crate::net::settings::{Settings, web_url};
+
+/// Tells `settings` where everything in `addresses` is, and how to get at it. `folder` is the manifest's.
+pub(super) fn apply(
+    ctx: &Context,
+    folder: &Path,
+    addresses: &BTreeSet<Address>,
+    npm: Option<&npm::NpmClient<'_>>,
+    settings: &mut Settings,
+) -> Result<(), Failure> {
+    for name in upstreams(addresses) {
+        let manifest = configured(addresses, name)?;
+        match (name, npm, manifest) {
+            ("npm", Some(npm), _) => npm.apply(settings, manifest)?,
+            ("pypi", ..) => pip::apply(ctx, settings, manifest)?,
+            ("cargo", ..) => cargo::apply(ctx, folder, settings, manifest)?,
+            (_, _, Some(address)) => settings.set_upstream(name, address)?,
+            // Named as missing by whoever asks for it.
+            (_, _, None) => {}
+        }
+    }
+    for address in addresses {
+        if let Address::File { path, url } = address
+            && let Some(url) = web_url(url)
+        {
+            settings.set_file(path, url);
+        }
+    }
+    netrc::apply(ctx, settings)
+}
+
+/// Names of the upstreams, each once.
+pub(super) fn upstreams(addresses: &BTreeSet<Address>) -> BTreeSet<&str> {
+    let names = addresses.iter().filter_map(|address| match address {
+        Address::Upstream { name, .. } => Some(name.as_str()),
+        Address::File { .. } => None,
+    });
+    names.collect()
+}
+
+/// The address that the manifest gives an upstream; all installs that need it must agree.
+fn configured<'a>(
+    addresses: &'a BTreeSet<Address>,
+    upstream: &str,
+) -> Result<Option<&'a str>, UsageError> {
+    let of = addresses.iter().filter_map(|address| match address {
+        Address::Upstream {
+            name, configured, ..
+        } if name == upstream => Some(configured.as_deref()),
+        Address::Upstream { .. } | Address::File { .. } => None,
+    });
+    let named: BTreeSet<Option<&str>> = of.collect();
+    let mut named = named.into_iter();
+    match (named.next(), named.next()) {
+        (found, None) => Ok(found.flatten()),
+        (_, Some(_)) => Err(UsageError::new(format!(
+            "all [[{upstream}]] installs must name the same address, or none"
+        ))),
+    }
+}
