@@ -17,6 +17,7 @@ mod preflight;
 pub mod proxy;
 pub mod roots;
 pub mod settings;
+mod template;
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,16 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use data_encoding::BASE64;
 use rustls::pki_types::CertificateDer;
 use url::Url;
 
+use crate::base::digest::UpstreamChecksum;
 use crate::net::NetError;
 use crate::net::proxy::{Authority, ProxyRules};
-use crate::upstream::{Request, SafeUrl};
+use crate::net::template::Template;
+use crate::upstream::{Request, SafeUrl, Want};
 
 /// The upstream whose requests carry whole URLs: plain files.
 pub const FILE_UPSTREAM: &str = "file";
@@ -113,6 +115,8 @@ pub struct Settings {
     bases: BTreeMap<String, Url>,
     scopes: BTreeMap<(String, String), Url>,
     files: BTreeMap<String, Url>,
+    /// Known only once the upstream was asked, so while requests are under way.
+    downloads: Arc<RwLock<BTreeMap<String, Template>>>,
     credentials: Vec<(Url, Credential)>,
     certificates: Vec<(Url, Secret)>,
     secrets: BTreeSet<String>,
@@ -148,6 +152,7 @@ impl Settings {
             bases: BTreeMap::new(),
             scopes: BTreeMap::new(),
             files: BTreeMap::new(),
+            downloads: Arc::default(),
             credentials: Vec::new(),
             certificates: Vec::new(),
             secrets: BTreeSet::new(),
@@ -178,6 +183,30 @@ impl Settings {
     /// Says where a plain file comes from: locks name it by its path in the enclave, only the manifest has the URL.
     pub fn set_file(&mut self, path: &str, url: Url) {
         self.files.insert(path.to_owned(), url);
+    }
+
+    /// Sets where an upstream keeps its artifacts, as the upstream itself says: the `dl` of a crates index. Locks name
+    /// a crate as `<name>/<name>-<version>.crate`; which address that is, the template decides. It may be set after a
+    /// client was started with these settings.
+    pub fn set_downloads(&self, name: &str, template: &str) -> Result<(), NetError> {
+        let parsed = Template::parse(template).ok_or_else(|| NetError::Address {
+            upstream: format!("{} (downloads)", crate::base::text::escaped(name)),
+        })?;
+        let mut all = self
+            .downloads
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.insert(name.to_owned(), parsed);
+        Ok(())
+    }
+
+    /// An address at the host of an upstream's artifacts, once it is known.
+    pub fn downloads_of(&self, name: &str) -> Option<Url> {
+        let all = self
+            .downloads
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.get(name).map(Template::origin)
     }
 
     /// The address of an upstream, for one scope or in general.
@@ -230,6 +259,11 @@ impl Settings {
                 ),
             });
         }
+        if let Want::Artifact(checksum) = &request.want
+            && let Some(url) = self.artifact_url(request, checksum)
+        {
+            return url;
+        }
         let base = self.base(&request.upstream, &request.path)?;
         let leaves = || NetError::Url {
             text: crate::base::text::quoted(&request.path),
@@ -237,6 +271,22 @@ impl Settings {
         let url = Url::parse(&format!("{base}{}", request.path)).map_err(|_bad| leaves())?;
         let inside = url.origin() == base.origin() && url.path().starts_with(base.path());
         if inside { Ok(url) } else { Err(leaves()) }
+    }
+
+    /// The URL that an upstream's template for downloads has for an artifact; `None` when it has no template.
+    fn artifact_url(
+        &self,
+        request: &Request,
+        checksum: &UpstreamChecksum,
+    ) -> Option<Result<Url, NetError>> {
+        let all = self
+            .downloads
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let url = all.get(&request.upstream)?.url(&request.path, checksum);
+        Some(url.ok_or_else(|| NetError::Url {
+            text: crate::base::text::quoted(&request.path),
+        }))
     }
 
     fn base(&self, upstream: &str, path: &str) -> Result<&Url, NetError> {
@@ -365,6 +415,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::{Credential, Secret, Settings};
+    use crate::base::digest::{Digest, UpstreamChecksum};
     use crate::upstream::{Request, Want};
 
     fn request(upstream: &str, path: &str) -> Request {
@@ -410,6 +461,47 @@ mod tests {
         for other in ["tools/y", "https://f.example/x?y=1", "file:///etc/passwd"] {
             file(other).expect_err(other);
         }
+    }
+
+    #[test]
+    fn artifacts_go_where_the_upstream_keeps_its_downloads() {
+        let mut settings = Settings::new(PathBuf::new());
+        settings
+            .set_upstream("cargo", "https://index.example/i/")
+            .unwrap();
+        let started = settings.clone();
+        let crate_file = Request {
+            want: Want::Artifact(UpstreamChecksum::Sha256(Digest::of(b"x"))),
+            ..request("cargo", "a/a-1.0.0.crate")
+        };
+        let url = |wanted: &Request| started.url_for(wanted).map(String::from);
+        assert_eq!(
+            url(&crate_file).unwrap(),
+            "https://index.example/i/a/a-1.0.0.crate"
+        );
+        settings
+            .set_downloads("cargo", "https://dl.example/v1")
+            .unwrap();
+        assert_eq!(
+            url(&crate_file).unwrap(),
+            "https://dl.example/v1/a/1.0.0/download"
+        );
+        assert_eq!(
+            url(&request("cargo", "1/a")).unwrap(),
+            "https://index.example/i/1/a"
+        );
+        assert_eq!(
+            settings.downloads_of("cargo").unwrap().host_str(),
+            Some("dl.example")
+        );
+        let strange = Request {
+            path: "a/b.tgz".to_owned(),
+            ..crate_file
+        };
+        url(&strange).unwrap_err();
+        settings
+            .set_downloads("cargo", "ftp://dl.example/")
+            .unwrap_err();
     }
 
     #[test]
