@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use url::Url;
 
+use crate::cli::Context;
 use crate::cli::clients::{self, npm::NpmClient};
 use crate::cli::project::Project;
 use crate::cli::ui::{Failure, Ui};
-use crate::cli::Context;
 use crate::eco::install::Address;
 use crate::fs;
 use crate::manifest::{self, Network};

@@ -3,6 +3,7 @@
 //!
 //! A further ecosystem is a folder of the same inner shape and one line in [`ALL`].
 
+pub mod cargo;
 pub mod file;
 #[cfg(feature = "connected")]
 pub mod install;
@@ -34,7 +35,7 @@ static ECO_RECORDS: Code = Code::classed("eco-records", Class::E20);
 static ECO_CONFLICT: Code = Code::classed("import-conflict", Class::E50);
 
 /// Every ecosystem.
-pub const ALL: &[&dyn Ecosystem] = &[&npm::Npm, &file::PlainFile];
+pub const ALL: &[&dyn Ecosystem] = &[&npm::Npm, &cargo::Cargo, &file::PlainFile];
 
 /// The ecosystem with this id.
 pub fn by_id(id: &EcosystemId) -> Option<&'static dyn Ecosystem> {

@@ -15,8 +15,8 @@ use crate::fs::{self, OpenFile};
 const ABOUT: &str = "repository.json";
 /// Largest text in which the address is replaced.
 const MAX_TEXT: u64 = 64 << 20;
-/// Folders whose files are texts that stage rendered and that may hold the address.
-const RENDERED: [&str; 3] = ["npm/", "pins/", "bootstrap/"];
+/// Folders and files whose texts stage rendered and may hold the address.
+const RENDERED: [&str; 4] = ["npm/", "cargo/index/config.json", "pins/", "bootstrap/"];
 
 /// An answer.
 #[derive(Debug)]

@@ -22,7 +22,13 @@
 mod arch;
 mod attacks;
 mod ca;
+#[cfg(feature = "connected")]
+mod cargo_repo;
+#[cfg(feature = "connected")]
+mod cargo_resolve;
 mod contents;
+#[cfg(feature = "connected")]
+mod crates;
 #[cfg(feature = "connected")]
 mod fetch;
 mod fixture;

@@ -17,6 +17,8 @@ use crate::net::settings::{Credential, Secret, Settings};
 const LIMIT: u64 = 1 << 20;
 /// Cargo's name of the public registry.
 const PUBLIC: &str = "crates-io";
+/// What cargo writes before the address of a sparse index.
+const SPARSE: &str = "sparse+";
 /// Most replacements that are followed.
 const REPLACEMENTS: usize = 16;
 
@@ -51,7 +53,7 @@ pub(super) fn apply(
 ) -> Result<(), Failure> {
     let config = load(ctx, folder)?;
     let (name, address) = match manifest {
-        Some(address) => (PUBLIC.to_owned(), address.to_owned()),
+        Some(address) => (PUBLIC.to_owned(), format!("{SPARSE}{address}")),
         None => replaced(&config, ctx)?,
     };
     let Some(address) = sparse(&address) else {
@@ -70,10 +72,10 @@ pub(super) fn apply(
     let token = ctx
         .env(&variable)
         .or_else(|| config.registries.iter().find_map(of));
-    if let Some(token) = token {
-        for base in settings.address_of(UPSTREAM, None).cloned() {
-            settings.add_credential(&base, Credential::Token(Secret::new(token.clone())));
-        }
+    if let Some(token) = token
+        && let Some(base) = settings.address_of(UPSTREAM, None).cloned()
+    {
+        settings.add_credential(&base, Credential::Token(Secret::new(token)));
     }
     Ok(())
 }
@@ -84,10 +86,7 @@ fn upper(name: &str) -> String {
 
 /// An address of a sparse index without cargo's prefix; that of a git index is none.
 fn sparse(text: &str) -> Option<&str> {
-    match text.strip_prefix("sparse+") {
-        Some(address) => Some(address),
-        None => (text.starts_with("http") && !text.ends_with(".git")).then_some(text),
-    }
+    text.strip_prefix(SPARSE)
 }
 
 /// The source that stands for the public registry: its name and address.

@@ -45,12 +45,15 @@ fn parse(text: &str) -> BTreeMap<String, (String, String)> {
     let mut found = BTreeMap::new();
     let mut machine: Option<String> = None;
     let (mut login, mut password) = (String::new(), None);
-    let mut keep = |machine: &mut Option<String>, login: &mut String, secret: &mut Option<String>| {
-        if let (Some(machine), Some(secret)) = (machine.take(), secret.take()) {
-            found.entry(machine).or_insert((std::mem::take(login), secret));
-        }
-        login.clear();
-    };
+    let mut keep =
+        |machine: &mut Option<String>, login: &mut String, secret: &mut Option<String>| {
+            if let (Some(machine), Some(secret)) = (machine.take(), secret.take()) {
+                found
+                    .entry(machine)
+                    .or_insert((std::mem::take(login), secret));
+            }
+            login.clear();
+        };
     let mut words = words(text).into_iter();
     while let Some(word) = words.next() {
         match word.as_str() {

@@ -7,11 +7,12 @@ use std::process::{Command, Stdio};
 use crate::base::text::quoted;
 use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
-use crate::eco::pypi::UPSTREAM;
 use crate::fs;
 use crate::net::roots;
 use crate::net::settings::Settings;
 
+/// Name of the upstream in locks.
+const UPSTREAM: &str = "pypi";
 /// Largest configuration file, in bytes.
 const LIMIT: u64 = 1 << 20;
 /// Prints the index that pip has built in.
