@@ -7,6 +7,7 @@ use jsonschema::{Registry, Validator};
 use serde_json::{Value, json};
 use stage::base::digest::Digest;
 use stage::base::time::Timestamp;
+use stage::eco::cargo::{index as cargo_index, records as cargo_records};
 use stage::eco::npm::records as npm_records;
 use stage::lock::format;
 use stage::release::{Release, Releases};
@@ -234,6 +235,31 @@ fn records() {
     package.versions.insert("1.0.0".to_owned(), version);
     let document = serde_json::from_slice(&npm_records::write(&npm)).unwrap();
     assert_valid("records-npm.json", &document);
+
+    let line = json!({"name": "a", "vers": "1.0.0+b", "cksum": "ab".repeat(32), "features": {"f": ["dep:x"]}, "yanked": true,
+        "deps": [{"name": "x", "req": "^1", "features": [], "optional": true, "default_features": false,
+            "target": "cfg(unix)", "kind": "build", "package": "y"}], "features2": {"g": []}, "links": "z", "v": 2,
+        "rust_version": "1.70", "pubtime": "2026-01-01T00:00:00Z"});
+    let wanted = std::collections::BTreeSet::from(["1.0.0+b".to_owned()]);
+    let mut found = cargo_index::read("a", line.to_string().as_bytes(), &wanted).unwrap();
+    let about = cargo_records::About {
+        license: Some("MIT".to_owned()),
+        ..cargo_records::About::default()
+    };
+    let one = cargo_records::CargoCrate {
+        index: found.remove("1.0.0+b").unwrap(),
+        about: Some(about),
+    };
+    let mut crates = cargo_records::CargoRecords::default();
+    let versions = BTreeMap::from([("1.0.0+b".to_owned(), one)]);
+    crates.crates.insert("a".to_owned(), versions);
+    crates.lockfiles.push(cargo_records::CargoLockfile {
+        install: 1,
+        of: Some("a@1.0.0+b".parse().unwrap()),
+        text: "version = 4\n".to_owned(),
+    });
+    let document = serde_json::from_slice(&cargo_records::write(&crates)).unwrap();
+    assert_valid("records-cargo.json", &document);
 
     let document = json!({"schema": 1, "files": {"tools/a.tar.gz":
         {"sha256": Digest::of(b"x"), "source_name": "a.tar.gz"}}});
