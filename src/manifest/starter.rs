@@ -56,6 +56,10 @@ node = "24.21.0"                  # engines are checked against it
 # registry = "https://npm.mirror.example/" # default: this host's npm configuration
 # include = ["prod", "optional", "peer"]
 
+# [cargo]                         # crates, each with the Cargo.lock that it carries; or lockfile = "Cargo.lock"
+# packages = ["ripgrep@15.2.0"]
+# index = "https://crates.mirror.example/" # default: this host's cargo configuration
+
 # [[file]]                        # anything with a URL and a SHA-256: interpreters, binaries, models
 # url = "https://files.example/tool-1.0.tar.gz"
 # sha256 = "0000000000000000000000000000000000000000000000000000000000000000"

@@ -65,7 +65,8 @@ impl Crate {
             _ => "dependencies",
         };
         let within = target.map_or_else(String::new, |t| format!("target.'{t}'."));
-        self.manifest += &format!("[{within}{table}.{name}]\nversion = \"{req}\"\n");
+        let line = format!("[{within}{table}.{name}]\nversion = \"{req}\"\n");
+        self.manifest.push_str(&line);
         self
     }
 

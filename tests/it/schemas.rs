@@ -147,6 +147,9 @@ fn manifests() {
         registry = "https://npm.mirror.example/"
         [[npm]]
         lockfile = "package-lock.json"
+        [cargo]
+        packages = ["ripgrep@15.2.0"]
+        index = "https://crates.mirror.example/"
         [[file]]
         url = "https://files.example/a.tar.gz"
         sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
@@ -174,6 +177,8 @@ fn manifests() {
             "exclude-newer = \"2026-01-01T00:00:00Z\"\nmin-age",
         ),
         ("https://files", "ftp://files"),
+        ("https://crates", "sparse+https://crates"),
+        ("packages = [\"ripgrep@15.2.0\"]", ""),
         ("tools/a", "../a"),
         ("\"dev\"", "\"development\""),
         ("lockfile =", "packages = [\"a\"]\nlockfile ="),
