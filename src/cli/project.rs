@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::limits::LIMITS;
 use crate::base::package::EcosystemId;
-use crate::base::text::quoted;
+use crate::base::text::{quoted, visible};
 use crate::cli::UsageError;
 use crate::cli::subject::read_records;
 use crate::cli::ui::Failure;
@@ -73,7 +73,15 @@ impl Project {
             }
             for file in missing {
                 let path = manifest::beside(&self.manifest_path, &file.path);
-                inputs.insert(file.role, fs::read(&path, file.limit)?);
+                let bytes = fs::read(&path, file.limit).map_err(|error| {
+                    let why = std::error::Error::source(&error).map(ToString::to_string);
+                    let why = visible(&why.unwrap_or_default());
+                    UsageError::new(format!(
+                        "{error}, which the manifest names as `{}`: {why}",
+                        file.role
+                    ))
+                })?;
+                inputs.insert(file.role, bytes);
             }
         }
     }
