@@ -8,6 +8,7 @@ pub mod file;
 #[cfg(feature = "connected")]
 pub mod install;
 pub mod npm;
+pub mod pypi;
 
 use std::collections::BTreeMap;
 

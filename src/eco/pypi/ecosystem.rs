@@ -1,0 +1,88 @@
+//! Python packages behind the contract of [`Ecosystem`].
+
+use std::collections::BTreeMap;
+
+use crate::base::digest::UpstreamChecksum;
+use crate::base::package::{EcosystemId, Purl, ReleaseId};
+use crate::eco::pypi::{PyPi, records};
+use crate::eco::{BundleView, ClientFile, EcoError, Ecosystem, ReleaseFacts, RepoFile, RepoView};
+#[cfg(feature = "connected")]
+use crate::{
+    base::platform::{Platform, Target},
+    eco::OpenEdge,
+    eco::install::Install,
+    lock::Lock,
+    manifest::{ManifestError, table::Table},
+};
+
+impl Ecosystem for PyPi {
+    fn id(&self) -> EcosystemId {
+        EcosystemId::pypi()
+    }
+
+    fn key(&self) -> &'static str {
+        "pypi"
+    }
+
+    fn purl(&self, release: &ReleaseId) -> Purl {
+        super::purl(release)
+    }
+
+    fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError> {
+        let records = records::parse(records)?;
+        let mut facts = BTreeMap::new();
+        for (name, version, release) in records.releases() {
+            let mut said = records
+                .about(release)
+                .map(|m| m.facts())
+                .unwrap_or_default();
+            let sum = |file: &records::PypiFile| UpstreamChecksum::Sha256(file.sha256);
+            let files = release.files.iter();
+            said.files = files
+                .map(|(file, about)| (file.clone(), sum(about)))
+                .collect();
+            facts.insert(ReleaseId::new(name.as_str(), version), said);
+        }
+        Ok(facts)
+    }
+
+    #[cfg(feature = "connected")]
+    fn merge_records(&self, parts: &[Vec<u8>], kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError> {
+        records::merge(parts, kept)
+    }
+
+    fn render(&self, _view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
+        Ok(Vec::new())
+    }
+
+    fn pins(&self, _bundle: &BundleView<'_>, _base_url: &str) -> Result<Vec<RepoFile>, EcoError> {
+        Ok(Vec::new())
+    }
+
+    fn client_files(&self, _base_url: &str) -> Vec<ClientFile> {
+        Vec::new()
+    }
+
+    fn bootstrap(&self, _view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
+        Ok(Vec::new())
+    }
+
+    #[cfg(feature = "connected")]
+    fn check_closure(
+        &self,
+        _lock: &Lock,
+        _records: &[u8],
+        _platform: Platform,
+    ) -> Result<Vec<OpenEdge>, EcoError> {
+        Ok(Vec::new())
+    }
+
+    #[cfg(feature = "connected")]
+    fn installs(
+        &self,
+        _tables: Vec<Table<'_>>,
+        _target: &Target,
+    ) -> Result<Vec<Box<dyn Install>>, ManifestError> {
+        Ok(Vec::new())
+    }
+}
