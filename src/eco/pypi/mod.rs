@@ -2,7 +2,7 @@
 //! this folder, for the enclave: `name`, `filename` (wheels and sdists), `metadata` (core metadata), `records`, `repo`,
 //! `pins` and `bootstrap`.
 //!
-//! Connected: `foreign` is what another tool's lock file says, as `foreign::ForeignLock`; it is read by `uv_lock` (of
+//! Connected: `foreign` is what another tool's lock file says, as [`foreign::ForeignLock`]; it is read by `uv_lock` (of
 //! uv) and `pylock` (PEP 751). `requirements_txt` reads pip's requirements into `requirements_txt::Requirements`.
 //!
 //! Sources: PyPA specifications "Names and normalization", "Binary distribution format", "Source distribution format",
@@ -10,6 +10,10 @@
 
 mod ecosystem;
 pub mod filename;
+#[cfg(feature = "connected")]
+pub mod foreign;
+#[cfg(feature = "connected")]
+pub mod marker;
 pub mod metadata;
 pub mod name;
 pub mod records;
