@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
-use crate::eco::pypi::{PyPi, records};
+use crate::eco::pypi::{PyPi, clients, records, repo};
 use crate::eco::{BundleView, ClientFile, EcoError, Ecosystem, ReleaseFacts, RepoFile, RepoView};
 #[cfg(feature = "connected")]
 use crate::{
@@ -51,16 +51,16 @@ impl Ecosystem for PyPi {
         records::merge(parts, kept)
     }
 
-    fn render(&self, _view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
-        Ok(Vec::new())
+    fn render(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
+        repo::render(view)
     }
 
     fn pins(&self, _bundle: &BundleView<'_>, _base_url: &str) -> Result<Vec<RepoFile>, EcoError> {
         Ok(Vec::new())
     }
 
-    fn client_files(&self, _base_url: &str) -> Vec<ClientFile> {
-        Vec::new()
+    fn client_files(&self, base_url: &str) -> Vec<ClientFile> {
+        clients::client_files(base_url)
     }
 
     fn bootstrap(&self, _view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {

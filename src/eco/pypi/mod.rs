@@ -8,6 +8,7 @@
 //! Sources: PyPA specifications "Names and normalization", "Binary distribution format", "Source distribution format",
 //! "Core metadata specifications", "Simple repository API", "pylock.toml specification".
 
+pub mod clients;
 mod ecosystem;
 pub mod filename;
 #[cfg(feature = "connected")]
@@ -17,6 +18,7 @@ pub mod marker;
 pub mod metadata;
 pub mod name;
 pub mod records;
+pub mod repo;
 
 use crate::base::package::{Purl, ReleaseId};
 
