@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
-use crate::eco::pypi::{PyPi, clients, records, repo};
-use crate::eco::{BundleView, ClientFile, EcoError, Ecosystem, ReleaseFacts, RepoFile, RepoView};
+use crate::eco::pypi::{PyPi, clients, pins, records, repo};
+use crate::eco::{
+    BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
+    ReleaseFacts, RepoFile, RepoView,
+};
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
@@ -55,8 +58,16 @@ impl Ecosystem for PyPi {
         repo::render(view)
     }
 
-    fn pins(&self, _bundle: &BundleView<'_>, _base_url: &str) -> Result<Vec<RepoFile>, EcoError> {
-        Ok(Vec::new())
+    fn pins(&self, bundle: &BundleView<'_>, base_url: &str) -> Result<Vec<RepoFile>, EcoError> {
+        pins::pins(bundle, base_url)
+    }
+
+    fn export_forms(&self) -> &'static [ExportForm] {
+        pins::FORMS
+    }
+
+    fn export(&self, request: &ExportRequest<'_>) -> Result<Vec<ExportedFile>, EcoError> {
+        pins::export(request)
     }
 
     fn client_files(&self, base_url: &str) -> Vec<ClientFile> {

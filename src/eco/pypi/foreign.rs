@@ -7,7 +7,8 @@ use pep508_rs::MarkerEnvironment;
 
 use crate::base::digest::Digest;
 use crate::base::fault::{Code, Fault, Kind};
-use crate::base::text::{escaped, quoted};
+use crate::base::text::{quoted, visible};
+use crate::eco::pypi::filename::Filename;
 use crate::eco::pypi::marker::Marker;
 use crate::eco::pypi::name::Name;
 
@@ -61,9 +62,71 @@ impl ForeignError {
     pub fn lockfile(file: &str, reason: &dyn std::fmt::Display) -> Self {
         Self::Lockfile {
             file: quoted(file),
-            reason: escaped(&reason.to_string()),
+            reason: visible(&reason.to_string()),
         }
     }
+}
+
+/// The text of a lock file of allowed size.
+pub(crate) fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, ForeignError> {
+    if bytes.len() > MAX_BYTES {
+        let reason = format!("it is longer than {MAX_BYTES} bytes");
+        return Err(ForeignError::lockfile(file, &reason));
+    }
+    std::str::from_utf8(bytes).map_err(|e| ForeignError::lockfile(file, &e))
+}
+
+/// The marker that a lock file has.
+pub(crate) fn marker_of(file: &str, text: Option<&str>) -> Result<Option<Marker>, ForeignError> {
+    let marker = text.map(Marker::parse).transpose();
+    marker.map_err(|reason| ForeignError::lockfile(file, &reason))
+}
+
+/// The SHA-256 that a lock file has in hexadecimal digits.
+pub(crate) fn sha256(file: &str, hex: Option<&str>) -> Result<Option<Digest>, ForeignError> {
+    let digest = hex.map(|hex| Digest::from_hex(&hex.to_ascii_lowercase()));
+    let digest = digest.transpose();
+    digest.map_err(|e| ForeignError::lockfile(file, &e))
+}
+
+/// The file name at the end of a URL or path, percent-decoded once.
+pub(crate) fn file_of_url(url: &str) -> Option<String> {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    let last = path.rsplit('/').next().unwrap_or(path);
+    let mut bytes = Vec::with_capacity(last.len());
+    let mut rest = last.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            bytes.extend(data_encoding::HEXLOWER_PERMISSIVE.decode(&digits).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|name| !name.is_empty())
+}
+
+/// Adds a file of a project, whose name must be one.
+pub(crate) fn put_file(
+    lock: &str,
+    project: &Name,
+    files: &mut BTreeMap<String, ForeignFile>,
+    (name, about): (String, ForeignFile),
+) -> Result<(), ForeignError> {
+    Filename::parse(&name, project).map_err(|e| ForeignError::lockfile(lock, &e))?;
+    if let Some(known) = files
+        .get(&name)
+        .filter(|known| known.sha256 != about.sha256)
+    {
+        let sums =
+            [known.sha256, about.sha256].map(|sum| sum.map_or_else(String::new, |s| s.hex()));
+        let reason = format!("{} has two digests: {}", quoted(&name), sums.join(", "));
+        return Err(ForeignError::lockfile(lock, &reason));
+    }
+    files.insert(name, about);
+    Ok(())
 }
 
 /// Something that is not a release of an index, so that nothing says which bytes it is made of: a git repository, an

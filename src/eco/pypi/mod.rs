@@ -3,7 +3,7 @@
 //! `pins` and `bootstrap`.
 //!
 //! Connected: `foreign` is what another tool's lock file says, as [`foreign::ForeignLock`]; it is read by `uv_lock` (of
-//! uv) and `pylock` (PEP 751). `requirements_txt` reads pip's requirements into `requirements_txt::Requirements`.
+//! uv) and `pylock` (PEP 751). `requirements_txt` reads pip's requirements into [`requirements_txt::Requirements`].
 //!
 //! Sources: PyPA specifications "Names and normalization", "Binary distribution format", "Source distribution format",
 //! "Core metadata specifications", "Simple repository API", "pylock.toml specification".
@@ -17,8 +17,15 @@ pub mod foreign;
 pub mod marker;
 pub mod metadata;
 pub mod name;
+pub mod pins;
+#[cfg(feature = "connected")]
+pub mod pylock;
 pub mod records;
 pub mod repo;
+#[cfg(feature = "connected")]
+pub mod requirements_txt;
+#[cfg(feature = "connected")]
+pub mod uv_lock;
 
 use crate::base::package::{Purl, ReleaseId};
 

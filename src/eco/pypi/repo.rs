@@ -197,11 +197,20 @@ fn list_json(names: &[&Name]) -> Vec<u8> {
     crate::base::json::canonical(&list)
 }
 
+/// Path of a file below `pypi/files/` as URLs have it. A file name has nothing that a URL must escape; a `+` is escaped
+/// since some proxies take it for a space.
+fn url_path(name: &Name, file: &str) -> String {
+    super::file_path(name, file).replace('+', "%2B")
+}
+
+/// Address of a file in the repository.
+pub fn file_url(base_url: &str, name: &Name, file: &str) -> String {
+    format!("{base_url}/pypi/files/{}", url_path(name, file))
+}
+
 /// Address of a file, relative to its project's page.
 fn href(name: &Name, file: &str) -> String {
-    // A file name has nothing that a URL escapes but `+`, which stands for itself in a path; some proxies read a space.
-    let path = super::file_path(name, file).replace('+', "%2B");
-    format!("../../files/{path}")
+    format!("../../files/{}", url_path(name, file))
 }
 
 fn project_html(name: &Name, files: &Files) -> Vec<u8> {
