@@ -14,8 +14,11 @@ use crate::{
     base::platform::{Platform, Target},
     eco::OpenEdge,
     eco::install::Install,
-    lock::Lock,
+    eco::pypi::name::Name,
+    eco::pypi::{closure, section, simple},
+    lock::{Lock, LockedArtifact},
     manifest::{ManifestError, table::Table},
+    upstream::Request,
 };
 
 impl Ecosystem for PyPi {
@@ -81,19 +84,37 @@ impl Ecosystem for PyPi {
     #[cfg(feature = "connected")]
     fn check_closure(
         &self,
-        _lock: &Lock,
-        _records: &[u8],
-        _platform: Platform,
+        lock: &Lock,
+        records: &[u8],
+        platform: Platform,
     ) -> Result<Vec<OpenEdge>, EcoError> {
-        Ok(Vec::new())
+        closure::check(lock, records, platform)
+    }
+
+    #[cfg(feature = "connected")]
+    fn locator(&self, artifact: &LockedArtifact) -> Option<Request> {
+        Some(simple::request(&project(artifact)?))
+    }
+
+    #[cfg(feature = "connected")]
+    fn locate(&self, document: &[u8], artifact: &LockedArtifact) -> Option<String> {
+        let name = project(artifact)?;
+        simple::locate(&name, document, &artifact.file, &artifact.checksum)
     }
 
     #[cfg(feature = "connected")]
     fn installs(
         &self,
-        _tables: Vec<Table<'_>>,
-        _target: &Target,
+        tables: Vec<Table<'_>>,
+        target: &Target,
     ) -> Result<Vec<Box<dyn Install>>, ManifestError> {
-        Ok(Vec::new())
+        let read = |table| Ok(Box::new(section::read(table, target)?) as Box<dyn Install>);
+        tables.into_iter().map(read).collect()
     }
+}
+
+/// The project whose page lists an artifact: the first part of its path.
+#[cfg(feature = "connected")]
+fn project(artifact: &LockedArtifact) -> Option<Name> {
+    artifact.path.split('/').next()?.parse().ok()
 }

@@ -8,15 +8,27 @@
 //! Sources: PyPA specifications "Names and normalization", "Binary distribution format", "Source distribution format",
 //! "Core metadata specifications", "Simple repository API", "pylock.toml specification".
 
+#[cfg(feature = "connected")]
+mod assemble;
 pub mod clients;
+#[cfg(feature = "connected")]
+mod closure;
 mod ecosystem;
+#[cfg(feature = "connected")]
+pub mod fault;
 pub mod filename;
 #[cfg(feature = "connected")]
 pub mod foreign;
 #[cfg(feature = "connected")]
+mod listing;
+#[cfg(feature = "connected")]
 pub mod marker;
+#[cfg(feature = "connected")]
+mod markers;
 pub mod metadata;
 pub mod name;
+#[cfg(feature = "connected")]
+mod peek;
 pub mod pins;
 #[cfg(feature = "connected")]
 pub mod pylock;
@@ -25,7 +37,25 @@ pub mod repo;
 #[cfg(feature = "connected")]
 pub mod requirements_txt;
 #[cfg(feature = "connected")]
+pub mod resolve;
+#[cfg(feature = "connected")]
+mod sdist;
+#[cfg(feature = "connected")]
+mod section;
+#[cfg(feature = "connected")]
+mod shelf;
+#[cfg(feature = "connected")]
+mod simple;
+#[cfg(feature = "connected")]
+mod solve;
+#[cfg(feature = "connected")]
+mod tags;
+#[cfg(feature = "connected")]
+mod track;
+#[cfg(feature = "connected")]
 pub mod uv_lock;
+#[cfg(feature = "connected")]
+mod wanted;
 
 use crate::base::package::{Purl, ReleaseId};
 

@@ -14,7 +14,7 @@ const MAX: usize = 128;
 
 /// A normalized project name: lowercase letters and digits, in parts joined by one `-`. Made from any way of writing
 /// it; a document of ours has it normalized already.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Name(String);
 
