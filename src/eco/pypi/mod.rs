@@ -8,6 +8,7 @@
 //! Sources: PyPA specifications "Names and normalization", "Binary distribution format", "Source distribution format",
 //! "Core metadata specifications", "Simple repository API", "pylock.toml specification".
 
+mod bootstrap;
 pub mod clients;
 mod ecosystem;
 pub mod filename;
