@@ -37,7 +37,7 @@ static ECO_EXPORT: Code = Code::new("eco-export", Kind::Usage);
 static ECO_CONFLICT: Code = Code::classed("import-conflict", Class::E50);
 
 /// Every ecosystem.
-pub const ALL: &[&dyn Ecosystem] = &[&npm::Npm, &cargo::Cargo, &file::PlainFile];
+pub const ALL: &[&dyn Ecosystem] = &[&npm::Npm, &pypi::PyPi, &cargo::Cargo, &file::PlainFile];
 
 /// The ecosystem with this id.
 pub fn by_id(id: &EcosystemId) -> Option<&'static dyn Ecosystem> {
