@@ -46,6 +46,8 @@ mod npm_repo;
 mod npm_resolve;
 mod packages;
 #[cfg(feature = "connected")]
+mod pypi_repo;
+#[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
 mod serve;
@@ -55,5 +57,7 @@ mod source;
 mod tamper;
 #[cfg(feature = "connected")]
 mod walk;
+#[cfg(feature = "connected")]
+mod wheels;
 #[cfg(feature = "connected")]
 mod world;
