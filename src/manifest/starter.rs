@@ -17,7 +17,7 @@ pub const RUNTIMES: [Runtime; 5] = [
     },
     Runtime {
         name: "nanobot",
-        comes_with: Some("0.2"),
+        comes_with: None,
     },
     Runtime {
         name: "zeroclaw",
@@ -35,6 +35,40 @@ pub const RUNTIMES: [Runtime; 5] = [
 
 /// The starter manifest with the given channel and `[npm]` body lines.
 fn starter(channel: &str, npm: &str) -> String {
+    let npm = format!(
+        r#"[npm]                             # one install; write [[npm]] to have several independent ones
+{npm}
+# registry = "https://npm.mirror.example/" # default: this host's npm configuration
+# include = ["prod", "optional", "peer"]
+
+# [pypi]                          # one Python environment; or file = "requirements.txt", lockfile = "uv.lock"
+# requirements = ["nanobot-ai==0.3.5"]
+# index = "https://pypi.mirror.example/simple/" # default: this host's pip or uv configuration
+"#
+    );
+    let node =
+        "node = \"24.21.0\"                  # engines are checked against it\n# python = \"3.12\"";
+    whole(channel, node, &npm)
+}
+
+/// The starter manifest of a Python runtime.
+fn python_starter(channel: &str, requirement: &str) -> String {
+    let pypi = format!(
+        r#"[pypi]                            # one environment; write [[pypi]] to have several independent ones
+requirements = ["{requirement}"]  # or file = "requirements.txt", lockfile = "uv.lock" | "pylock.toml"
+# index = "https://pypi.mirror.example/simple/" # default: this host's pip or uv configuration
+# sdist = ["name"]                # may be built from sources in the enclave where it has no wheel
+
+# [npm]                           # one npm install
+# packages = ["npm@11.19.1"]
+# registry = "https://npm.mirror.example/" # default: this host's npm configuration
+"#
+    );
+    let python = "python = \"3.12\"                   # decides about versions and wheels\n# node = \"24.21.0\"";
+    whole(channel, python, &pypi)
+}
+
+fn whole(channel: &str, interpreters: &str, installs: &str) -> String {
     format!(
         r#"# What crosses the gap, for whom. `stage resolve` turns this into stage.lock.
 
@@ -45,17 +79,13 @@ channel = "{channel}"             # rollback protection counts per channel
 [target]                          # the enclave host, not this one
 platforms = ["linux/amd64"]       # also "linux/arm64"
 glibc = "2.36"                    # Debian 12; or musl = "1.2"
-node = "24.21.0"                  # engines are checked against it
+{interpreters}
 
 [resolve]
 # exclude-newer = "2026-11-15T00:00:00Z"   # releases published later do not exist
 # min-age = "7d"                           # or: so long before now
 
-[npm]                             # one install; write [[npm]] to have several independent ones
-{npm}
-# registry = "https://npm.mirror.example/" # default: this host's npm configuration
-# include = ["prod", "optional", "peer"]
-
+{installs}
 # [cargo]                         # crates, each with the Cargo.lock that it carries; or lockfile = "Cargo.lock"
 # packages = ["ripgrep@15.2.0"]
 # index = "https://crates.mirror.example/" # default: this host's cargo configuration
@@ -90,6 +120,7 @@ pub fn for_runtime(name: &str) -> Option<String> {
              npm by a third party; the enclave has none\n    \"npm@11.19.1\",                  # the Node package \
              carries no npm\n]",
         )),
+        "nanobot" => Some(python_starter("nanobot", "nanobot-ai==0.3.5")),
         "blank" => Some(starter(
             "default",
             "packages = [\"left-pad@1.3.0\"]   # replace with what you need",
@@ -141,5 +172,8 @@ mod tests {
             let parsed = Manifest::parse("stage.toml", text.as_bytes(), &["npm", "file"]);
             assert_eq!(parsed.unwrap().tables("npm").unwrap().len(), 1, "{text}");
         }
+        let text = super::for_runtime("nanobot").unwrap();
+        let parsed = Manifest::parse("stage.toml", text.as_bytes(), &["pypi"]).unwrap();
+        assert_eq!(parsed.tables("pypi").unwrap().len(), 1, "{text}");
     }
 }

@@ -46,7 +46,13 @@ mod npm_repo;
 mod npm_resolve;
 mod packages;
 #[cfg(feature = "connected")]
+mod pypi_index;
+#[cfg(feature = "connected")]
 mod pypi_repo;
+#[cfg(feature = "connected")]
+mod pypi_resolve;
+#[cfg(feature = "connected")]
+mod ranges;
 #[cfg(feature = "connected")]
 mod sbom;
 mod schemas;

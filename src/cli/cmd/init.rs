@@ -27,7 +27,7 @@ const LIMIT: u64 = 256 << 20;
     stage init --from package.json -o web.toml"
 )]
 pub struct InitArgs {
-    /// Agent runtime: openclaw or blank (nanobot, zeroclaw and nanoclaw come with later versions)
+    /// Agent runtime: openclaw, nanobot or blank (zeroclaw and nanoclaw come with later versions)
     #[arg(long, value_name = "NAME", conflicts_with = "from")]
     runtime: Option<String>,
     /// A package-lock.json (version 2 or 3) or package.json to start from
