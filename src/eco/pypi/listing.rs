@@ -188,8 +188,8 @@ fn is_better(new: &Best, known: &Best, page: &Page) -> bool {
         (Best::Wheel(new, at), Best::Wheel(known, was)) => {
             new < known || (new == known && build(at) > build(was))
         }
-        (Best::Wheel(..), Best::Sdist(_) | Best::Nothing(_)) => true,
-        (Best::Sdist(_), Best::Nothing(_)) => true,
+        (Best::Wheel(..), Best::Sdist(_) | Best::Nothing(_))
+        | (Best::Sdist(_), Best::Nothing(_)) => true,
         (Best::Nothing(new), Best::Nothing(known)) => new > known,
         (Best::Sdist(_) | Best::Nothing(_), _) => false,
     }

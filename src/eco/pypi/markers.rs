@@ -76,8 +76,9 @@ impl Environment {
             | Operator::LessThanEqual
             | Operator::NotEqual
             | Operator::NotEqualStar => true,
-            Operator::Equal | Operator::ExactEqual => *specifier.version() <= self.python,
-            Operator::EqualStar | Operator::TildeEqual => *specifier.version() <= self.python,
+            Operator::Equal | Operator::ExactEqual | Operator::EqualStar | Operator::TildeEqual => {
+                *specifier.version() <= self.python
+            }
             Operator::GreaterThan | Operator::GreaterThanEqual => specifier.contains(&self.python),
         })
     }

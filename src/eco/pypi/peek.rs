@@ -100,8 +100,8 @@ impl Read for Sparse {
 }
 
 impl Seek for Sparse {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let at = match to {
+    fn seek(&mut self, pos: SeekFrom) -> io::Result<u64> {
+        let at = match pos {
             SeekFrom::Start(at) => Some(at),
             SeekFrom::End(by) => self.total.checked_add_signed(by),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),

@@ -253,7 +253,8 @@ impl PypiResolver {
         let mut yanked = prefer.clone();
         let mut prereleases = BTreeSet::new();
         for wanted in wanted.iter().chain(&constraints) {
-            if wanted.specifiers.iter().any(|s| s.any_prerelease()) {
+            let mut specifiers = wanted.specifiers.iter();
+            if specifiers.any(pep440_rs::VersionSpecifier::any_prerelease) {
                 prereleases.insert(wanted.name.clone());
             }
         }
@@ -405,21 +406,17 @@ impl PypiResolver {
         let Some(file) = self.page_file(&key) else {
             return;
         };
-        let (is_sdist, size, metadata) = (
-            matches!(file.parsed, Filename::Sdist(_)),
-            file.size,
-            file.metadata,
-        );
-        match (is_sdist, metadata) {
+        let (size, sum) = (file.size, file.metadata_sum);
+        match (matches!(file.parsed, Filename::Sdist(_)), file.has_metadata) {
             (true, _) => self.ask_file(key),
-            (false, Some(sum)) => {
+            (false, true) => {
                 let file = format!("{}.metadata", key.1);
                 let want = Want::Immutable;
                 if let Some(request) = self.of_file(&key, &file, ".metadata", want) {
                     self.submit(request, Subject::Metadata(key, sum));
                 }
             }
-            (false, None) => self.ask_part(key, first_part(size)),
+            (false, false) => self.ask_part(key, first_part(size)),
         }
     }
 

@@ -100,7 +100,7 @@ fn names(found: Found<'_>) -> Result<BTreeSet<Name>, ManifestError> {
 fn lock_name(found: Found<'_>) -> Result<String, ManifestError> {
     let fail = found.error("a `uv.lock`, or a `pylock.toml` or `pylock.NAME.toml`");
     let path = found.string()?;
-    if is_pylock(&path) || path.ends_with(".lock") {
+    if is_pylock(&path) || path.rsplit_once('.').is_some_and(|(_, end)| end == "lock") {
         Ok(path)
     } else {
         Err(fail)

@@ -48,8 +48,10 @@ pub(crate) struct PageFile {
     pub(crate) yanked: Option<String>,
     /// When it was published (RFC 3339).
     pub(crate) upload_time: Option<String>,
-    /// Whether its core metadata can be asked for alone, and its digest.
-    pub(crate) metadata: Option<Option<Digest>>,
+    /// Whether its core metadata can be asked for alone.
+    pub(crate) has_metadata: bool,
+    /// SHA-256 of that, if the page states one.
+    pub(crate) metadata_sum: Option<Digest>,
 }
 
 /// Asks for the page of a project.
@@ -111,7 +113,8 @@ struct Listed {
     requires_python: Option<String>,
     yanked: Option<String>,
     upload_time: Option<String>,
-    metadata: Option<Option<String>>,
+    has_metadata: bool,
+    metadata_sum: Option<String>,
 }
 
 impl Listed {
@@ -130,7 +133,8 @@ impl Listed {
             requires_python: self.requires_python.filter(|t| !t.is_empty() && short(t)),
             yanked: self.yanked.filter(short),
             upload_time: self.upload_time.filter(short),
-            metadata: self.metadata.map(|sum| sum.and_then(digest)),
+            has_metadata: self.has_metadata,
+            metadata_sum: self.metadata_sum.and_then(digest),
             name: self.name,
         })
     }
@@ -197,23 +201,27 @@ fn json(text: &str) -> Result<Vec<Listed>, String> {
     if page.files.len() > MAX_FILES {
         return Err(format!("it lists more than {MAX_FILES} files"));
     }
-    let files = page.files.into_iter().map(|file| Listed {
-        name: file.filename,
-        href: file.url,
-        sha256: file.hashes.sha256,
-        size: file.size,
-        requires_python: file.requires_python,
-        yanked: match file.yanked {
-            None | Some(Said::Flag(false)) => None,
-            Some(Said::Flag(true)) => Some(String::new()),
-            Some(Said::Reason(reason)) => Some(reason),
-        },
-        upload_time: file.upload_time,
-        metadata: match file.core_metadata.or(file.dist_info_metadata) {
-            None | Some(Stated::Flag(false)) => None,
-            Some(Stated::Flag(true)) => Some(None),
-            Some(Stated::Hashes(hashes)) => Some(hashes.sha256),
-        },
+    let files = page.files.into_iter().map(|file| {
+        let (has_metadata, metadata_sum) = match file.core_metadata.or(file.dist_info_metadata) {
+            None => (false, None),
+            Some(Stated::Flag(flag)) => (flag, None),
+            Some(Stated::Hashes(hashes)) => (true, hashes.sha256),
+        };
+        Listed {
+            name: file.filename,
+            href: file.url,
+            sha256: file.hashes.sha256,
+            size: file.size,
+            requires_python: file.requires_python,
+            yanked: match file.yanked {
+                None | Some(Said::Flag(false)) => None,
+                Some(Said::Flag(true)) => Some(String::new()),
+                Some(Said::Reason(reason)) => Some(reason),
+            },
+            upload_time: file.upload_time,
+            has_metadata,
+            metadata_sum,
+        }
     });
     Ok(files.collect())
 }
@@ -274,9 +282,8 @@ fn anchor(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Option<Listed> 
         requires_python: value("data-requires-python"),
         yanked: value("data-yanked"),
         upload_time: None,
-        metadata: metadata
-            .filter(|text| text != "false")
-            .map(|text| sum(&text)),
+        has_metadata: metadata.as_ref().is_some_and(|text| text != "false"),
+        metadata_sum: metadata.as_deref().and_then(sum),
     })
 }
 
@@ -330,9 +337,10 @@ mod tests {
             assert_eq!(wheel.href, "../../files/a-1.0-py3-none-any.whl");
             assert_eq!(wheel.sha256, Some(Digest::of(b"x")));
             assert_eq!(wheel.requires_python.as_deref(), Some(">=3.8"));
-            assert_eq!(wheel.metadata, Some(Some(Digest::of(b"x"))));
+            assert!(wheel.has_metadata && !sdist.has_metadata);
+            assert_eq!(wheel.metadata_sum, Some(Digest::of(b"x")));
             assert_eq!(wheel.yanked.as_deref(), Some("broken & gone"));
-            assert_eq!((&sdist.yanked, &sdist.metadata), (&None, &None));
+            assert_eq!(sdist.yanked, None);
             assert_eq!(sdist.version.to_string(), "1.1");
             let checksum = UpstreamChecksum::Sha256(Digest::of(b"x"));
             let found = locate(&name, text.as_bytes(), &wheel.name, &checksum);

@@ -9,7 +9,7 @@ use crate::eco::pypi::filename::Wheel;
 /// The tags that the interpreter of one platform takes.
 #[derive(Debug, Clone)]
 pub(crate) struct Tags {
-    /// Minor version of CPython 3.
+    /// Minor version of `CPython` 3.
     minor: u64,
     /// Platform tags, each with its place in the order.
     platforms: BTreeMap<String, usize>,
@@ -19,7 +19,7 @@ pub(crate) struct Tags {
 pub(crate) type Fit = (u8, u64, usize);
 
 impl Tags {
-    /// Tags of CPython 3.`minor`; `None` when the version of the C library is none.
+    /// Tags of `CPython` 3.`minor`; `None` when the version of the C library is none.
     pub(crate) fn new(minor: u64, libc: &Libc, platform: Platform) -> Option<Self> {
         let machine = match platform {
             Platform::LinuxAmd64 => "x86_64",
@@ -114,8 +114,8 @@ mod tests {
     use crate::base::platform::{Libc, Platform};
     use crate::eco::pypi::filename::Filename;
 
-    fn tags(libc: Libc, platform: Platform) -> Tags {
-        Tags::new(12, &libc, platform).unwrap()
+    fn tags(libc: &Libc, platform: Platform) -> Tags {
+        Tags::new(12, libc, platform).unwrap()
     }
 
     fn fit(tags: &Tags, end: &str) -> Option<super::Fit> {
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn wheels_are_taken_in_the_order_of_installers() {
-        let glibc = tags(Libc::Glibc("2.36".to_owned()), Platform::LinuxAmd64);
+        let glibc = tags(&Libc::Glibc("2.36".to_owned()), Platform::LinuxAmd64);
         let order = [
             "cp312-cp312-manylinux_2_36_x86_64",
             "cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64",
@@ -168,10 +168,10 @@ mod tests {
 
     #[test]
     fn arm_and_musl_have_their_own() {
-        let arm = tags(Libc::Glibc("2.36".to_owned()), Platform::LinuxArm64);
+        let arm = tags(&Libc::Glibc("2.36".to_owned()), Platform::LinuxArm64);
         assert!(fit(&arm, "cp312-cp312-manylinux2014_aarch64").is_some());
         assert_eq!(fit(&arm, "cp312-cp312-manylinux_2_5_aarch64"), None);
-        let musl = tags(Libc::Musl("1.2".to_owned()), Platform::LinuxAmd64);
+        let musl = tags(&Libc::Musl("1.2".to_owned()), Platform::LinuxAmd64);
         assert!(fit(&musl, "cp312-cp312-musllinux_1_2_x86_64").is_some());
         assert_eq!(fit(&musl, "cp312-cp312-musllinux_1_3_x86_64"), None);
         assert_eq!(fit(&musl, "cp312-cp312-manylinux_2_17_x86_64"), None);

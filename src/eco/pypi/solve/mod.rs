@@ -259,7 +259,7 @@ impl Solve {
             Err(tree) => return Err(Box::new(tree)),
         };
         for (rejected, conflict) in conflicts {
-            self.count(rejected, conflict);
+            self.count(rejected, &conflict);
         }
         self.reorder();
         let (priorities, packages) = (&self.priorities, &self.state.package_store);
@@ -274,10 +274,10 @@ impl Solve {
     }
 
     /// Counts a conflict for the last decision and for the packages that caused it.
-    fn count(&mut self, rejected: Id<Package>, conflict: ConflictId<Provider>) {
+    fn count(&mut self, rejected: Id<Package>, conflict: &ConflictId<Provider>) {
         let packages = &self.state.package_store;
         let mut is_real = false;
-        for cause in self.state.conflict_packages(&conflict) {
+        for cause in self.state.conflict_packages(conflict) {
             // What is bound to the same version has no conflict with it.
             if cause == rejected || packages[cause].name() == packages[rejected].name() {
                 continue;
@@ -423,7 +423,7 @@ impl Solve {
             .state
             .add_package_version_dependencies(self.next, version, versions, pairs);
         if let Some(conflict) = conflict {
-            self.count(self.next, conflict);
+            self.count(self.next, &conflict);
         }
     }
 

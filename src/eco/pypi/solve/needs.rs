@@ -158,7 +158,7 @@ fn extend(out: &mut Vec<Dependency>, wanted: &Wanted, marker: &MarkerTree, probl
         // Reported, and not followed.
         return;
     }
-    push(out, wanted, &wanted.extras, marker.clone());
+    push(out, wanted, &wanted.extras, marker);
     for constraint in &problem.constraints {
         if constraint.name == wanted.name
             && constraint
@@ -167,12 +167,12 @@ fn extend(out: &mut Vec<Dependency>, wanted: &Wanted, marker: &MarkerTree, probl
         {
             let mut both = marker.clone();
             both.and(constraint.marker.clone());
-            push(out, constraint, &[], both);
+            push(out, constraint, &[], &both);
         }
     }
 }
 
-fn push(out: &mut Vec<Dependency>, wanted: &Wanted, extras: &[ExtraName], marker: MarkerTree) {
+fn push(out: &mut Vec<Dependency>, wanted: &Wanted, extras: &[ExtraName], marker: &MarkerTree) {
     let mut one = |extra: Option<&ExtraName>| {
         out.push(Dependency {
             package: Package::requested(&wanted.name, extra.cloned(), marker.clone()),
