@@ -11,7 +11,8 @@ use stage::base::platform::{Libc, Platform, Target};
 use stage::base::progress::NoProgress;
 use stage::base::time::Timestamp;
 use stage::eco::install::{Address, Given, InputFile, Inputs, Install};
-use stage::eco::pypi::resolve::{self as pypi, PypiRequest, PypiRequirement};
+use stage::eco::pypi::request::{PypiRequest, PypiRequirement};
+use stage::eco::pypi::resolve as pypi;
 use stage::resolve::{self, Closure, Input, PlannedInstall, ResolveError};
 use stage::upstream::{
     Answer, Content, Part, Request, Resolver, SafeUrl, Upstream, UpstreamError, Want,

@@ -1,14 +1,20 @@
 //! Resolving Python packages against an index in memory: what is chosen, what denies, what is an error.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stage::base::digest::Digest;
+use stage::base::fault::Fault;
 use stage::base::finding::Severity;
 use stage::base::package::EcosystemId;
 use stage::base::platform::Platform;
+use stage::base::progress::NoProgress;
+use stage::base::time::Timestamp;
+use stage::eco::install::Inputs;
 use stage::eco::pypi::records;
-use stage::eco::pypi::resolve::{PypiLocked, PypiRequest, PypiRequirement};
-use stage::resolve::{Closure, check_closure};
+use stage::eco::pypi::request::{PypiLocked, PypiRequest, PypiRequirement};
+use stage::eco::{installs, sections};
+use stage::manifest::Manifest;
+use stage::resolve::{self, Closure, Input, PlannedInstall, check_closure};
 
 use crate::pypi_index::{Dist, Index, request, target};
 
@@ -450,4 +456,151 @@ fn the_closure_check_finds_what_is_taken_out() {
         strange.iter().any(|m| m.starts_with("file dependency")),
         "{strange:?}"
     );
+}
+
+/// Resolves the only install of a manifest that has these lines in `[pypi]`; `files` are the user's.
+fn from_manifest(
+    lines: &str,
+    files: &[(&str, String)],
+    dists: &[Dist],
+) -> Result<(Vec<String>, Closure), Box<dyn Fault>> {
+    let text = format!(
+        "[bundle]\nchannel = \"x\"\n[target]\nplatforms = [\"linux/amd64\"]\nglibc = \"2.36\"\npython = \"3.12\"\n[pypi]\n{lines}"
+    );
+    let manifest = Manifest::parse("stage.toml", text.as_bytes(), &sections())?;
+    let found = installs(&manifest)?;
+    let install = found[0].2.as_ref();
+    let mut inputs = Inputs::new();
+    loop {
+        let mut named = install.inputs(&inputs)?;
+        named.retain(|file| !inputs.contains_key(&file.role));
+        if named.is_empty() {
+            break;
+        }
+        for file in named {
+            let known = files
+                .iter()
+                .find(|(path, _)| file.path.to_str() == Some(path));
+            inputs.insert(file.role, known.unwrap().1.clone().into_bytes());
+        }
+    }
+    let requirements = install.requirements(&inputs)?;
+    let input = Input {
+        target: manifest.target.clone(),
+        exclude_newer: None,
+        now: Timestamp::default(),
+        installs: vec![PlannedInstall {
+            ecosystem: EcosystemId::pypi(),
+            number: 1,
+            install,
+            inputs,
+            requirements: requirements.clone(),
+            prefer: BTreeMap::new(),
+        }],
+    };
+    let closure = resolve::run(&input, None, &mut Index::new(dists), &NoProgress);
+    Ok((requirements, closure.map_err(|error| error.into_fault())?))
+}
+
+#[test]
+fn a_requirements_file_brings_includes_constraints_and_hashes() {
+    let dists = [
+        Dist::new("a", "1.0").needs("b"),
+        Dist::new("b", "1.0"),
+        Dist::new("b", "2.0"),
+        Dist::new("c", "1.0"),
+    ];
+    let files = [
+        ("deps/all.txt", "a\n-r more.txt\n-c limits.txt\n".to_owned()),
+        (
+            "deps/more.txt",
+            "c==1.0 ; python_version > '3.8'  # why\n".to_owned(),
+        ),
+        ("deps/limits.txt", "b<2\n".to_owned()),
+    ];
+    let lines = "file = \"deps/all.txt\"";
+    let (requirements, closure) = from_manifest(lines, &files, &dists).unwrap();
+    assert_eq!(ids(&closure), ["a@1.0", "b@1.0", "c@1.0"]);
+    assert_eq!(requirements, ["a", "c==1.0 ; python_version > '3.8'"]);
+    assert!(closure.findings.is_empty(), "{:?}", closure.findings);
+    let names: Vec<&str> = closure
+        .lock
+        .inputs
+        .iter()
+        .map(|i| i.name.as_str())
+        .collect();
+    assert_eq!(names, ["deps/all.txt", "deps/limits.txt", "deps/more.txt"]);
+    let hashed = |of: &Dist| {
+        let sum = Digest::of(&of.pack()).hex();
+        vec![("r.txt", format!("c==1.0 --hash=sha256:{sum}\n"))]
+    };
+    let lines = "file = \"r.txt\"";
+    let (_, closure) = from_manifest(lines, &hashed(&dists[3]), &dists).unwrap();
+    assert_eq!(ids(&closure), ["c@1.0"]);
+    let error = from_manifest(lines, &hashed(&dists[0]), &dists).unwrap_err();
+    assert_eq!(error.code().name, "upstream-pypi-no-solution");
+    let place = [("r.txt", "git+https://git.example/x#egg=x\nc\n".to_owned())];
+    let (_, closure) = from_manifest(lines, &place, &dists).unwrap();
+    let denied = found(&closure, Severity::Deny);
+    assert_eq!(denied, ["pypi-direct-reference pypi ?"]);
+}
+
+#[test]
+fn lock_files_of_uv_and_of_the_standard_are_taken() {
+    let dists = [
+        Dist::new("a", "1.0").needs("b>=1"),
+        Dist::new("b", "1.0"),
+        Dist::new("b", "2.0"),
+        Dist::new("dev", "1.0"),
+    ];
+    let sum = |of: &Dist| Digest::of(&of.pack()).hex();
+    let uv = format!(
+        "version = 1\nrequires-python = \">=3.8\"\n\
+         [[package]]\nname = \"mine\"\nversion = \"0\"\nsource = {{ virtual = \".\" }}\n\
+         dependencies = [{{ name = \"a\" }}]\n\
+         [package.dev-dependencies]\ndev = [{{ name = \"dev\" }}]\n\
+         [[package]]\nname = \"a\"\nversion = \"1.0\"\nsource = {{ registry = \"https://i.example/simple\" }}\n\
+         dependencies = [{{ name = \"b\" }}]\n\
+         wheels = [{{ url = \"https://f.example/a-1.0-py3-none-any.whl\", hash = \"sha256:{}\" }}]\n\
+         [[package]]\nname = \"b\"\nversion = \"1.0\"\nsource = {{ registry = \"https://i.example/simple\" }}\n\
+         wheels = [{{ url = \"https://f.example/b-1.0-py3-none-any.whl\", hash = \"sha256:{}\" }}]\n\
+         [[package]]\nname = \"dev\"\nversion = \"1.0\"\nsource = {{ registry = \"https://i.example/simple\" }}\n\
+         wheels = [{{ url = \"https://f.example/dev-1.0-py3-none-any.whl\", hash = \"sha256:{}\" }}]\n",
+        sum(&dists[0]),
+        sum(&dists[1]),
+        sum(&dists[3])
+    );
+    let uv = [("uv.lock", uv)];
+    let (names, closure) = from_manifest("lockfile = \"uv.lock\"", &uv, &dists).unwrap();
+    assert_eq!(names, ["uv.lock"]);
+    assert_eq!(ids(&closure), ["a@1.0", "b@1.0"]);
+    assert!(closure.findings.is_empty(), "{:?}", closure.findings);
+    let grouped = "lockfile = \"uv.lock\"\ngroups = [\"dev\"]";
+    let (_, closure) = from_manifest(grouped, &uv, &dists).unwrap();
+    assert_eq!(ids(&closure), ["a@1.0", "b@1.0", "dev@1.0"]);
+    let pylock = format!(
+        "lock-version = \"1.0\"\ncreated-by = \"it\"\nrequires-python = \">=3.8\"\n\
+         [[packages]]\nname = \"b\"\nversion = \"2.0\"\n\
+         [[packages.wheels]]\nname = \"b-2.0-py3-none-any.whl\"\nurl = \"https://f.example/b\"\nhashes = {{ sha256 = \"{}\" }}\n",
+        sum(&dists[2])
+    );
+    let lines = "lockfile = \"pylock.toml\"";
+    let good = [("pylock.toml", pylock.clone())];
+    assert_eq!(
+        ids(&from_manifest(lines, &good, &dists).unwrap().1),
+        ["b@2.0"]
+    );
+    let late = [("pylock.toml", pylock.replace(">=3.8", ">=3.13"))];
+    let error = from_manifest(lines, &late, &dists).unwrap_err();
+    assert_eq!(error.code().name, "manifest-pypi-lockfile");
+    for wrong in [
+        "",
+        "lockfile = \"poetry.lck\"",
+        "lockfile = \"uv.lock\"\nrequirements = [\"a\"]",
+        "requirements = [\"a\"]\nextras = [\"x\"]",
+        "requirements = [\"a b\"]",
+    ] {
+        let error = from_manifest(wrong, &uv, &dists).unwrap_err();
+        assert_eq!(error.code().name, "manifest-value", "{wrong}");
+    }
 }

@@ -36,6 +36,8 @@ pub mod pylock;
 pub mod records;
 pub mod repo;
 #[cfg(feature = "connected")]
+pub mod request;
+#[cfg(feature = "connected")]
 pub mod requirements_txt;
 #[cfg(feature = "connected")]
 pub mod resolve;

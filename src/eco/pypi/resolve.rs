@@ -11,9 +11,8 @@ use pep440_rs::Version;
 use crate::base::digest::{Digest, UpstreamChecksum};
 use crate::base::fault::Fault;
 use crate::base::limits::LIMITS;
-use crate::base::platform::{Platform, Target};
+use crate::base::platform::Platform;
 use crate::base::text::quoted;
-use crate::base::time::Timestamp;
 use crate::eco::pypi::assemble;
 use crate::eco::pypi::fault::PypiError;
 use crate::eco::pypi::filename::Filename;
@@ -22,6 +21,7 @@ use crate::eco::pypi::markers::Environment;
 use crate::eco::pypi::metadata::MAX_TEXT;
 use crate::eco::pypi::name::Name;
 use crate::eco::pypi::peek::{self, Look, Sparse};
+use crate::eco::pypi::request::PypiRequest;
 use crate::eco::pypi::shelf::{FileFacts, FileKey, FileState, Known, View};
 use crate::eco::pypi::simple::{self, PageFile};
 use crate::eco::pypi::solve::{Chosen, Missing, Problem, Solve};
@@ -31,93 +31,6 @@ use crate::eco::pypi::{UPSTREAM, file_path, sdist};
 use crate::upstream::{
     Answer, Content, Link, Part, Request, Resolution, Resolver, UpstreamError, Want,
 };
-
-/// One install of Python packages.
-#[derive(Debug, Clone)]
-pub struct PypiRequest {
-    /// Number of the install within the ecosystem, from 1.
-    pub number: u32,
-    /// The requirements, in their order.
-    pub requirements: Vec<PypiRequirement>,
-    /// Limits on whatever is needed, as requirements.
-    pub constraints: Vec<String>,
-    /// The only files that may be taken, by project.
-    pub hashes: BTreeMap<Name, BTreeSet<Digest>>,
-    /// Versions that another tool has locked, with what may be taken of each; nothing is solved then.
-    pub locked: Option<Vec<PypiLocked>>,
-    /// Projects that may be built from sources.
-    pub sdist: BTreeSet<Name>,
-    /// The enclave host.
-    pub target: Target,
-    /// Files published later (or at an unknown time) do not exist.
-    pub exclude_newer: Option<Timestamp>,
-    /// Versions of the previous lock, by name, which are kept where the requirements allow them.
-    pub prefer: BTreeMap<String, BTreeSet<String>>,
-    /// Files of the user's that decided it: name and digest.
-    pub inputs: Vec<(String, Digest)>,
-    /// What those files name by its place.
-    pub direct: Vec<PypiDirect>,
-    /// Whether pre-releases of everything may be taken.
-    pub pre: bool,
-    /// Whether nothing may be taken of which `hashes` has none.
-    pub require_hashes: bool,
-}
-
-impl PypiRequest {
-    /// Of nothing yet.
-    pub const fn new(number: u32, target: Target) -> Self {
-        Self {
-            number,
-            requirements: Vec::new(),
-            constraints: Vec::new(),
-            hashes: BTreeMap::new(),
-            locked: None,
-            sdist: BTreeSet::new(),
-            target,
-            exclude_newer: None,
-            prefer: BTreeMap::new(),
-            inputs: Vec::new(),
-            direct: Vec::new(),
-            pre: false,
-            require_hashes: false,
-        }
-    }
-}
-
-/// Something that a file of the user's names by its place: a repository, an address, a folder. Texts are safe to print.
-#[derive(Debug, Clone)]
-pub struct PypiDirect {
-    /// The project, or `?`.
-    pub name: String,
-    /// What it is.
-    pub what: String,
-    /// The file that names it, with the line.
-    pub file: String,
-}
-
-/// A requirement and where it counts.
-#[derive(Debug, Clone)]
-pub struct PypiRequirement {
-    /// The text.
-    pub spec: String,
-    /// The platforms; empty for all.
-    pub platforms: Vec<Platform>,
-}
-
-/// A version that another tool has locked.
-#[derive(Debug, Clone)]
-pub struct PypiLocked {
-    /// The project.
-    pub name: Name,
-    /// The version.
-    pub version: String,
-    /// Extras of it that are wanted.
-    pub extras: BTreeSet<Name>,
-    /// The platforms it is for.
-    pub platforms: Vec<Platform>,
-    /// SHA-256 of the files that it may be; empty for any.
-    pub hashes: BTreeSet<Digest>,
-}
 
 /// A resolver for one install.
 pub fn resolver(request: PypiRequest) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
