@@ -211,6 +211,16 @@ pub trait Ecosystem: Sync {
     /// Scripts and pages with which a host that has nothing gets its first client, relative to `bootstrap/`.
     fn bootstrap(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError>;
 
+    /// Where the client unpacks the archives of a package, for looking at what the programs in them need. `None`: they
+    /// hold sources, nothing that is run.
+    #[cfg(feature = "connected")]
+    fn unpacked(&self, _package: &LockedPackage) -> Option<Unpacked> {
+        Some(Unpacked {
+            roots: vec![self.key().to_owned()],
+            strip: 0,
+        })
+    }
+
     /// The document that says where an artifact is, for upstreams whose addresses do not follow from names: locks stay
     /// independent of them.
     #[cfg(feature = "connected")]
@@ -241,6 +251,28 @@ pub trait Ecosystem: Sync {
         tables: Vec<Table<'_>>,
         target: &Target,
     ) -> Result<Vec<Box<dyn Install>>, ManifestError>;
+}
+
+/// Where an archive is unpacked.
+#[cfg(feature = "connected")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Folders, each of which gets all of it. Only their relation to each other counts.
+    pub roots: Vec<String>,
+    /// Leading segments of its members' paths that are taken off.
+    pub strip: usize,
+}
+
+/// Where a package's archives are unpacked; that of an ecosystem nobody knows is a folder of its own.
+#[cfg(feature = "connected")]
+pub fn unpacked(package: &LockedPackage) -> Option<Unpacked> {
+    let own = || {
+        Some(Unpacked {
+            roots: vec![package.ecosystem.to_string()],
+            strip: 0,
+        })
+    };
+    by_id(&package.ecosystem).map_or_else(own, |ecosystem| ecosystem.unpacked(package))
 }
 
 /// An edge that leads to nothing in the lock.

@@ -26,6 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("resolve", &["manifest", "lock", "eco", "upstream"]),
     ("net", &["fs", "upstream"]),
     ("fetch", &["fs", "lock", "store", "upstream", "eco", "net"]),
+    ("native", &["fs", "lock", "store", "eco"]),
     (
         "pack",
         &[
@@ -44,8 +45,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &[
             "fs", "manifest", "lock", "upstream", "store", "trust", "ca", "release", "eco", "sbom",
-            "bundle", "sign", "resolve", "net", "fetch", "pack", "trial", "verify", "import",
-            "serve",
+            "bundle", "sign", "resolve", "net", "fetch", "native", "pack", "trial", "verify",
+            "import", "serve",
         ],
     ),
 ];
