@@ -66,6 +66,7 @@ pub mod lock;
 pub mod manifest;
 #[cfg(feature = "connected")]
 pub mod net;
+pub mod openpgp;
 #[cfg(feature = "connected")]
 pub mod pack;
 pub mod release;

@@ -39,7 +39,7 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 16] = [
+    let shared: [&[&Code]; 17] = [
         crate::bundle::CODES,
         crate::ca::CODES,
         crate::cli::CODES,
@@ -49,6 +49,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::import::CODES,
         crate::lock::format::CODES,
         crate::manifest::CODES,
+        crate::openpgp::CODES,
         crate::release::CODES,
         crate::sbom::CODES,
         crate::serve::CODES,
