@@ -400,7 +400,7 @@ fn expired_revoked_and_weak_keys_do_not_count() {
     }
     // A signature of the future, and one that a younger key says to be older than itself.
     let future = gpg.clearsign(TEXT, &[&ed], &["--faked-system-time", "20990101T000000!"]);
-    assert!(judge(&gpg.export(&[&ed]), &future).is_err());
+    judge(&gpg.export(&[&ed]), &future).unwrap_err();
     let early = gpg.clearsign(
         TEXT,
         &[&ed],
@@ -410,7 +410,7 @@ fn expired_revoked_and_weak_keys_do_not_count() {
             "20200101T000000!",
         ],
     );
-    assert!(judge(&gpg.export(&[&ed]), &early).is_err());
+    judge(&gpg.export(&[&ed]), &early).unwrap_err();
     // A good signature beside a worthless one is enough.
     let ring = [gpg.export(&[&expired]), gpg.export(&[&ed])].concat();
     let beside = gpg.clearsign(TEXT, &[&ed], &[]);
@@ -441,7 +441,7 @@ fn a_subkey_must_be_bound_from_both_sides() {
     ]);
     let b = gpg.fingerprint("b@keys.example");
     let message = gpg.clearsign(TEXT, &[&a], &[]);
-    assert!(judge(&gpg.export(&[&a]), &message).is_ok());
+    judge(&gpg.export(&[&a]), &message).unwrap();
     // The signing subkey of one certificate hung below another: primary key and user id of `b`, subkey of `a`.
     let cut = |bytes: &[u8], from: u8| -> usize {
         let mut at = 0;
@@ -474,7 +474,7 @@ fn a_subkey_must_be_bound_from_both_sides() {
     let user = cut(&from_a, 13);
     let subkey = cut(&from_a, 14);
     let bare = [&from_a[..user], &from_a[subkey..]].concat();
-    assert!(judge(&bare, &message).is_err());
+    judge(&bare, &message).unwrap_err();
 }
 
 #[test]
@@ -513,7 +513,7 @@ fn detached_signatures_armoured_and_binary() {
         assert_eq!(error.code().name, "openpgp-bad-signature");
     }
     let trailing = [armoured.as_slice(), b"more\n"].concat();
-    assert!(verify::detached(sums.as_bytes(), &trailing, &keyring, now()).is_err());
+    verify::detached(sums.as_bytes(), &trailing, &keyring, now()).unwrap_err();
     for cut in 0..binary.len() {
         assert!(
             verify::detached(sums.as_bytes(), &binary[..cut], &keyring, now()).is_err(),
