@@ -4,6 +4,7 @@
 //! A further ecosystem is a folder of the same inner shape and one line in [`ALL`].
 
 pub mod cargo;
+pub mod debian;
 pub mod file;
 #[cfg(feature = "connected")]
 pub mod install;
