@@ -69,10 +69,12 @@ pub fn all_codes() -> Vec<&'static Code> {
 
 /// Codes of the modules that only the connected build has.
 #[cfg(feature = "connected")]
-const CONNECTED: [&[&Code]; 9] = [
+const CONNECTED: [&[&Code]; 11] = [
     crate::cli::cmd::bundle::CODES,
     crate::cli::cmd::resolve::CODES,
     crate::eco::cargo::fault::CODES,
+    crate::eco::debian::fault::CODES,
+    crate::eco::debian::solve::CODES,
     crate::eco::npm::fault::CODES,
     crate::net::CODES,
     crate::pack::CODES,

@@ -57,6 +57,18 @@ impl Keyring {
         Ok(Self { certificates })
     }
 
+    /// One keyring of several files.
+    pub fn parse_all(files: &[Vec<u8>]) -> Result<Self, OpenpgpError> {
+        let mut certificates = Vec::new();
+        for bytes in files {
+            certificates.extend(Self::parse(bytes)?.certificates);
+        }
+        if certificates.is_empty() {
+            return Err(OpenpgpError::keyring("it holds no certificate"));
+        }
+        Ok(Self { certificates })
+    }
+
     /// Fingerprints of the certificates, sorted.
     pub fn fingerprints(&self) -> Vec<Fingerprint> {
         let mut all: Vec<_> = self

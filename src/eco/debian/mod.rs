@@ -5,24 +5,48 @@
 //! Sources: Debian Policy, chapters 3, 5 and 7; deb-control(5), apt_preferences(5).
 
 #[cfg(feature = "connected")]
+mod assemble;
+#[cfg(feature = "connected")]
 pub mod closure;
 pub mod control;
+mod ecosystem;
+#[cfg(feature = "connected")]
+mod edges;
+#[cfg(feature = "connected")]
+pub mod fault;
+#[cfg(feature = "connected")]
+mod index;
 #[cfg(feature = "connected")]
 mod names;
+mod packages;
+pub mod pins;
 #[cfg(feature = "connected")]
 pub mod pool;
+pub mod records;
 #[cfg(feature = "connected")]
 pub mod relation;
+pub mod release;
+pub mod repo;
+#[cfg(feature = "connected")]
+pub mod resolve;
 #[cfg(feature = "connected")]
 mod scan;
 #[cfg(feature = "connected")]
+mod section;
+#[cfg(feature = "connected")]
 pub mod solve;
+#[cfg(feature = "connected")]
+mod sources;
 #[cfg(feature = "connected")]
 pub mod status;
 pub mod version;
 
 use crate::base::package::{Purl, ReleaseId};
 use crate::base::platform::Platform;
+
+/// The Debian ecosystem.
+#[derive(Debug, Clone, Copy)]
+pub struct Debian;
 
 /// Whether `name` may be the name of a package (Debian Policy 5.6.7): lowercase letters, digits, `+`, `-` and `.`, at
 /// least two, starting with a letter or digit. Upper case is refused, as in Debian's archive.
@@ -50,4 +74,41 @@ pub const fn architecture(platform: Platform) -> &'static str {
 /// Package URL of a release. `vendor` is the distribution, such as `debian` or `ubuntu`.
 pub fn purl(vendor: &str, release: &ReleaseId) -> Purl {
     Purl::new("deb", &[vendor, &release.name], &release.version, &[])
+}
+
+/// Name of an upstream in locks: archives are numbered in the order in which the manifest, or this host's apt, has them.
+pub fn upstream_name(number: usize) -> String {
+    match number {
+        0 => "debian".to_owned(),
+        number => format!("debian-{}", number + 1),
+    }
+}
+
+/// File name of a package as apt writes it, with the epoch's colon escaped.
+pub fn deb_file(name: &str, version: &str, arch: &str) -> String {
+    format!("{name}_{}_{arch}.deb", version.replace(':', "%3a"))
+}
+
+/// `Filename` of an index entry as a path below the archive; `None` where it is not one.
+pub fn file_path(filename: &str) -> Option<&str> {
+    let path = filename.strip_prefix("./").unwrap_or(filename);
+    let segment = |segment: &str| {
+        !segment.is_empty()
+            && !segment.starts_with('.')
+            && segment.len() <= 255
+            && segment
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-._~+%:@=,^".contains(&b))
+    };
+    (path.len() <= 1024 && path.split('/').all(segment)).then_some(path)
+}
+
+/// The same as part of a URL, percent-encoded.
+pub fn url_path(filename: &str) -> Option<String> {
+    let path = file_path(filename)?;
+    let encode = |c: char| match c {
+        '%' | '^' => format!("%{:02X}", u32::from(c)),
+        c => c.to_string(),
+    };
+    Some(path.chars().map(encode).collect())
 }
