@@ -69,6 +69,7 @@ pub mod manifest;
 pub mod native;
 #[cfg(feature = "connected")]
 pub mod net;
+pub mod openpgp;
 #[cfg(feature = "connected")]
 pub mod pack;
 pub mod release;

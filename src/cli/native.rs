@@ -11,13 +11,15 @@ use crate::cli::cmd::CommandResult;
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, connect};
+use crate::eco::install::Inputs;
 use crate::fs;
 use crate::lock::Lock;
+use crate::manifest;
 use crate::native::{self, Report};
 use crate::store::Store;
 
 /// The role under which an install names the package status of the target's image (dpkg(1), `status`).
-const STATUS: &str = "status";
+const STATUS: &str = "baseline";
 
 /// Looks into what is staged. The baseline is that of `project`.
 pub(crate) fn check(
@@ -27,11 +29,14 @@ pub(crate) fn check(
     store: &Store,
 ) -> Result<Report, Failure> {
     let mut baseline = BTreeSet::new();
-    for (_, _, install) in project.iter().flat_map(|project| &project.installs) {
-        let Some(project) = project else { continue };
-        let inputs = project.inputs(install.as_ref())?;
-        if let Some(status) = inputs.get(STATUS) {
-            baseline.extend(installed(&String::from_utf8_lossy(status)));
+    if let Some(project) = project {
+        for (_, _, install) in &project.installs {
+            let files = install.inputs(&Inputs::new())?;
+            for file in files.iter().filter(|file| file.role == STATUS) {
+                let path = manifest::beside(&project.manifest_path, &file.path);
+                let status = fs::read(&path, file.limit)?;
+                baseline.extend(installed(&String::from_utf8_lossy(&status)));
+            }
         }
     }
     Ok(native::check(lock, store, &baseline, &ctx.ui)?)

@@ -46,6 +46,7 @@ mod net;
 mod npm_repo;
 #[cfg(feature = "connected")]
 mod npm_resolve;
+mod openpgp;
 mod packages;
 #[cfg(feature = "connected")]
 mod programs;
