@@ -39,7 +39,7 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 16] = [
+    let shared: [&[&Code]; 17] = [
         crate::bundle::CODES,
         crate::ca::CODES,
         crate::cli::CODES,
@@ -49,6 +49,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::import::CODES,
         crate::lock::format::CODES,
         crate::manifest::CODES,
+        crate::openpgp::CODES,
         crate::release::CODES,
         crate::sbom::CODES,
         crate::serve::CODES,
@@ -68,11 +69,14 @@ pub fn all_codes() -> Vec<&'static Code> {
 
 /// Codes of the modules that only the connected build has.
 #[cfg(feature = "connected")]
-const CONNECTED: [&[&Code]; 9] = [
+const CONNECTED: [&[&Code]; 12] = [
     crate::cli::cmd::bundle::CODES,
     crate::cli::cmd::resolve::CODES,
     crate::eco::cargo::fault::CODES,
+    crate::eco::debian::fault::CODES,
+    crate::eco::debian::solve::CODES,
     crate::eco::npm::fault::CODES,
+    crate::native::CODES,
     crate::net::CODES,
     crate::pack::CODES,
     crate::resolve::CODES,

@@ -9,6 +9,8 @@ pub mod connect;
 pub mod exit;
 pub mod explain;
 #[cfg(feature = "connected")]
+mod native;
+#[cfg(feature = "connected")]
 pub mod project;
 pub mod secret;
 pub mod subject;

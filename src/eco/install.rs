@@ -8,10 +8,15 @@ use std::path::PathBuf;
 use crate::base::fault::Fault;
 use crate::base::platform::Target;
 use crate::base::time::Timestamp;
+use crate::lock::Lock;
 use crate::upstream::Resolver;
 
 /// Files that were read for an install, by role.
 pub type Inputs = BTreeMap<String, Vec<u8>>;
+
+/// Role of the input that is no file of the project: this host's own apt sources, in the deb822 form of sources.list(5).
+/// The command line gathers it.
+pub const HOST_SOURCES: &str = "apt-sources";
 
 /// A file that an install needs, such as a client's lock file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,8 +63,19 @@ pub struct Given<'a> {
     pub exclude_newer: Option<Timestamp>,
     /// Versions to prefer where a range allows them, by name: those of the lock that is being resolved again.
     pub prefer: BTreeMap<String, BTreeSet<String>>,
+    /// The lock that is being resolved again.
+    pub previous: Option<Previous<'a>>,
     /// The time now, for what expires.
     pub now: Timestamp,
+}
+
+/// The lock that is being resolved again.
+#[derive(Debug, Clone, Copy)]
+pub struct Previous<'a> {
+    /// The lock.
+    pub lock: &'a Lock,
+    /// Its records of the install's ecosystem, when they are the ones it was written with.
+    pub records: Option<&'a [u8]>,
 }
 
 /// One install of the manifest.

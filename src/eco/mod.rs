@@ -4,6 +4,7 @@
 //! A further ecosystem is a folder of the same inner shape and one line in [`ALL`].
 
 pub mod cargo;
+pub mod debian;
 pub mod file;
 #[cfg(feature = "connected")]
 pub mod install;
@@ -35,7 +36,7 @@ static ECO_RECORDS: Code = Code::classed("eco-records", Class::E20);
 static ECO_CONFLICT: Code = Code::classed("import-conflict", Class::E50);
 
 /// Every ecosystem.
-pub const ALL: &[&dyn Ecosystem] = &[&npm::Npm, &cargo::Cargo, &file::PlainFile];
+pub const ALL: &[&dyn Ecosystem] = &[&npm::Npm, &cargo::Cargo, &debian::Debian, &file::PlainFile];
 
 /// The ecosystem with this id.
 pub fn by_id(id: &EcosystemId) -> Option<&'static dyn Ecosystem> {
@@ -87,6 +88,9 @@ pub enum EcoError {
         /// `channel serial` of the bundle being imported.
         newer: String,
     },
+    /// An index could not be signed.
+    #[error("{0}")]
+    Signer(Box<dyn Fault>),
 }
 
 impl Fault for EcoError {
@@ -94,6 +98,14 @@ impl Fault for EcoError {
         match self {
             Self::Records { .. } => &ECO_RECORDS,
             Self::Conflict { .. } => &ECO_CONFLICT,
+            Self::Signer(inner) => inner.code(),
+        }
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Signer(inner) => inner.facts(),
+            Self::Records { .. } | Self::Conflict { .. } => Vec::new(),
         }
     }
 }
@@ -169,6 +181,51 @@ pub struct RepoView<'a> {
     pub base_url: &'a str,
 }
 
+/// Signs the index of an apt repository. The key is not of this module: `cli` holds it, or a command that does.
+pub trait ReleaseSigner: Sync {
+    /// `text` as a cleartext signed message, and a detached signature over it.
+    fn sign(&self, text: &str, at: Timestamp) -> Result<SignedIndex, Box<dyn Fault>>;
+
+    /// The armoured certificate that clients verify with.
+    fn certificate(&self) -> Result<String, Box<dyn Fault>>;
+}
+
+/// What a [`ReleaseSigner`] makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIndex {
+    /// `InRelease`.
+    pub inline: String,
+    /// `Release.gpg`, armoured; a signing command may not make one.
+    pub detached: Option<String>,
+}
+
+/// What a rendered tree is published with.
+pub struct Publishing<'a> {
+    /// The time of the generation: never before that of the one that it replaces.
+    pub date: Timestamp,
+    /// Signs what clients want signed.
+    pub signer: &'a dyn ReleaseSigner,
+}
+
+impl std::fmt::Debug for Publishing<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publishing")
+            .field("date", &self.date)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What client configuration is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientSetup<'a> {
+    /// Address of the repository.
+    pub base_url: &'a str,
+    /// Suites of the published apt repository: the channels that carry Debian packages.
+    pub suites: &'a [String],
+    /// Armoured certificate of the published apt repository.
+    pub apt_key: Option<&'a str>,
+}
+
 /// A client configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClientFile {
@@ -202,14 +259,38 @@ pub trait Ecosystem: Sync {
     /// The registry tree for the union of bundles, without `pins` and `bootstrap`.
     fn render(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError>;
 
+    /// The same tree with what only publishing knows: dates and signatures.
+    fn publish(
+        &self,
+        files: Vec<RepoFile>,
+        _publishing: &Publishing<'_>,
+    ) -> Result<Vec<RepoFile>, EcoError> {
+        Ok(files)
+    }
+
     /// Exact client locks of one bundle, relative to `pins/<channel>/<serial>/`.
     fn pins(&self, bundle: &BundleView<'_>, base_url: &str) -> Result<Vec<RepoFile>, EcoError>;
 
     /// Client configuration for a repository at `base_url`.
     fn client_files(&self, base_url: &str) -> Vec<ClientFile>;
 
+    /// The same for a repository that is there, of which more is known than its address.
+    fn configured_clients(&self, setup: &ClientSetup<'_>) -> Vec<ClientFile> {
+        self.client_files(setup.base_url)
+    }
+
     /// Scripts and pages with which a host that has nothing gets its first client, relative to `bootstrap/`.
     fn bootstrap(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError>;
+
+    /// Where the client unpacks the archives of a package, for looking at what the programs in them need. `None`: they
+    /// hold sources, nothing that is run.
+    #[cfg(feature = "connected")]
+    fn unpacked(&self, _package: &LockedPackage) -> Option<Unpacked> {
+        Some(Unpacked {
+            roots: vec![self.key().to_owned()],
+            strip: 0,
+        })
+    }
 
     /// The document that says where an artifact is, for upstreams whose addresses do not follow from names: locks stay
     /// independent of them.
@@ -241,6 +322,28 @@ pub trait Ecosystem: Sync {
         tables: Vec<Table<'_>>,
         target: &Target,
     ) -> Result<Vec<Box<dyn Install>>, ManifestError>;
+}
+
+/// Where an archive is unpacked.
+#[cfg(feature = "connected")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Folders, each of which gets all of it. Only their relation to each other counts.
+    pub roots: Vec<String>,
+    /// Leading segments of its members' paths that are taken off.
+    pub strip: usize,
+}
+
+/// Where a package's archives are unpacked; that of an ecosystem nobody knows is a folder of its own.
+#[cfg(feature = "connected")]
+pub fn unpacked(package: &LockedPackage) -> Option<Unpacked> {
+    let own = || {
+        Some(Unpacked {
+            roots: vec![package.ecosystem.to_string()],
+            strip: 0,
+        })
+    };
+    by_id(&package.ecosystem).map_or_else(own, |ecosystem| ecosystem.unpacked(package))
 }
 
 /// An edge that leads to nothing in the lock.

@@ -39,12 +39,17 @@ mod inspect;
 #[cfg(feature = "connected")]
 mod loopback;
 #[cfg(feature = "connected")]
+mod native;
+#[cfg(feature = "connected")]
 mod net;
 #[cfg(feature = "connected")]
 mod npm_repo;
 #[cfg(feature = "connected")]
 mod npm_resolve;
+mod openpgp;
 mod packages;
+#[cfg(feature = "connected")]
+mod programs;
 #[cfg(feature = "connected")]
 mod sbom;
 mod schemas;

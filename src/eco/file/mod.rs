@@ -21,9 +21,9 @@ use crate::lock::LockedArtifact;
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
-    eco::OpenEdge,
     eco::install::Install,
-    lock::Lock,
+    eco::{OpenEdge, Unpacked},
+    lock::{Lock, LockedPackage},
     manifest::{ManifestError, table::Table},
 };
 
@@ -84,6 +84,15 @@ impl Ecosystem for PlainFile {
 
     fn bootstrap(&self, _view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
         Ok(Vec::new())
+    }
+
+    /// Each file is alone.
+    #[cfg(feature = "connected")]
+    fn unpacked(&self, package: &LockedPackage) -> Option<Unpacked> {
+        Some(Unpacked {
+            roots: vec![format!("file/{}", package.name)],
+            strip: 0,
+        })
     }
 
     /// Plain files have no edges.

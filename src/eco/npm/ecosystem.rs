@@ -10,10 +10,10 @@ use crate::eco::{BundleView, ClientFile, EcoError, Ecosystem, ReleaseFacts, Repo
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
-    eco::OpenEdge,
     eco::install::Install,
     eco::npm::{closure, section},
-    lock::Lock,
+    eco::{OpenEdge, Unpacked},
+    lock::{Lock, LockedPackage},
     manifest::{ManifestError, table::Table},
 };
 
@@ -61,6 +61,19 @@ impl Ecosystem for Npm {
 
     fn bootstrap(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
         bootstrap::bootstrap(view)
+    }
+
+    /// The folder in a tarball, `package` or other, becomes the package's place in `node_modules`.
+    #[cfg(feature = "connected")]
+    fn unpacked(&self, package: &LockedPackage) -> Option<Unpacked> {
+        let places = package.places.iter();
+        let roots = places.filter_map(|place| place.split_once(':'));
+        Some(Unpacked {
+            roots: roots
+                .map(|(install, at)| format!("npm/{install}/{at}"))
+                .collect(),
+            strip: 1,
+        })
     }
 
     #[cfg(feature = "connected")]
