@@ -69,7 +69,7 @@ pub fn all_codes() -> Vec<&'static Code> {
 
 /// Codes of the modules that only the connected build has.
 #[cfg(feature = "connected")]
-const CONNECTED: [&[&Code]; 12] = [
+const CONNECTED: [&[&Code]; 14] = [
     crate::cli::cmd::bundle::CODES,
     crate::cli::cmd::resolve::CODES,
     crate::eco::cargo::fault::CODES,
@@ -77,6 +77,8 @@ const CONNECTED: [&[&Code]; 12] = [
     crate::eco::debian::solve::CODES,
     crate::eco::npm::fault::CODES,
     crate::native::CODES,
+    crate::eco::pypi::fault::CODES,
+    crate::eco::pypi::foreign::CODES,
     crate::net::CODES,
     crate::pack::CODES,
     crate::resolve::CODES,
