@@ -122,9 +122,7 @@ impl Fault for EcoError {
     fn facts(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Signer(inner) => inner.facts(),
-            Self::Records { .. } | Self::Conflict { .. } | Self::Export { .. } => {
-                Vec::new()
-            },
+            Self::Records { .. } | Self::Conflict { .. } | Self::Export { .. } => Vec::new(),
         }
     }
 }

@@ -6,8 +6,8 @@ use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::eco::debian::{Debian, deb_file, pins, records, repo};
 use crate::eco::{
-    BundleView, ClientFile, ClientSetup, EcoError, Ecosystem, Publishing, ReleaseFacts, RepoFile,
-    RepoView,
+    BundleView, ClientFile, ClientSetup, EcoError, Ecosystem, ExportForm, ExportRequest,
+    ExportedFile, Publishing, ReleaseFacts, RepoFile, RepoView,
 };
 #[cfg(feature = "connected")]
 use crate::{
@@ -74,6 +74,14 @@ impl Ecosystem for Debian {
 
     fn pins(&self, bundle: &BundleView<'_>, _base_url: &str) -> Result<Vec<RepoFile>, EcoError> {
         pins::pins(bundle)
+    }
+
+    fn export_forms(&self) -> &'static [ExportForm] {
+        pins::FORMS
+    }
+
+    fn export(&self, request: &ExportRequest<'_>) -> Result<Vec<ExportedFile>, EcoError> {
+        pins::export(request)
     }
 
     fn client_files(&self, base_url: &str) -> Vec<ClientFile> {
