@@ -136,6 +136,7 @@ impl<'p> State<'p> {
         if !deep {
             return true;
         }
+        if std::env::var("DBG").is_ok() { eprintln!("{:indent$}MarkInstall {}", "", self.pool.names().name(name), indent = depth as usize * 2 + 2); }
         let task = Task {
             name,
             candidate,
