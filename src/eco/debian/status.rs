@@ -67,11 +67,20 @@ fn read(stanza: Stanza<'_>) -> Result<StatusPackage, String> {
     let state = field(&paragraph, "Status")?;
     let words: Vec<&str> = state.split_ascii_whitespace().collect();
     let &[want, flag, state] = words.as_slice() else {
-        return Err(format!("package {} has no state of three words", quoted(&name)));
+        return Err(format!(
+            "package {} has no state of three words",
+            quoted(&name)
+        ));
     };
     // Triggers run by themselves; every other state than these needs the package's file again.
     let ready = matches!(state, "installed" | "triggers-awaited" | "triggers-pending");
-    let optional = |name: &str| paragraph.field_str(name).unwrap_or_default().trim().to_owned();
+    let optional = |name: &str| {
+        paragraph
+            .field_str(name)
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
     Ok(StatusPackage {
         version: optional("Version"),
         arch: optional("Architecture"),

@@ -136,7 +136,14 @@ impl<'p> State<'p> {
         if !deep {
             return true;
         }
-        if std::env::var("DBG").is_ok() { eprintln!("{:indent$}MarkInstall {}", "", self.pool.names().name(name), indent = depth as usize * 2 + 2); }
+        if std::env::var("DBG").is_ok() {
+            eprintln!(
+                "{:indent$}MarkInstall {}",
+                "",
+                self.pool.names().name(name),
+                indent = depth as usize * 2 + 2
+            );
+        }
         let task = Task {
             name,
             candidate,
@@ -167,7 +174,10 @@ impl<'p> State<'p> {
             let done = match step {
                 0 => self.upgrade_or_remove(task, &work.upgrade),
                 1 => self.install_wanted(task, &work.wanted),
-                _ => work.remove.iter().all(|name| self.delete(*name, task.depth)),
+                _ => work
+                    .remove
+                    .iter()
+                    .all(|name| self.delete(*name, task.depth)),
             };
             if !done && task.gives_up() {
                 self.unset(task.name);
@@ -288,7 +298,10 @@ impl<'p> State<'p> {
     ) -> bool {
         let mut good = true;
         for id in self.choices(need, View::Candidate) {
-            let Some(name) = self.name_of(id).filter(|n| self.mark(*n).candidate == Some(id)) else {
+            let Some(name) = self
+                .name_of(id)
+                .filter(|n| self.mark(*n).candidate == Some(id))
+            else {
                 continue;
             };
             if self.current(name) == Some(id) {
@@ -374,8 +387,7 @@ impl<'p> State<'p> {
         let mut good = true;
         for name in upgrade.iter().copied() {
             let depth = task.depth + 1;
-            if self.mark(name).mode == Mode::Install
-                || self.install(name, true, depth, By::Solver)
+            if self.mark(name).mode == Mode::Install || self.install(name, true, depth, By::Solver)
             {
                 continue;
             }
@@ -397,8 +409,8 @@ impl<'p> State<'p> {
         let own = source(task.candidate);
         let behind = |name: &NameId| {
             let candidate = self.mark(*name).candidate;
-            let marked = self.mark(*name).mode == Mode::Install
-                && self.mark(*name).install == candidate;
+            let marked =
+                self.mark(*name).mode == Mode::Install && self.mark(*name).install == candidate;
             *name != task.name
                 && !marked
                 && candidate != self.current(*name)
@@ -437,7 +449,10 @@ impl<'p> State<'p> {
         let choices = self.choices(need, View::Candidate);
         let only = choices.len() == 1;
         for id in choices {
-            let Some(name) = self.name_of(id).filter(|n| self.mark(*n).candidate == Some(id)) else {
+            let Some(name) = self
+                .name_of(id)
+                .filter(|n| self.mark(*n).candidate == Some(id))
+            else {
                 continue;
             };
             let depth = task.depth + 1;
@@ -507,7 +522,9 @@ impl<'p> State<'p> {
         let (mut there, mut new) = (Vec::new(), Vec::new());
         for alternative in &need.alternatives {
             if view == View::Candidate
-                && self.solutions(need, alternative, View::Remembered).is_empty()
+                && self
+                    .solutions(need, alternative, View::Remembered)
+                    .is_empty()
             {
                 continue;
             }

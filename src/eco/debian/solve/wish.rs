@@ -25,7 +25,9 @@ pub(crate) fn choose(state: &mut State<'_>, request: &SolveRequest) -> Result<Ro
             essential && state.mark(*name).candidate.is_some()
         };
         roots.essential = state.all().filter(is_essential).collect();
-        roots.essential.sort_by_key(|name| state.pool.names().name(*name));
+        roots
+            .essential
+            .sort_by_key(|name| state.pool.names().name(*name));
         roots.essential.push(state.wished(&Wish::named(INSTALLER))?);
         roots.essential.retain(|name| !roots.wishes.contains(name));
     }
@@ -77,7 +79,12 @@ impl State<'_> {
     }
 
     /// The one package that provides a virtual name. apt takes it where there is one only.
-    fn only_provider(&mut self, wish: &Wish, name: NameId, arch: &str) -> Result<NameId, SolveError> {
+    fn only_provider(
+        &mut self,
+        wish: &Wish,
+        name: NameId,
+        arch: &str,
+    ) -> Result<NameId, SolveError> {
         let mut owners: Vec<NameId> = Vec::new();
         let mut titles = Vec::new();
         for provider in self.providers(name) {
@@ -101,7 +108,9 @@ impl State<'_> {
 
     fn no_version(&self, name: NameId, wanted: &str) -> SolveError {
         let slot = self.pool.slot(name);
-        let versions = slot.map(|slot| slot.versions.as_slice()).unwrap_or_default();
+        let versions = slot
+            .map(|slot| slot.versions.as_slice())
+            .unwrap_or_default();
         let version = |id: &CandidateId| self.pool.candidate(*id).map(|c| c.version().to_owned());
         SolveError::NoVersion {
             name: self.pool.names().name(name).to_owned(),
