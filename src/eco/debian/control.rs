@@ -241,3 +241,58 @@ fn is_field_name(name: &str) -> bool {
         && !name.starts_with(['#', '-'])
         && name.bytes().all(|b| b.is_ascii_graphic() && b != b':')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{stanzas, text};
+
+    #[test]
+    fn stanzas_are_slices_with_their_continuation_lines() {
+        let file =
+            "\n\nPackage: a\nDescription: one\n two\n\tthree\n .\nsize: 7\n\n \t\nPackage: b";
+        let all: Vec<_> = stanzas(file).collect::<Result<_, _>>().unwrap();
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0].field("description"), Some("one\n two\n\tthree\n ."));
+        assert_eq!(all[0].field("Size"), Some("7"));
+        assert_eq!(all[0].field("Descr"), None);
+        assert_eq!(all[1].text(), "Package: b");
+        assert_eq!(&file[all[1].start()..], "Package: b");
+        let names: Vec<&str> = all[0].fields().map(|(name, _)| name).collect();
+        assert_eq!(names, ["Package", "Description", "size"]);
+    }
+
+    #[test]
+    fn what_is_no_control_file_is_refused_with_its_line() {
+        let long = format!("A: {}", "x".repeat(2 << 20));
+        let many: String = (0..300).map(|n| format!("F{n}: x\n")).collect();
+        let large: String = (0..5)
+            .map(|n| format!("F{n}: {}\n", "x".repeat(1 << 20).split_off(8)))
+            .collect();
+        for (file, line, reason) in [
+            ("A: 1\nB: 2\nA: 3", 3, "field \"A\" stands twice"),
+            ("A: 1\na: 3", 2, "field \"a\" stands twice"),
+            (" x\nA: 1", 1, "a continuation line without a field"),
+            ("A: 1\n\nno colon", 3, "\"no colon\" is no field"),
+            ("A: 1\n\nB b: 2", 3, "\"B b: 2\" is no field"),
+            ("-----BEGIN PGP SIGNED MESSAGE-----\nA: 1", 1, "is no field"),
+            (&long, 1, "longer than 1 MiB"),
+            (&many, 257, "more than 256 fields"),
+            (&large, 5, "larger than 4 MiB"),
+        ] {
+            let error = stanzas(file).find_map(Result::err).unwrap();
+            assert_eq!(error.line, line, "{error}");
+            assert!(error.reason.contains(reason), "{error}");
+            assert_eq!(stanzas(file).filter(Result::is_err).count(), 1);
+        }
+        assert_eq!(text(b"A: 1\nB: \xff").unwrap_err().line, 2);
+    }
+
+    #[test]
+    fn repeated_fields_are_found_in_any_place() {
+        let names: Vec<String> = (0..200).map(|n| format!("Field-{n}")).collect();
+        let mut file: String = names.iter().map(|n| format!("{n}: x\n")).collect();
+        assert_eq!(stanzas(&file).filter(Result::is_ok).count(), 1);
+        file.push_str("FIELD-77: y\n");
+        assert!(stanzas(&file).next().unwrap().is_err());
+    }
+}
