@@ -69,12 +69,14 @@ pub fn all_codes() -> Vec<&'static Code> {
 
 /// Codes of the modules that only the connected build has.
 #[cfg(feature = "connected")]
-const CONNECTED: [&[&Code]; 12] = [
+const CONNECTED: [&[&Code]; 14] = [
     crate::cli::cmd::bundle::CODES,
     crate::cli::cmd::resolve::CODES,
     crate::eco::cargo::fault::CODES,
     crate::eco::debian::fault::CODES,
     crate::eco::debian::solve::CODES,
+    crate::eco::file::fault::CODES,
+    crate::eco::interpreter::CODES,
     crate::eco::npm::fault::CODES,
     crate::native::CODES,
     crate::net::CODES,

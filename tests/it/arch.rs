@@ -47,8 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "fs", "manifest", "lock", "upstream", "store", "trust", "ca", "release", "openpgp",
             "eco", "sbom", "bundle", "sign", "resolve", "net", "fetch", "native", "pack", "trial",
-            "verify",
-            "import", "serve",
+            "verify", "import", "serve",
         ],
     ),
 ];

@@ -31,6 +31,8 @@ mod contents;
 mod crates;
 #[cfg(feature = "connected")]
 mod fetch;
+#[cfg(feature = "connected")]
+mod files;
 mod fixture;
 mod house;
 #[cfg(feature = "connected")]
