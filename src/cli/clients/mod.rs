@@ -2,6 +2,7 @@
 //! over all of it; without any, the default that an installed client or a library made for it carries; no address is
 //! written in this program.
 
+pub(super) mod apt;
 mod cargo;
 mod netrc;
 pub(super) mod npm;
@@ -28,6 +29,10 @@ pub(super) fn apply(
         match (name, npm, manifest) {
             ("npm", Some(npm), _) => npm.apply(settings, manifest)?,
             ("pypi", ..) => pip::apply(ctx, settings, manifest)?,
+            // `debian`, `debian-2` and so on: the archives of all sources.
+            (name, _, manifest) if name == "debian" || name.starts_with("debian-") => {
+                apt::apply(ctx, settings, name, manifest)?;
+            }
             ("cargo", ..) => cargo::apply(ctx, folder, settings, manifest)?,
             (_, _, Some(address)) => settings.set_upstream(name, address)?,
             // Named as missing by whoever asks for it.

@@ -41,7 +41,7 @@ pub(super) fn apply(ctx: &Context, settings: &mut Settings) -> Result<(), Failur
 
 /// Login and password by machine; of a machine that stands twice, the first. `default` is not taken: it would show a
 /// password to any host. Macros are skipped.
-fn parse(text: &str) -> BTreeMap<String, (String, String)> {
+pub(super) fn parse(text: &str) -> BTreeMap<String, (String, String)> {
     let mut found = BTreeMap::new();
     let mut machine: Option<String> = None;
     let (mut login, mut password) = (String::new(), None);

@@ -194,7 +194,7 @@ fn input<'a>(
     };
     let mut installs = Vec::new();
     for (ecosystem, number, install) in &project.installs {
-        let inputs = project.inputs(install.as_ref())?;
+        let inputs = project.inputs(ctx, install.as_ref())?;
         installs.push(PlannedInstall {
             requirements: install.requirements(&inputs)?,
             prefer: prefer(args, ecosystem, previous),

@@ -112,3 +112,44 @@ pub fn url_path(filename: &str) -> Option<String> {
     };
     Some(path.chars().map(encode).collect())
 }
+
+/// A source of this host's apt.
+#[cfg(feature = "connected")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostSource {
+    /// Address of the archive.
+    pub uri: String,
+    /// Suites.
+    pub suites: Vec<String>,
+    /// Components.
+    pub components: Vec<String>,
+    /// Its keyring, if it is one file.
+    pub keyring: Option<String>,
+}
+
+/// The sources in a text of deb822 form that can be used, in apt's order.
+#[cfg(feature = "connected")]
+pub fn host_sources(text: &str) -> Result<Vec<HostSource>, String> {
+    let of = |source: sources::AptSource| HostSource {
+        uri: source.uri,
+        suites: source.suites,
+        components: source.components,
+        keyring: match source.signed_by {
+            sources::SignedBy::Files(files) => files.into_iter().next(),
+            sources::SignedBy::Inline(_) => None,
+        },
+    };
+    Ok(sources::parse(text)?.into_iter().map(of).collect())
+}
+
+/// Addresses of the archives in such a text, each once; [`upstream_name`] of its place is an archive's name.
+#[cfg(feature = "connected")]
+pub fn host_upstreams(text: &str) -> Result<Vec<String>, String> {
+    let mut found: Vec<String> = Vec::new();
+    for source in sources::parse(text)? {
+        if !found.contains(&source.uri) {
+            found.push(source.uri);
+        }
+    }
+    Ok(found)
+}

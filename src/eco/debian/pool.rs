@@ -1,20 +1,22 @@
 //! What the archives offer to one architecture: every version of every package of several indexes, and who provides
 //! what. The texts are kept as they came; a candidate is a place in one of them.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
 use crate::base::digest::Digest;
-use crate::eco::debian::control::{self, ControlError, Stanza};
+use crate::eco::debian::control::{self, ControlError};
 use crate::eco::debian::names::{NameId, Names};
+use crate::eco::debian::relation::{self, Qualifier};
+use crate::eco::debian::scan::{MultiArch, Scanned, place};
 use crate::eco::debian::status::Status;
 use crate::eco::debian::version::Version;
 
-pub use crate::eco::debian::scan::MultiArch;
-use crate::eco::debian::scan::Scanned;
-
 /// Most bytes of one index.
 const MOST_INDEX: usize = 1 << 30;
+/// Pin priority of what only the host has.
+const STATUS_PIN: u16 = 100;
 
 /// How an archive's packages are taken (the pin priorities of apt_preferences(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,15 +99,41 @@ pub struct Pool {
     names: Names,
     slots: Vec<Slot>,
     entries: Vec<Entry>,
+    /// The names that each candidate provides.
+    provided: Vec<Vec<NameId>>,
 }
 
 /// What is known of a name.
 #[derive(Debug, Clone, Default)]
-struct Slot {
+pub(crate) struct Slot {
     /// Its versions, highest first.
-    versions: Vec<CandidateId>,
+    pub(crate) versions: Vec<CandidateId>,
     /// Who provides it, in order of appearance.
-    providers: Vec<Provider>,
+    pub(crate) providers: Vec<Provider>,
+    /// The version that the host has.
+    pub(crate) current: Option<CandidateId>,
+    /// Whether the host's administrator holds it.
+    pub(crate) is_held: bool,
+    /// Whether any version of it is essential, as apt sees it.
+    pub(crate) is_essential: bool,
+    /// Whether any version of it is protected.
+    pub(crate) is_important: bool,
+}
+
+/// A place in one of the texts.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    text: u32,
+    start: u32,
+}
+
+impl At {
+    /// The place of a part of the stanza that starts here.
+    fn range(self, stanza: &str, part: &str) -> Range<u32> {
+        let place = place(stanza, part);
+        let absolute = |at: usize| u32::try_from(at).unwrap_or(u32::MAX).saturating_add(self.start);
+        absolute(place.start)..absolute(place.end)
+    }
 }
 
 /// Somebody who provides a name.
@@ -130,8 +158,6 @@ pub(crate) struct Entry {
     version: Range<u32>,
     pub(crate) priority: u8,
     pub(crate) multi_arch: MultiArch,
-    pub(crate) essential: bool,
-    pub(crate) important: bool,
     pub(crate) phased: u8,
     /// Highest pin priority of the sources that have it.
     pub(crate) pin: u16,
@@ -192,6 +218,32 @@ impl<'p> Candidate<'p> {
         stanza.field(name)
     }
 
+    /// Several fields of its stanza, found in one pass.
+    pub(crate) fn fields<const N: usize>(&self, names: [&str; N]) -> [Option<&'p str>; N] {
+        let mut found = [None; N];
+        let stanza = control::stanzas(self.stanza()).next();
+        for (name, value) in stanza.into_iter().flatten().flat_map(|s| s.fields()) {
+            let row = names.iter().position(|n| n.eq_ignore_ascii_case(name));
+            if let Some(slot) = row.and_then(|row| found.get_mut(row)) {
+                *slot = Some(value);
+            }
+        }
+        found
+    }
+
+    /// Name and version of the source package it is built from.
+    pub(crate) fn built_from(&self) -> (&'p str, &'p str) {
+        let source = self.field("Source").unwrap_or_else(|| self.name());
+        match source.split_once('(') {
+            Some((name, version)) => (name.trim(), version.trim_end_matches(')').trim()),
+            None => (source, self.version()),
+        }
+    }
+
+    pub(crate) const fn name_id(&self) -> NameId {
+        self.entry.name
+    }
+
     /// `all` or the architecture of the pool.
     pub fn arch(&self) -> &'p str {
         self.field("Architecture").unwrap_or_default()
@@ -213,8 +265,8 @@ impl<'p> Candidate<'p> {
     }
 
     /// Whether no system may be without it.
-    pub const fn is_essential(&self) -> bool {
-        self.entry.essential
+    pub fn is_essential(&self) -> bool {
+        self.pool.slot(self.entry.name).is_some_and(|slot| slot.is_essential)
     }
 }
 
@@ -228,6 +280,7 @@ impl Pool {
             names: Names::default(),
             slots: Vec::new(),
             entries: Vec::new(),
+            provided: Vec::new(),
         }
     }
 
@@ -251,12 +304,23 @@ impl Pool {
 
     /// Takes in what a host has. After all indexes, once.
     pub fn add_status(&mut self, status: &Status) -> Result<(), PoolError> {
+        for package in status.packages.iter().filter(|p| p.held) {
+            if let Some(slot) = self.slot_of(&package.name) {
+                slot.is_held = true;
+            }
+        }
         let text = status.text.clone().into_bytes();
-        self.add_text("the status file", None, text)?;
+        for id in self.add_text("the status file", None, text)? {
+            let name = self.entries.get(id.index()).map(|entry| entry.name);
+            if let Some(slot) = name.and_then(|name| self.slots.get_mut(name.index())) {
+                slot.current = Some(id);
+            }
+        }
         Ok(())
     }
 
-    pub(crate) fn add_text(
+    /// Reads a text; its candidates in order.
+    fn add_text(
         &mut self,
         source_name: &str,
         source: Option<(SourceId, Pull)>,
@@ -266,30 +330,28 @@ impl Pool {
         if bytes.len() > MOST_INDEX {
             return Err(PoolError::Size { source_name });
         }
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let reason = control::text(e.as_bytes()).err();
-            let reason = reason.unwrap_or_else(|| ControlError {
-                line: 0,
-                reason: "not UTF-8".to_owned(),
-            });
-            PoolError::Control {
-                source_name: source_name.clone(),
-                reason,
-            }
-        })?;
+        let text = match control::text(&bytes) {
+            Ok(_) => String::from_utf8(bytes).unwrap_or_default(),
+            Err(reason) => return Err(PoolError::Control { source_name, reason }),
+        };
+        let Ok(number) = u32::try_from(self.texts.len()) else {
+            return Err(PoolError::Size { source_name });
+        };
+        let fail = |reason: String| PoolError::Stanza {
+            source_name: source_name.clone(),
+            reason,
+        };
         let mut added = Vec::new();
-        let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         for stanza in control::stanzas(&text) {
             let stanza = stanza.map_err(|reason| PoolError::Control {
                 source_name: source_name.clone(),
                 reason,
             })?;
-            let scanned = Scanned::of(stanza, &self.arch).map_err(|reason| PoolError::Stanza {
-                source_name: source_name.clone(),
-                reason,
-            })?;
-            if let Some(scanned) = scanned {
-                added.extend(self.add(number, &scanned, stanza, source));
+            if let Some(scanned) = Scanned::of(stanza, &self.arch).map_err(fail)? {
+                let start = u32::try_from(stanza.start()).unwrap_or(u32::MAX);
+                let at = At { text: number, start };
+                let id = self.add(&scanned, stanza.text(), at, source);
+                added.push(id.map_err(fail)?);
             }
         }
         self.texts.push(text);
@@ -298,13 +360,122 @@ impl Pool {
 
     fn add(
         &mut self,
-        text: u32,
         scanned: &Scanned<'_>,
-        stanza: Stanza<'_>,
+        stanza: &str,
+        at: At,
         source: Option<(SourceId, Pull)>,
-    ) -> Option<CandidateId> {
-        let _ = (text, scanned, stanza, source);
-        None
+    ) -> Result<CandidateId, String> {
+        let full = || "more names than can be counted".to_owned();
+        let name = self.names.add(scanned.name).ok_or_else(full)?;
+        self.grow();
+        let pin = source.map_or(STATUS_PIN, |(_, pull)| pull.priority());
+        let version = Version::parse(scanned.version).map_err(|e| e.to_string())?;
+        let (place, known) = self.place(name, version, scanned.sha256, source.is_some());
+        if let Some(known) = known {
+            if let Some(entry) = self.entries.get_mut(known.index()) {
+                entry.pin = entry.pin.max(pin);
+            }
+            return Ok(known);
+        }
+        for mentioned in scanned.mentioned() {
+            self.names.add(mentioned).ok_or_else(full)?;
+        }
+        self.grow();
+        let id = CandidateId(u32::try_from(self.entries.len()).map_err(|_| full())?);
+        let entry = Entry {
+            name,
+            source: source.map(|(id, _)| id),
+            text: at.text,
+            stanza: at.range(stanza, stanza),
+            version: at.range(stanza, scanned.version),
+            priority: scanned.priority,
+            multi_arch: scanned.multi_arch,
+            phased: scanned.phased,
+            pin,
+        };
+        self.entries.push(entry);
+        if let Some(slot) = self.slots.get_mut(name.index()) {
+            slot.versions.insert(place.min(slot.versions.len()), id);
+            slot.is_essential |= scanned.essential;
+            slot.is_important |= scanned.important;
+        }
+        self.add_provides(id, scanned, stanza, at)?;
+        Ok(id)
+    }
+
+    fn grow(&mut self) {
+        self.slots.resize_with(self.names.len(), Slot::default);
+    }
+
+    fn slot_of(&mut self, name: &str) -> Option<&mut Slot> {
+        let id = self.names.find(name)?;
+        self.slots.get_mut(id.index())
+    }
+
+    /// Where a version belongs among those of its package, or which of them it is.
+    fn place(
+        &self,
+        name: NameId,
+        version: Version<'_>,
+        sha256: &str,
+        is_offered: bool,
+    ) -> (usize, Option<CandidateId>) {
+        let versions = self.slot(name).map(|s| s.versions.as_slice()).unwrap_or_default();
+        for (place, id) in versions.iter().enumerate() {
+            let Some(other) = self.candidate(*id) else {
+                continue;
+            };
+            let order = Version::parse(other.version()).map(|other| version.cmp(&other));
+            let same = other.field("SHA256").unwrap_or_default() == sha256;
+            match order {
+                Ok(Ordering::Greater) => return (place, None),
+                Ok(Ordering::Equal) if same || !is_offered => return (place, Some(*id)),
+                _ => {}
+            }
+        }
+        (versions.len(), None)
+    }
+
+    fn add_provides(
+        &mut self,
+        by: CandidateId,
+        scanned: &Scanned<'_>,
+        stanza: &str,
+        at: At,
+    ) -> Result<(), String> {
+        let allowed = scanned.multi_arch == MultiArch::Allowed;
+        let mut names = Vec::new();
+        let all = relation::provides(scanned.provides, &self.arch);
+        for provided in all.map_err(|e| format!("{}: {e}", scanned.name))? {
+            let (plain, any) = match provided.qualifier {
+                Qualifier::Same => (true, allowed),
+                Qualifier::Any => (false, true),
+                Qualifier::Native => (true, false),
+                Qualifier::Of(arch) => (arch == self.arch, false),
+            };
+            let version = provided.version.map(|v| v.as_str());
+            let is_itself = provided.name == scanned.name
+                && version.is_none_or(|version| version == scanned.version);
+            if is_itself {
+                continue;
+            }
+            let version = version.map(|version| at.range(stanza, version));
+            let provider = Provider {
+                by,
+                version,
+                any,
+                plain,
+            };
+            let Some(name) = self.names.find(provided.name) else {
+                continue;
+            };
+            if let Some(slot) = self.slots.get_mut(name.index()) {
+                slot.providers.push(provider);
+                names.push(name);
+            }
+        }
+        self.provided.push(names);
+        Ok(())
     }
 
     fn part(&self, text: u32, range: &Range<u32>) -> &str {
@@ -330,16 +501,48 @@ impl Pool {
 
     /// Every version of a package, highest first.
     pub fn versions(&self, name: &str) -> Vec<Candidate<'_>> {
-        let id = self.names.find(name);
-        let slot = id.and_then(|id| self.slots.get(id.index()));
-        let ids = slot
-            .map(|slot| slot.versions.as_slice())
-            .unwrap_or_default();
+        let slot = self.names.find(name).and_then(|id| self.slot(id));
+        let ids = slot.map(|slot| slot.versions.as_slice()).unwrap_or_default();
         ids.iter().filter_map(|id| self.candidate(*id)).collect()
     }
 
-    /// The parsed version of a candidate.
-    pub(crate) fn version_of(&self, id: CandidateId) -> Option<Version<'_>> {
-        Version::parse(self.candidate(id)?.version()).ok()
+    /// The version that the host has, by [`Pool::add_status`].
+    pub fn current(&self, name: &str) -> Option<Candidate<'_>> {
+        let slot = self.names.find(name).and_then(|id| self.slot(id))?;
+        self.candidate(slot.current?)
+    }
+
+    /// Number of candidates.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) const fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(crate) fn slot(&self, name: NameId) -> Option<&Slot> {
+        self.slots.get(name.index())
+    }
+
+    pub(crate) fn entry(&self, id: CandidateId) -> Option<&Entry> {
+        self.entries.get(id.index())
+    }
+
+    /// The names that a candidate provides.
+    pub(crate) fn provided_by(&self, id: CandidateId) -> impl Iterator<Item = NameId> {
+        let provided = self.provided.get(id.index());
+        provided.into_iter().flatten().copied()
+    }
+
+    /// The version that a provider states.
+    pub(crate) fn provided_version(&self, provider: &Provider) -> Option<Version<'_>> {
+        let entry = self.entry(provider.by)?;
+        Version::parse(self.part(entry.text, provider.version.as_ref()?)).ok()
     }
 }

@@ -20,6 +20,32 @@ pub enum MultiArch {
     Allowed,
 }
 
+/// Fields with relations, in the order in which apt reads them.
+const RELATIONS: [&str; 8] = [
+    "Pre-Depends",
+    "Depends",
+    "Conflicts",
+    "Breaks",
+    "Recommends",
+    "Suggests",
+    "Replaces",
+    "Enhances",
+];
+
+/// Other fields that are read.
+const KNOWN: [&str; 10] = [
+    "Package",
+    "Version",
+    "Provides",
+    "SHA256",
+    "Priority",
+    "Multi-Arch",
+    "Essential",
+    "Protected",
+    "Important",
+    "Phased-Update-Percentage",
+];
+
 /// What a stanza says. All parts are slices of it.
 #[derive(Debug, Default)]
 pub(crate) struct Scanned<'a> {
@@ -61,7 +87,60 @@ impl<'a> Scanned<'a> {
     }
 
     fn take(&mut self, name: &str, value: &'a str) {
-        let _ = (name, value, &self.name);
+        if let Some(row) = RELATIONS.iter().position(|r| r.eq_ignore_ascii_case(name)) {
+            if let Some(field) = self.relations.get_mut(row) {
+                *field = value;
+            }
+            return;
+        }
+        let yes = value.eq_ignore_ascii_case("yes");
+        match KNOWN.iter().find(|known| known.eq_ignore_ascii_case(name)).copied() {
+            Some("Package") => self.name = value,
+            Some("Version") => self.version = value,
+            Some("Provides") => self.provides = value,
+            Some("SHA256") => self.sha256 = value,
+            Some("Priority") => self.priority = priority(value),
+            Some("Multi-Arch") => self.multi_arch = multi_arch(value),
+            Some("Essential") => self.essential = yes,
+            Some("Protected" | "Important") => self.important |= yes,
+            Some("Phased-Update-Percentage") => self.phased = value.parse().unwrap_or(100).min(100),
+            _ => {}
+        }
+    }
+
+    /// Names in the relations, in the order in which apt meets them.
+    pub(crate) fn mentioned(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let fields = self.relations.into_iter().chain([self.provides]);
+        fields.flat_map(|field| field.split([',', '|'])).filter_map(bare_name)
+    }
+}
+
+/// The name in a relation, if it asks for the package of the same architecture.
+fn bare_name(relation: &str) -> Option<&str> {
+    let relation = relation.trim_start();
+    let end = relation.find(|c: char| c.is_ascii_whitespace() || matches!(c, '(' | '[' | '<'));
+    let name = relation.get(..end.unwrap_or(relation.len()))?;
+    let name = name.strip_suffix(":native").unwrap_or(name);
+    (!name.is_empty() && !name.contains(':')).then_some(name)
+}
+
+/// Debian's priorities, from 1; 0 = not stated, which apt holds to be the highest.
+fn priority(value: &str) -> u8 {
+    match value {
+        "required" => 1,
+        "important" => 2,
+        "standard" => 3,
+        "optional" => 4,
+        _ => 5,
+    }
+}
+
+fn multi_arch(value: &str) -> MultiArch {
+    match value {
+        "same" => MultiArch::Same,
+        "foreign" => MultiArch::Foreign,
+        "allowed" => MultiArch::Allowed,
+        _ => MultiArch::No,
     }
 }
 

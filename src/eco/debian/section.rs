@@ -127,7 +127,11 @@ fn source(mut table: Table<'_>) -> Result<AptSource, ManifestError> {
         if fine { Ok(names) } else { Err(fail) }
     };
     let source = AptSource {
-        uri: table.require("uri")?.web_address()?,
+        uri: table
+            .require("uri")?
+            .web_address()?
+            .trim_end_matches('/')
+            .to_owned(),
         suites: names(
             table.require("suites")?,
             "names of suites such as \"bookworm\"",

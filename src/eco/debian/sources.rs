@@ -47,6 +47,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<AptSource>, String> {
             continue;
         }
         for uri in words("URIs").into_iter().filter(|uri| is_web(uri)) {
+            let uri = uri.trim_end_matches('/');
             found.push(source(&stanza, uri, &words)?);
         }
     }

@@ -9,6 +9,8 @@ pub const CODES: &[&Code] = &[
     &VIRTUAL,
     &UNSATISFIABLE,
     &REMOVAL,
+    &HELD,
+    &RELATION,
     &INTERNAL,
 ];
 
@@ -17,6 +19,8 @@ static NO_VERSION: Code = Code::new("upstream-debian-no-version", Kind::Failed);
 static VIRTUAL: Code = Code::new("manifest-debian-virtual", Kind::Usage);
 static UNSATISFIABLE: Code = Code::new("upstream-debian-unsatisfiable", Kind::Failed);
 static REMOVAL: Code = Code::new("upstream-debian-removal", Kind::Failed);
+static HELD: Code = Code::new("manifest-debian-held", Kind::Usage);
+static RELATION: Code = Code::new("upstream-debian-relation", Kind::Failed);
 static INTERNAL: Code = Code::new("internal-debian-solve", Kind::Internal);
 
 /// Why nothing can be installed. All texts are safe to print.
@@ -64,6 +68,20 @@ pub enum SolveError {
         /// What excludes it.
         because: String,
     },
+    /// A package of the baseline that is asked for in another version than the one that is held.
+    #[error("{package} of the baseline is held, so that {wanted} cannot be installed")]
+    Held {
+        /// The package, `name=version`.
+        package: String,
+        /// What is asked for, `name=version`.
+        wanted: String,
+    },
+    /// A dependency field that cannot be read.
+    #[error("a dependency cannot be read: {reason}")]
+    Relation {
+        /// Whose, which, and what is wrong.
+        reason: String,
+    },
     /// A contradiction in our own state.
     #[error("the solver contradicts itself: {reason}")]
     Internal {
@@ -80,6 +98,8 @@ impl Fault for SolveError {
             Self::Virtual { .. } => &VIRTUAL,
             Self::Unsatisfiable { .. } => &UNSATISFIABLE,
             Self::Removal { .. } => &REMOVAL,
+            Self::Held { .. } => &HELD,
+            Self::Relation { .. } => &RELATION,
             Self::Internal { .. } => &INTERNAL,
         }
     }
@@ -95,7 +115,7 @@ impl Fault for SolveError {
             Self::Virtual { providers, .. } => list("provided by", providers),
             Self::Unsatisfiable { conflicts } => list("conflict", conflicts),
             Self::Removal { because, .. } => vec![("because", because.clone())],
-            Self::Internal { .. } => Vec::new(),
+            Self::Held { .. } | Self::Relation { .. } | Self::Internal { .. } => Vec::new(),
         }
     }
 }

@@ -1,9 +1,20 @@
-//! What `apt-get install` would take. The parts: `state` (what is marked), `mark` (marking as apt 2.6 does it), `sweep`
-//! (what was marked on the way and is not needed), `explain` (why it cannot be done).
+//! What `apt-get install` would take. The parts: `wish` (what is asked for), `needs` (relations of a candidate), `state`
+//! (what is marked, and what that satisfies), `mark` (marking as apt 2.6 does it), `sweep` (what was marked on the way
+//! and is not needed), `answer` (what is installed, and who wanted it), `explain` (why it cannot be done).
 
+mod answer;
+mod explain;
 mod fault;
+mod mark;
+mod needs;
+mod state;
+mod sweep;
+mod wish;
 
 use crate::eco::debian::pool::{CandidateId, Pool};
+use crate::eco::debian::{is_name, is_version};
+use crate::eco::debian::solve::mark::By;
+use crate::eco::debian::solve::state::State;
 
 pub use fault::{CODES, SolveError};
 
@@ -16,6 +27,36 @@ pub struct Wish {
     pub version: Option<String>,
     /// This architecture; the pool's own, `all` or none.
     pub arch: Option<String>,
+}
+
+impl Wish {
+    /// A package in whatever version and architecture.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: None,
+            arch: None,
+        }
+    }
+
+    /// Reads `name`, `name=version` or `name:arch=version`; `None` where a part is missing or is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, version) = match text.split_once('=') {
+            Some((name, version)) => (name, Some(version)),
+            None => (text, None),
+        };
+        let (name, arch) = match name.split_once(':') {
+            Some((name, arch)) => (name, Some(arch)),
+            None => (name, None),
+        };
+        let is_word = |a: &str| !a.is_empty() && a.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let whole = is_name(name) && version.is_none_or(is_version) && arch.is_none_or(is_word);
+        whole.then(|| Self {
+            name: name.to_owned(),
+            version: version.map(str::to_owned),
+            arch: arch.map(str::to_owned),
+        })
+    }
 }
 
 /// Whether updates that Ubuntu still rolls out (`Phased-Update-Percentage` below 100) are taken.
@@ -55,8 +96,10 @@ pub enum Reason {
         /// The field, such as `Depends`.
         field: &'static str,
     },
-    /// It replaces a version of the baseline that something in the answer excludes.
+    /// It replaces a version of the baseline that does not go with something in the answer.
     Upgrade,
+    /// apt marked it on the way to something else and keeps it.
+    Kept,
 }
 
 /// A package of the answer.
@@ -86,8 +129,44 @@ pub struct Selection {
     pub unmet_recommends: Vec<String>,
 }
 
+/// The stack of the thread that solves, in bytes: enough for the longest chain that is followed.
+const STACK: usize = 128 << 20;
+
 /// What `apt-get install` of apt 2.6 would take from the pool, given what the pool's status says is there.
 pub fn solve(pool: &Pool, request: &SolveRequest) -> Result<Selection, SolveError> {
-    let _ = (pool, request);
-    Ok(Selection::default())
+    let crashed = |reason: &str| SolveError::Internal {
+        reason: reason.to_owned(),
+    };
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(STACK);
+        let solving = builder.spawn_scoped(scope, || run(pool, request));
+        let solving = solving.map_err(|e| crashed(&format!("no thread can be started: {e}")))?;
+        solving.join().map_err(|_panic| crashed("its thread ended early"))?
+    })
+}
+
+fn run(pool: &Pool, request: &SolveRequest) -> Result<Selection, SolveError> {
+    let mut state = State::new(pool, request);
+    let roots = wish::choose(&mut state, request)?;
+    for name in roots.all() {
+        state.protect(name, true);
+        state.install(name, false, 0, By::User);
+    }
+    let mut in_order: Vec<_> = roots.all().collect();
+    in_order.sort_unstable();
+    in_order.dedup();
+    for name in in_order {
+        state.install(name, true, 0, By::User);
+    }
+    if let Some(reason) = state.needs.fault.take() {
+        return Err(SolveError::Relation { reason });
+    }
+    if state.is_anything_broken(false) {
+        return Err(state.explain(&roots));
+    }
+    state.sweep();
+    if state.is_anything_broken(false) {
+        return Err(state.explain(&roots));
+    }
+    state.answer(&roots)
 }
