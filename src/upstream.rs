@@ -18,12 +18,14 @@ pub const CODES: &[&Code] = &[
     &UPSTREAM_OFFLINE,
     &UPSTREAM_NOT_LISTED,
     &UPSTREAM_ADDRESS,
+    &UPSTREAM_NO_RANGES,
 ];
 
 static UPSTREAM_NOT_FOUND: Code = Code::new("upstream-not-found", Kind::Failed);
 static UPSTREAM_FAILED: Code = Code::new("upstream-failed", Kind::Failed);
 static UPSTREAM_OFFLINE: Code = Code::new("upstream-offline", Kind::Failed);
 static UPSTREAM_NOT_LISTED: Code = Code::new("upstream-not-listed", Kind::Failed);
+static UPSTREAM_NO_RANGES: Code = Code::new("upstream-no-ranges", Kind::Failed);
 pub(crate) static UPSTREAM_ADDRESS: Code = Code::new("upstream-address", Kind::Usage);
 
 /// A URL that never prints the user name or password it may carry.
@@ -69,6 +71,36 @@ pub enum Want {
     Immutable,
     /// An artifact, which the lock may name later: kept in the store, confirmed by this checksum.
     Artifact(UpstreamChecksum),
+    /// Some bytes of a file that never changes under its name: kept in the HTTP cache, confirmed by nothing. A server
+    /// that sends the whole file instead is not listened to ([`UpstreamError::NoRanges`]).
+    Part(Part),
+}
+
+/// Which bytes of a file (RFC 9110 §14.1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// So many at the end, or the whole file if it is shorter.
+    Last(u64),
+    /// So many from an offset on, or fewer if the file ends before.
+    From {
+        /// The offset.
+        first: u64,
+        /// How many; at least one.
+        length: u64,
+    },
+}
+
+impl fmt::Display for Part {
+    /// As the `Range` header has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Last(length) => write!(f, "bytes=-{length}"),
+            Self::From { first, length } => {
+                let last = first.saturating_add(length.saturating_sub(1));
+                write!(f, "bytes={first}-{last}")
+            }
+        }
+    }
 }
 
 /// Where something is, as a document of its upstream says.
@@ -108,6 +140,15 @@ pub enum Content {
     Document(Vec<u8>),
     /// In the store, where the checksum of the request has confirmed them.
     Artifact(Box<dyn Source>),
+    /// Some bytes of a file.
+    Part {
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// Offset of the first.
+        first: u64,
+        /// Size of the whole file.
+        total: u64,
+    },
 }
 
 impl fmt::Debug for Content {
@@ -115,6 +156,7 @@ impl fmt::Debug for Content {
         f.write_str(match self {
             Self::Document(_) => "Document",
             Self::Artifact(_) => "Artifact",
+            Self::Part { .. } => "Part",
         })
     }
 }
@@ -123,7 +165,7 @@ impl Content {
     /// All bytes.
     pub fn into_bytes(self) -> io::Result<Vec<u8>> {
         match self {
-            Self::Document(bytes) => Ok(bytes),
+            Self::Document(bytes) | Self::Part { bytes, .. } => Ok(bytes),
             Self::Artifact(mut source) => {
                 let mut bytes = Vec::new();
                 source.read_to_end(&mut bytes)?;
@@ -135,7 +177,7 @@ impl Content {
     /// The bytes from the beginning.
     pub fn into_source(self) -> Box<dyn Source> {
         match self {
-            Self::Document(bytes) => Box::new(io::Cursor::new(bytes)),
+            Self::Document(bytes) | Self::Part { bytes, .. } => Box::new(io::Cursor::new(bytes)),
             Self::Artifact(source) => source,
         }
     }
@@ -183,6 +225,12 @@ pub enum UpstreamError {
         /// What was looked for.
         file: String,
     },
+    /// The server does not send parts of files.
+    #[error("the server of <{url}> does not send parts of files")]
+    NoRanges {
+        /// What was asked.
+        url: SafeUrl,
+    },
     /// There is no URL to ask: no address is configured, or the path does not fit it.
     #[error("{reason}")]
     NoAddress {
@@ -200,6 +248,7 @@ impl Fault for UpstreamError {
             Self::Offline { .. } => &UPSTREAM_OFFLINE,
             Self::NotListed { .. } => &UPSTREAM_NOT_LISTED,
             Self::NoAddress { .. } => &UPSTREAM_ADDRESS,
+            Self::NoRanges { .. } => &UPSTREAM_NO_RANGES,
         }
     }
 
@@ -210,6 +259,7 @@ impl Fault for UpstreamError {
             | Self::Failed { .. }
             | Self::Offline { .. }
             | Self::NotListed { .. }
+            | Self::NoRanges { .. }
             | Self::NoAddress { .. } => Vec::new(),
         }
     }

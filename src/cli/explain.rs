@@ -79,6 +79,8 @@ const CONNECTED: [&[&Code]; 14] = [
     crate::eco::interpreter::CODES,
     crate::eco::npm::fault::CODES,
     crate::native::CODES,
+    crate::eco::pypi::fault::CODES,
+    crate::eco::pypi::foreign::CODES,
     crate::net::CODES,
     crate::pack::CODES,
     crate::resolve::CODES,

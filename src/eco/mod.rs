@@ -11,13 +11,14 @@ pub mod install;
 #[cfg(feature = "connected")]
 pub mod interpreter;
 pub mod npm;
+pub mod pypi;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::base::digest::{Digest, Digests, UpstreamChecksum};
-use crate::base::fault::{Class, Code, Fault};
+use crate::base::fault::{Class, Code, Fault, Kind};
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::platform::Platform;
 use crate::base::time::Timestamp;
@@ -33,13 +34,20 @@ use crate::{
 };
 
 /// Codes of this module.
-pub const CODES: &[&Code] = &[&ECO_RECORDS, &ECO_CONFLICT];
+pub const CODES: &[&Code] = &[&ECO_RECORDS, &ECO_CONFLICT, &ECO_EXPORT];
 
 static ECO_RECORDS: Code = Code::classed("eco-records", Class::E20);
+static ECO_EXPORT: Code = Code::new("eco-export", Kind::Usage);
 static ECO_CONFLICT: Code = Code::classed("import-conflict", Class::E50);
 
 /// Every ecosystem.
-pub const ALL: &[&dyn Ecosystem] = &[&npm::Npm, &cargo::Cargo, &debian::Debian, &file::PlainFile];
+pub const ALL: &[&dyn Ecosystem] = &[
+    &npm::Npm,
+    &pypi::PyPi,
+    &debian::Debian,
+    &cargo::Cargo,
+    &file::PlainFile,
+];
 
 /// The ecosystem with this id.
 pub fn by_id(id: &EcosystemId) -> Option<&'static dyn Ecosystem> {
@@ -94,6 +102,14 @@ pub enum EcoError {
     /// An index could not be signed.
     #[error("{0}")]
     Signer(Box<dyn Fault>),
+    /// The lock cannot be written in the form that was asked for.
+    #[error("{ecosystem} cannot be exported: {reason}")]
+    Export {
+        /// The ecosystem.
+        ecosystem: EcosystemId,
+        /// Why, safe to print.
+        reason: String,
+    },
 }
 
 impl Fault for EcoError {
@@ -102,13 +118,16 @@ impl Fault for EcoError {
             Self::Records { .. } => &ECO_RECORDS,
             Self::Conflict { .. } => &ECO_CONFLICT,
             Self::Signer(inner) => inner.code(),
+            Self::Export { .. } => &ECO_EXPORT,
         }
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Signer(inner) => inner.facts(),
-            Self::Records { .. } | Self::Conflict { .. } => Vec::new(),
+            Self::Records { .. } | Self::Conflict { .. } | Self::Export { .. } => {
+                Vec::new()
+            },
         }
     }
 }
@@ -240,6 +259,49 @@ pub struct ClientFile {
     pub text: String,
 }
 
+/// A form in which `stage export` writes exact pins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportForm {
+    /// Its name on the command line; no two ecosystems share one.
+    pub name: &'static str,
+    /// A few words for the help: the file and the client that takes it.
+    pub about: &'static str,
+}
+
+/// What is exported.
+#[derive(Debug, Clone, Copy)]
+pub struct ExportRequest<'a> {
+    /// Name of the [`ExportForm`].
+    pub form: &'a str,
+    /// The lock.
+    pub lock: &'a Lock,
+    /// Its records of this ecosystem.
+    pub records: &'a [u8],
+    /// Number of the install, from 1.
+    pub install: u32,
+    /// The platform, for pins that differ between platforms; `None` = the only one.
+    pub platform: Option<Platform>,
+    /// Address of a repository without a slash at the end, to say where files are; `None` = the client knows.
+    pub base_url: Option<&'a str>,
+}
+
+/// A file that was exported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExportedFile {
+    /// Its path relative to the folder of the export.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// Whether a client that has the others can do without it.
+    pub optional: bool,
+}
+
+/// The ecosystem that exports in this form.
+pub fn by_form(form: &str) -> Option<&'static dyn Ecosystem> {
+    let knows = |e: &&dyn Ecosystem| e.export_forms().iter().any(|known| known.name == form);
+    ALL.iter().copied().find(knows)
+}
+
 /// The knowledge of one ecosystem.
 pub trait Ecosystem: Sync {
     /// Its id in locks, paths and JSON.
@@ -273,6 +335,16 @@ pub trait Ecosystem: Sync {
 
     /// Exact client locks of one bundle, relative to `pins/<channel>/<serial>/`.
     fn pins(&self, bundle: &BundleView<'_>, base_url: &str) -> Result<Vec<RepoFile>, EcoError>;
+
+    /// The forms in which it exports pins.
+    fn export_forms(&self) -> &'static [ExportForm] {
+        &[]
+    }
+
+    /// Pins of one install in one of [`Ecosystem::export_forms`], the most important file first.
+    fn export(&self, _request: &ExportRequest<'_>) -> Result<Vec<ExportedFile>, EcoError> {
+        Ok(Vec::new())
+    }
 
     /// Client configuration for a repository at `base_url`.
     fn client_files(&self, base_url: &str) -> Vec<ClientFile>;

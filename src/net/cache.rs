@@ -1,6 +1,6 @@
 //! The on-disk HTTP cache for metadata.
 //!
-//! One file per URL and `Accept` value: a line with the SHA-256 of the rest, a line of JSON (validators, coding), the
+//! One file per URL and `Accept` value (or range of bytes): a line with the SHA-256 of the rest, a line of JSON (validators, coding), the
 //! body. A body that came compressed is kept as it came, any other is compressed with zstd, so keeping costs hardly
 //! any time. A damaged file is as good as none. The names are digests of the URL without its secrets.
 
@@ -32,6 +32,8 @@ pub(super) struct Entry {
     pub(super) etag: Option<String>,
     pub(super) modified: Option<String>,
     pub(super) coding: Coding,
+    /// Where the body begins in its file, and the file's size, if it is a part of one.
+    pub(super) part: Option<(u64, u64)>,
     pub(super) body: Vec<u8>,
 }
 
@@ -40,6 +42,8 @@ struct Header {
     etag: Option<String>,
     modified: Option<String>,
     coding: Coding,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<(u64, u64)>,
 }
 
 impl Entry {
@@ -112,6 +116,7 @@ impl Cache {
             etag: header.etag,
             modified: header.modified,
             coding: header.coding,
+            part: header.part,
             body: body.to_vec(),
         })
     }
@@ -136,6 +141,7 @@ impl Cache {
             etag: entry.etag.clone(),
             modified: entry.modified.clone(),
             coding,
+            part: entry.part,
         };
         let mut rest = serde_json::to_vec(&header).unwrap_or_default();
         rest.push(b'\n');
@@ -180,11 +186,12 @@ mod tests {
                 etag: Some("\"1\"".to_owned()),
                 modified: None,
                 coding,
+                part: Some((1, 7)),
                 body,
             };
             cache.keep(&url, Some("a/b"), &entry).unwrap();
             let found = cache.load(&plain, Some("a/b"), 100).unwrap();
-            assert_eq!(found.etag, entry.etag);
+            assert_eq!((&found.etag, found.part), (&entry.etag, entry.part));
             assert_eq!(found.decoded(5).unwrap(), b"hello");
             found.decoded(4).unwrap_err();
             assert!(cache.load(&plain, None, 100).is_none());

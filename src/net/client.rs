@@ -89,6 +89,8 @@ pub(super) enum TroubleKind {
     Permanent,
     /// There is no such thing.
     Missing,
+    /// The server does not send parts of it.
+    Whole,
 }
 
 impl Trouble {
@@ -97,6 +99,14 @@ impl Trouble {
             reason: reason.into(),
             kind: TroubleKind::Permanent,
             after: None,
+        }
+    }
+
+    /// The server does not send parts of what was asked for.
+    pub(super) fn no_ranges() -> Self {
+        Self {
+            kind: TroubleKind::Whole,
+            ..Self::permanent("the server does not send the part that was asked for")
         }
     }
 
@@ -297,6 +307,7 @@ impl Engine {
         let url: SafeUrl = shown(url);
         match trouble.kind {
             TroubleKind::Missing => UpstreamError::NotFound { url },
+            TroubleKind::Whole => UpstreamError::NoRanges { url },
             TroubleKind::Transient | TroubleKind::Permanent => UpstreamError::Failed {
                 url,
                 reason: self.settings.masked(&trouble.reason),
@@ -385,6 +396,9 @@ fn judge(response: &Response, authorized: bool) -> Result<(), Trouble> {
             kind: TroubleKind::Missing,
             ..Trouble::permanent(reason)
         });
+    }
+    if status == StatusCode::RANGE_NOT_SATISFIABLE {
+        return Err(Trouble::no_ranges());
     }
     let again = status.is_server_error()
         || matches!(

@@ -10,7 +10,7 @@ use url::Url;
 use crate::net::cache::{Coding, Entry};
 use crate::net::client::{Ask, Engine, Trouble};
 use crate::net::settings::shown;
-use crate::upstream::{Answer, Content, Request, UpstreamError, Want};
+use crate::upstream::{Answer, Content, Part, Request, UpstreamError, Want};
 
 /// A request and its answer.
 pub type Answered = (Request, Answer);
@@ -40,11 +40,11 @@ pub(super) async fn answer(engine: Arc<Engine>, request: Request, answers: Sende
             ),
             Err(error) => (Err(error), None),
         };
-        let accept = request.accept;
+        let form = form(&request);
         let keep = new.filter(|_| decoded.is_ok());
-        reply(&answers, request, decoded.map(Content::Document));
+        reply(&answers, request, decoded);
         if let Some(entry) = keep
-            && let Err(error) = engine.cache.keep(&url, accept, &entry)
+            && let Err(error) = engine.cache.keep(&url, form.as_deref(), &entry)
         {
             // The answer is good all the same; the next run asks again.
             engine.settings.tell(|| format!("cache: {error}"));
@@ -55,10 +55,26 @@ pub(super) async fn answer(engine: Arc<Engine>, request: Request, answers: Sende
     }
 }
 
-fn decode(engine: &Engine, url: &Url, entry: &Entry, limit: u64) -> Result<Vec<u8>, UpstreamError> {
-    entry.decoded(limit).map_err(|error| {
+/// Which of the answers that a URL may have was asked for: what the cache tells them apart by.
+fn form(request: &Request) -> Option<String> {
+    match &request.want {
+        Want::Part(part) => Some(part.to_string()),
+        Want::Document | Want::Immutable | Want::Artifact(_) => request.accept.map(str::to_owned),
+    }
+}
+
+fn decode(engine: &Engine, url: &Url, entry: &Entry, limit: u64) -> Answer {
+    let decoded = entry.decoded(limit).map_err(|error| {
         let reason = format!("the answer cannot be read: {error}");
         engine.failure(url, &Trouble::permanent(reason))
+    })?;
+    Ok(match entry.part {
+        None => Content::Document(decoded),
+        Some((first, total)) => Content::Part {
+            bytes: decoded,
+            first,
+            total,
+        },
     })
 }
 
@@ -85,9 +101,7 @@ async fn find(engine: &Arc<Engine>, url: &Url, request: &Request) -> Result<Foun
     let _permit = engine.permits.acquire().await.ok();
     let fail = |trouble: Trouble| engine.failure(url, &trouble);
     let ask = conditional(url, request, kept.as_ref());
-    let fetched = engine
-        .retrying(url, || fetch(engine, &ask, request.limit))
-        .await;
+    let fetched = engine.retrying(url, || fetch(engine, &ask, request)).await;
     match (fetched.map_err(fail)?, kept) {
         (Some(entry), _) => Ok(Found { entry, new: true }),
         (None, Some(entry)) => Ok(Found { entry, new: false }),
@@ -98,13 +112,18 @@ async fn find(engine: &Arc<Engine>, url: &Url, request: &Request) -> Result<Foun
 }
 
 async fn load(engine: &Arc<Engine>, url: &Url, request: &Request) -> Option<Entry> {
-    let (engine, url, accept, limit) = (engine.clone(), url.clone(), request.accept, request.limit);
-    let load = move || engine.cache.load(&url, accept, limit);
+    let (engine, url, form, limit) = (engine.clone(), url.clone(), form(request), request.limit);
+    let load = move || engine.cache.load(&url, form.as_deref(), limit);
     tokio::task::spawn_blocking(load).await.ok().flatten()
 }
 
-/// A GET that asks for nothing new if what is kept is still right (RFC 9110 §13.1).
+/// A GET that asks for nothing new if what is kept is still right (RFC 9110 §13.1), or for a part.
 fn conditional(url: &Url, request: &Request, kept: Option<&Entry>) -> Ask {
+    if let Want::Part(part) = &request.want {
+        return Ask::get(url.clone())
+            .with(header::ACCEPT_ENCODING, "identity")
+            .with(header::RANGE, &part.to_string());
+    }
     let mut ask = Ask::get(url.clone()).with(header::ACCEPT_ENCODING, "gzip");
     if let Some(accept) = request.accept {
         ask = ask.with(header::ACCEPT, accept);
@@ -119,12 +138,19 @@ fn conditional(url: &Url, request: &Request, kept: Option<&Entry>) -> Ask {
 }
 
 /// One attempt; `None` when what is kept is still right.
-async fn fetch(engine: &Engine, ask: &Ask, limit: u64) -> Result<Option<Entry>, Trouble> {
+async fn fetch(engine: &Engine, ask: &Ask, request: &Request) -> Result<Option<Entry>, Trouble> {
     let answer = engine.send_judged(ask).await?;
     let response = answer.response;
-    if response.status() == StatusCode::NOT_MODIFIED {
-        return Ok(None);
-    }
+    let part = match (&request.want, response.status()) {
+        (Want::Part(part), StatusCode::PARTIAL_CONTENT) => Some(sent_part(&response, *part)?),
+        // Dropping the answer spares the rest of it.
+        (Want::Part(_), _) => return Err(Trouble::no_ranges()),
+        (_, StatusCode::NOT_MODIFIED) => return Ok(None),
+        (_, StatusCode::PARTIAL_CONTENT) => {
+            return Err(Trouble::permanent("the server sent a part unasked"));
+        }
+        _ => None,
+    };
     let coding = match text(&response, header::CONTENT_ENCODING).as_deref() {
         None | Some("identity") => Coding::Identity,
         Some("gzip" | "x-gzip") => Coding::Gzip,
@@ -137,13 +163,40 @@ async fn fetch(engine: &Engine, ask: &Ask, limit: u64) -> Result<Option<Entry>, 
     };
     let etag = text(&response, header::ETAG);
     let modified = text(&response, header::LAST_MODIFIED);
-    let body = collect(engine, response, &ask.url, limit).await?;
+    let body = collect(engine, response, &ask.url, request.limit).await?;
+    if let Some((_, length, _)) = part
+        && (body.len() as u64 != length || coding != Coding::Identity)
+    {
+        return Err(Trouble::permanent(
+            "the server sent another part than it said",
+        ));
+    }
     Ok(Some(Entry {
         etag,
         modified,
         coding,
+        part: part.map(|(first, _, total)| (first, total)),
         body,
     }))
+}
+
+/// Offset and length of the part that is coming, and the size of the file (RFC 9110 §14.4); it must be the part that was
+/// asked for.
+fn sent_part(response: &Response, asked: Part) -> Result<(u64, u64, u64), Trouble> {
+    let header = text(response, header::CONTENT_RANGE).unwrap_or_default();
+    let numbers = || {
+        let (range, total) = header.strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let total: u64 = total.parse().ok()?;
+        let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
+        let length = last.checked_sub(first)?.checked_add(1)?;
+        let expected = match asked {
+            Part::Last(length) => (total.saturating_sub(length), length.min(total)),
+            Part::From { first, length } => (first, length.min(total.checked_sub(first)?)),
+        };
+        (expected == (first, length)).then_some((first, length, total))
+    };
+    numbers().ok_or_else(|| Trouble::permanent("the server sent another part than asked"))
 }
 
 /// Reads a body of at most `limit` bytes as sent.

@@ -29,6 +29,8 @@ pub struct Request {
     pub path: String,
     /// The `Host` header, when it is a host with an optional port.
     pub host: Option<String>,
+    /// The `Accept` headers, joined; empty when there is none.
+    pub accept: String,
     /// The `Range` header's one range, first and last byte; `(None, Some(n))` are the last n bytes.
     pub range: Option<(Option<u64>, Option<u64>)>,
     /// Whether the connection goes on.
@@ -78,7 +80,7 @@ impl Connection {
         };
         let address = self.stream.get_ref().local_addr()?.to_string();
         let host = request.host.as_deref().unwrap_or(&address);
-        let answer = site.answer(&request.path, host);
+        let answer = site.answer(&request.path, host, &request.accept);
         self.send(answer, request.head, request.keep, request.range)?;
         Ok(request.keep)
     }
@@ -117,11 +119,15 @@ impl Connection {
             ),
             416 => format!("Content-Range: bytes */{size}\r\n"),
             405 => "Allow: GET, HEAD\r\n".to_owned(),
+            301 => format!(
+                "Location: {}\r\n",
+                answer.location.as_deref().unwrap_or("/")
+            ),
             _ => String::new(),
         };
         let head = format!(
             "HTTP/1.1 {status} {}\r\nContent-Type: {}\r\nContent-Length: {length}\r\nAccept-Ranges: bytes\r\n\
-             X-Content-Type-Options: nosniff\r\nCache-Control: no-cache\r\nConnection: {}\r\n{more}\r\n",
+             X-Content-Type-Options: nosniff\r\nCache-Control: no-cache\r\nVary: Accept\r\nConnection: {}\r\n{more}\r\n",
             reason(status),
             answer.kind,
             if keep { "keep-alive" } else { "close" }
@@ -221,6 +227,7 @@ fn parse(head: &[u8]) -> Result<Request, Refusal> {
         head: head_only,
         path: path_of(target)?,
         host: None,
+        accept: String::new(),
         range: None,
         keep: http11,
     };
@@ -263,6 +270,8 @@ fn header(name: &str, value: &str, request: &mut Request) -> Result<(), Refusal>
                 }
             }
         }
+        "accept" if request.accept.is_empty() => value.clone_into(&mut request.accept),
+        "accept" => request.accept.extend([",", value]),
         "content-length" if value != "0" => return Err(Refusal(413)),
         "transfer-encoding" => return Err(Refusal(413)),
         "range" => request.range = range_of(value),
@@ -291,6 +300,7 @@ const fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         206 => "Partial Content",
+        301 => "Moved Permanently",
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
@@ -309,12 +319,13 @@ mod tests {
     #[test]
     fn requests_are_read_and_odd_ones_refused() {
         let request = parse(
-            b"GET /npm/@a%2fb?x=1 HTTP/1.1\r\nHost: h:1\r\nRANGE: bytes=5-\r\nConnection: close\r\n\r\n",
+            b"GET /npm/@a%2fb?x=1 HTTP/1.1\r\nHost: h:1\r\nRANGE: bytes=5-\r\nConnection: close\r\nAccept: a\r\naccept: b;q=0\r\n\r\n",
         )
         .unwrap();
         assert_eq!(request.path, "/npm/@a%2fb");
         assert_eq!(request.host.as_deref(), Some("h:1"));
         assert_eq!(request.range, Some((Some(5), None)));
+        assert_eq!(request.accept, "a,b;q=0");
         assert!(!request.keep && !request.head);
         let absolute = parse(b"HEAD http://h/x HTTP/1.0\r\n\r\n").unwrap();
         assert!(absolute.head && absolute.path == "/x" && !absolute.keep);

@@ -4,6 +4,7 @@
 //! One thread per connection, at most [`Options::connections`] of them; who is slow holds only its own, and not for
 //! longer than the time-outs.
 
+pub mod accept;
 pub mod http;
 pub mod site;
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::base::limits::LIMITS;
 use crate::fs::{self, OpenFile};
+use crate::serve::accept;
 
 /// The file of a generation that names the address it was rendered for.
 const ABOUT: &str = "repository.json";
@@ -27,6 +28,8 @@ pub struct Answer {
     pub kind: &'static str,
     /// Content.
     pub body: Body,
+    /// Where the client should ask, for status 301: relative to what it asked for.
+    pub location: Option<String>,
 }
 
 /// The content of an answer.
@@ -59,6 +62,7 @@ impl Answer {
         let text = match status {
             404 => "not found",
             405 => "this server only answers GET and HEAD",
+            301 => "moved",
             503 => "nothing is imported yet",
             400 | 413 | 505 => "bad request",
             _ => "the server cannot read its repository",
@@ -72,6 +76,15 @@ impl Answer {
             status,
             kind,
             body: Body::Bytes(body.into_bytes()),
+            location: None,
+        }
+    }
+
+    /// Sends the client to a path relative to the one it asked for.
+    fn moved(location: String) -> Self {
+        Self {
+            location: Some(location),
+            ..Self::error(301, false)
         }
     }
 }
@@ -88,8 +101,9 @@ impl Site {
         Self { repository }
     }
 
-    /// The answer to a GET of `path` (percent-encoded, without query) from a client that reached this server as `host`.
-    pub fn answer(&self, path: &str, host: &str) -> Answer {
+    /// The answer to a GET of `path` (percent-encoded, without query) from a client that reached this server as `host` and
+    /// takes what its `Accept` header says.
+    pub fn answer(&self, path: &str, host: &str, accept: &str) -> Answer {
         let Some(relative) = decode(path) else {
             return Answer::error(400, false);
         };
@@ -98,8 +112,16 @@ impl Site {
             return Answer::error(503, is_npm);
         };
         match Self::find(&generation, &relative) {
+            // Links of a Python index page are relative to its folder.
+            Some((name, _))
+                if is_simple_page(&name) && !relative.ends_with('/') && relative != name =>
+            {
+                let last = relative.rsplit('/').next().unwrap_or(&relative);
+                Answer::moved(format!("{last}/"))
+            }
             Some((name, file)) => {
-                let answer = Self::content(&generation, &name, file, host);
+                let (name, file, kind) = Self::wanted(&generation, name, file, accept);
+                let answer = Self::content(&generation, &name, kind, file, host);
                 answer.unwrap_or_else(|_unreadable| Answer::error(500, is_npm))
             }
             None => Answer::error(404, is_npm),
@@ -134,13 +156,39 @@ impl Site {
         })
     }
 
+    /// The form of a Python index page that the client wants; every other file is the only one of its kind.
+    fn wanted(
+        generation: &std::path::Path,
+        name: String,
+        file: OpenFile,
+        accept: &str,
+    ) -> (String, OpenFile, &'static str) {
+        if !is_simple_page(&name) {
+            let kind = kind_of(&name);
+            return (name, file, kind);
+        }
+        let kind = accept::of_simple_page(accept);
+        let other = name.strip_suffix("html").map(|stem| format!("{stem}json"));
+        if let Some(other) = other.filter(|_| kind == accept::JSON)
+            && let Ok(json) = fs::open_beneath(generation, &other)
+        {
+            return (other, json, kind);
+        }
+        let html = if kind == accept::HTML {
+            kind
+        } else {
+            accept::TEXT_HTML
+        };
+        (name, file, html)
+    }
+
     fn content(
         generation: &std::path::Path,
         name: &str,
+        kind: &'static str,
         mut file: OpenFile,
         host: &str,
     ) -> std::io::Result<Answer> {
-        let kind = kind_of(name);
         let size = file.metadata()?.len();
         let rendered = name == ABOUT || RENDERED.iter().any(|folder| name.starts_with(folder));
         let text = kind.starts_with("text/") || kind.starts_with("application/json");
@@ -154,6 +202,7 @@ impl Site {
                     status: 200,
                     kind,
                     body: Body::Bytes(rebase(&bytes, base.as_bytes(), own.as_bytes())),
+                    location: None,
                 });
             }
         }
@@ -161,6 +210,7 @@ impl Site {
             status: 200,
             kind,
             body: Body::File { file, size },
+            location: None,
         })
     }
 }
@@ -217,11 +267,19 @@ fn decode(path: &str) -> Option<String> {
     body.split('/').all(plain).then_some(text)
 }
 
+/// Whether a file is a page of the Python index in its HTML form, beside which the JSON form stands.
+fn is_simple_page(name: &str) -> bool {
+    name.starts_with("pypi/simple/") && name.ends_with("/index.html")
+}
+
 /// The content type of a file by its place and name.
 fn kind_of(name: &str) -> &'static str {
     let file = name.rsplit('/').next().unwrap_or(name);
     if name.starts_with("npm/") && file == "index.html" {
         return "application/json";
+    }
+    if name.starts_with("pypi/simple/") && file == "index.json" {
+        return accept::JSON;
     }
     match file.rsplit_once('.').map(|(_, extension)| extension) {
         Some("json") => "application/json",
@@ -284,7 +342,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("stage-site-{}", std::process::id()));
         fs::remove_tree(&dir).unwrap();
         let site = Site::new(dir.clone());
-        assert_eq!(site.answer("/", "me").status, 503);
+        assert_eq!(site.answer("/", "me", "").status, 503);
         let put = |path: &str, text: &str| {
             let path = dir.join("gen/1").join(path);
             fs::create_dir_all(fs::parent(&path), 0o755).unwrap();
@@ -304,7 +362,7 @@ mod tests {
         .unwrap();
         fs::symlink(std::path::Path::new("../.."), &dir.join("gen/1/up")).unwrap();
         fs::symlink(std::path::Path::new("gen/1"), &dir.join("current")).unwrap();
-        let packument = site.answer("/npm/@a%2fb", "me:1");
+        let packument = site.answer("/npm/@a%2fb", "me:1", "");
         assert_eq!(
             (packument.status, packument.kind),
             (200, "application/json")
@@ -313,12 +371,30 @@ mod tests {
             panic!()
         };
         assert_eq!(text, br#"{"t":"http://me:1/npm/@a/b/-/b-1.tgz"}"#);
-        let tarball = site.answer("/@a/b/-/b-1.tgz", "me:1");
+        let tarball = site.answer("/@a/b/-/b-1.tgz", "me:1", "");
         assert_eq!((tarball.status, tarball.body.size()), (200, 18));
         assert!(matches!(
-            site.answer("/npm/@a%2fb", "old.example").body,
+            site.answer("/npm/@a%2fb", "old.example", "").body,
             Body::File { .. }
         ));
+        put("pypi/simple/index.html", "html");
+        put("pypi/simple/a-b/index.html", "html of a-b");
+        put("pypi/simple/a-b/index.json", "json");
+        let wants = |path: &str, accept: &str| {
+            let answer = site.answer(path, "me", accept);
+            (answer.status, answer.kind, answer.body.size())
+        };
+        let text = "text/html; charset=utf-8";
+        let json = "application/vnd.pypi.simple.v1+json";
+        assert_eq!(wants("/pypi/simple/a-b/", "*/*"), (200, text, 11));
+        assert_eq!(wants("/pypi/simple/a-b/", json), (200, json, 4));
+        assert_eq!(wants("/pypi/simple/a-b/index.json", "*/*"), (200, json, 4));
+        assert_eq!(wants("/pypi/simple/", json), (200, text, 4));
+        let moved = site.answer("/pypi/simple/a-b", "me", json);
+        assert_eq!(
+            (moved.status, moved.location.as_deref()),
+            (301, Some("a-b/"))
+        );
         for missing in [
             "/link",
             "/up/secret",
@@ -326,12 +402,15 @@ mod tests {
             "/npm/x",
             "/repository.json/x",
         ] {
-            assert_eq!(site.answer(missing, "me").status, 404, "{missing}");
+            assert_eq!(site.answer(missing, "me", "").status, 404, "{missing}");
         }
-        assert_eq!(site.answer("/npm/missing", "me").kind, "application/json");
+        assert_eq!(
+            site.answer("/npm/missing", "me", "").kind,
+            "application/json"
+        );
         fs::remove_file(&dir.join("current")).unwrap();
         fs::symlink(std::path::Path::new("../etc"), &dir.join("current")).unwrap();
-        assert_eq!(site.answer("/passwd", "me").status, 503);
+        assert_eq!(site.answer("/passwd", "me", "").status, 503);
         fs::remove_tree(&dir).unwrap();
     }
 

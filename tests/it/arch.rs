@@ -141,6 +141,9 @@ fn may_use_upstream(path: &Path) -> bool {
         "install.rs",
         "section.rs",
         "lockfile.rs",
+        "peek.rs",
+        "sdist.rs",
+        "simple.rs",
     ];
     path.file_name()
         .is_some_and(|name| names.iter().any(|n| *n == name))

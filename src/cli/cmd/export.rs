@@ -1,28 +1,22 @@
-//! `stage export`.
+//! `stage export`: exact pins for real clients, in whichever form an ecosystem writes them.
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use serde_json::json;
 
 use crate::base::limits::LIMITS;
-use crate::base::package::EcosystemId;
+use crate::base::platform::Platform;
 use crate::base::text::quoted;
 use crate::cli::cmd::CommandResult;
 use crate::cli::subject::read_records;
 use crate::cli::ui::Outcome;
 use crate::cli::{Context, UsageError};
-use crate::eco::npm::{pins, records};
+use crate::eco::{self, ExportRequest, ExportedFile};
 use crate::fs;
 use crate::lock::format;
 use crate::manifest;
-
-/// A client lock format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ClientLock {
-    /// npm's package.json and package-lock.json (version 3), for `npm ci`.
-    PackageLock,
-}
 
 /// Write the exact pins of a lock for a real client.
 #[derive(Debug, Args)]
@@ -35,53 +29,78 @@ pub struct ExportArgs {
     #[arg(value_name = "LOCK", default_value = "stage.lock")]
     lock: PathBuf,
     /// Form of the pins
-    #[arg(long = "as", value_enum, value_name = "FORMAT")]
-    form: ClientLock,
-    /// Folder to write package.json and package-lock.json into; without it package-lock.json goes to stdout
+    #[arg(long = "as", value_name = "FORMAT", value_parser = forms())]
+    form: String,
+    /// Folder to write every file of the form into; without it the one that the client needs goes to stdout
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Number of the install, where the manifest has several
     #[arg(long, value_name = "N", default_value_t = 1)]
     install: u32,
-    /// Address of a stage repository, to name where each tarball is; without it npm asks its configured registry
+    /// Platform, where pins differ between platforms and the lock has several
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+    /// Address of a stage repository, to name where each file is; without it the client asks where it is configured to
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
+}
+
+/// The forms of every ecosystem.
+fn forms() -> PossibleValuesParser {
+    let all = eco::ALL
+        .iter()
+        .flat_map(|ecosystem| ecosystem.export_forms());
+    PossibleValuesParser::new(all.map(|form| PossibleValue::new(form.name).help(form.about)))
 }
 
 pub(crate) fn run(_ctx: &Context, args: &ExportArgs) -> CommandResult {
     let bytes = fs::read(&args.lock, LIMITS.document)?;
     let lock = format::parse_named(&args.lock.to_string_lossy(), &bytes)?;
     let records = read_records(&lock, &manifest::records_path(&args.lock))?;
-    let ClientLock::PackageLock = args.form;
-    let Some(document) = records.get(&EcosystemId::npm()) else {
+    let form = args.form.as_str();
+    let ecosystem = eco::by_form(form).ok_or_else(|| UsageError::new("no such form"))?;
+    let Some(document) = records.get(&ecosystem.id()) else {
         let path = quoted(&args.lock.to_string_lossy());
-        return Err(UsageError::new(format!("{path} has no npm records beside it")).into());
+        let key = ecosystem.key();
+        return Err(UsageError::new(format!("{path} has no {key} records beside it")).into());
     };
-    let base = args
-        .base_url
-        .as_deref()
-        .map(|url| url.trim_end_matches('/'));
-    let (package, locked) =
-        pins::package_lock(&lock, &records::parse(document)?, args.install, base)?;
-    let (package, locked) = (pretty(&package), pretty(&locked));
+    let files = ecosystem.export(&ExportRequest {
+        form,
+        lock: &lock,
+        records: document,
+        install: args.install,
+        platform: args.platform,
+        base_url: args
+            .base_url
+            .as_deref()
+            .map(|url| url.trim_end_matches('/')),
+    })?;
     let Some(folder) = &args.output else {
-        return Ok(
-            Outcome::new("stage/export-report/v1", json!({"package_lock": locked})).data(locked),
-        );
+        return shown(form, &files);
     };
-    fs::create_dir_all(folder, 0o755)?;
-    let written = ["package.json", "package-lock.json"].map(|name| folder.join(name));
-    for (path, text) in written.iter().zip([package, locked]) {
-        fs::write_atomic(path, text.as_bytes(), 0o644)?;
+    let mut names = Vec::new();
+    for file in &files {
+        let path = folder.join(&file.name);
+        fs::create_dir_all(fs::parent(&path), 0o755)?;
+        fs::write_atomic(&path, file.text.as_bytes(), 0o644)?;
+        names.push(path.display().to_string());
     }
-    let names: Vec<String> = written.iter().map(|p| p.display().to_string()).collect();
-    Ok(
-        Outcome::new("stage/export-report/v1", json!({"written": names}))
-            .line(format!("Wrote {}", names.join(" and "))),
-    )
+    let report = json!({"form": form, "written": names});
+    Ok(Outcome::new("stage/export-report/v1", report)
+        .line(format!("Wrote {}", names.join(" and "))))
 }
 
-/// JSON as npm writes it: two spaces, a newline at the end.
-fn pretty(value: &Value) -> String {
-    format!("{value:#}\n")
+/// The one file that the client needs, on stdout.
+fn shown(form: &str, files: &[ExportedFile]) -> CommandResult {
+    let mut needed = files.iter().filter(|file| !file.optional);
+    match (needed.next(), needed.next()) {
+        (Some(only), None) => {
+            let report = json!({"form": form, "files": files});
+            Ok(Outcome::new("stage/export-report/v1", report).data(only.text.clone()))
+        }
+        _ => {
+            let several = format!("{form} is several files here; give --output");
+            Err(UsageError::new(several).into())
+        }
+    }
 }

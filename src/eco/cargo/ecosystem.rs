@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::eco::cargo::{Cargo, crate_file, pins, records, repo};
-use crate::eco::{BundleView, ClientFile, EcoError, Ecosystem, ReleaseFacts, RepoFile, RepoView};
+use crate::eco::{
+    BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
+    ReleaseFacts, RepoFile, RepoView,
+};
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
@@ -62,6 +65,14 @@ impl Ecosystem for Cargo {
 
     fn pins(&self, bundle: &BundleView<'_>, _base_url: &str) -> Result<Vec<RepoFile>, EcoError> {
         pins::pins(bundle)
+    }
+
+    fn export_forms(&self) -> &'static [ExportForm] {
+        pins::FORMS
+    }
+
+    fn export(&self, request: &ExportRequest<'_>) -> Result<Vec<ExportedFile>, EcoError> {
+        pins::export(request)
     }
 
     fn client_files(&self, base_url: &str) -> Vec<ClientFile> {

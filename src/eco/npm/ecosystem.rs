@@ -6,7 +6,10 @@ use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::eco::npm::records::{self, NpmVersion};
 use crate::eco::npm::{Npm, bootstrap, pins, repo};
-use crate::eco::{BundleView, ClientFile, EcoError, Ecosystem, ReleaseFacts, RepoFile, RepoView};
+use crate::eco::{
+    BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
+    ReleaseFacts, RepoFile, RepoView,
+};
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
@@ -54,6 +57,14 @@ impl Ecosystem for Npm {
 
     fn pins(&self, bundle: &BundleView<'_>, base_url: &str) -> Result<Vec<RepoFile>, EcoError> {
         pins::pins(bundle, base_url)
+    }
+
+    fn export_forms(&self) -> &'static [ExportForm] {
+        pins::FORMS
+    }
+
+    fn export(&self, request: &ExportRequest<'_>) -> Result<Vec<ExportedFile>, EcoError> {
+        pins::export(request)
     }
 
     fn client_files(&self, base_url: &str) -> Vec<ClientFile> {

@@ -11,7 +11,9 @@ use crate::base::package::EcosystemId;
 use crate::eco::npm::placed::{EdgeKind, Flags, Placed, PlacedTree};
 use crate::eco::npm::records::{self, NpmRecords, NpmVersion};
 use crate::eco::npm::repo;
-use crate::eco::{BundleView, EcoError, RepoContent, RepoFile};
+use crate::eco::{
+    BundleView, EcoError, ExportForm, ExportRequest, ExportedFile, RepoContent, RepoFile,
+};
 use crate::lock::{Lock, LockedPackage};
 
 /// The pins of one bundle, relative to `pins/<channel>/<serial>/`: `npm/package.json` and `npm/package-lock.json`, or
@@ -38,6 +40,28 @@ pub fn pins(bundle: &BundleView<'_>, base_url: &str) -> Result<Vec<RepoFile>, Ec
         }
     }
     Ok(files)
+}
+
+/// Forms that `stage export` knows.
+pub const FORMS: &[ExportForm] = &[ExportForm {
+    name: "package-lock",
+    about: "npm's package.json and package-lock.json (version 3), for `npm ci`",
+}];
+
+/// What `stage export` writes. One tree serves every platform; without an address npm asks its configured registry.
+pub fn export(request: &ExportRequest<'_>) -> Result<Vec<ExportedFile>, EcoError> {
+    let records = records::parse(request.records)?;
+    let (package, locked) =
+        package_lock(request.lock, &records, request.install, request.base_url)?;
+    let file = |name: &str, document: &Value, optional| ExportedFile {
+        name: name.to_owned(),
+        text: format!("{document:#}\n"),
+        optional,
+    };
+    Ok(vec![
+        file("package-lock.json", &locked, false),
+        file("package.json", &package, true),
+    ])
 }
 
 /// The numbers of a lock's npm installs.

@@ -99,7 +99,7 @@ impl Desk {
             self.open.insert(path.clone(), subject);
             let limit = match want {
                 Want::Artifact(_) => LIMITS.artifact,
-                Want::Document | Want::Immutable => LIMITS.metadata,
+                Want::Document | Want::Immutable | Want::Part(_) => LIMITS.metadata,
             };
             self.fresh.push(Request {
                 upstream: UPSTREAM.to_owned(),

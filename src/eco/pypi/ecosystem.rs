@@ -1,0 +1,120 @@
+//! Python packages behind the contract of [`Ecosystem`].
+
+use std::collections::BTreeMap;
+
+use crate::base::digest::UpstreamChecksum;
+use crate::base::package::{EcosystemId, Purl, ReleaseId};
+use crate::eco::pypi::{PyPi, clients, pins, records, repo};
+use crate::eco::{
+    BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
+    ReleaseFacts, RepoFile, RepoView,
+};
+#[cfg(feature = "connected")]
+use crate::{
+    base::platform::{Platform, Target},
+    eco::OpenEdge,
+    eco::install::Install,
+    eco::pypi::name::Name,
+    eco::pypi::{closure, section, simple},
+    lock::{Lock, LockedArtifact},
+    manifest::{ManifestError, table::Table},
+    upstream::Request,
+};
+
+impl Ecosystem for PyPi {
+    fn id(&self) -> EcosystemId {
+        EcosystemId::pypi()
+    }
+
+    fn key(&self) -> &'static str {
+        "pypi"
+    }
+
+    fn purl(&self, release: &ReleaseId) -> Purl {
+        super::purl(release)
+    }
+
+    fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError> {
+        let records = records::parse(records)?;
+        let mut facts = BTreeMap::new();
+        for (name, version, release) in records.releases() {
+            let mut said = records
+                .about(release)
+                .map(|m| m.facts())
+                .unwrap_or_default();
+            let sum = |file: &records::PypiFile| UpstreamChecksum::Sha256(file.sha256);
+            let files = release.files.iter();
+            said.files = files
+                .map(|(file, about)| (file.clone(), sum(about)))
+                .collect();
+            facts.insert(ReleaseId::new(name.as_str(), version), said);
+        }
+        Ok(facts)
+    }
+
+    #[cfg(feature = "connected")]
+    fn merge_records(&self, parts: &[Vec<u8>], kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError> {
+        records::merge(parts, kept)
+    }
+
+    fn render(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
+        repo::render(view)
+    }
+
+    fn pins(&self, bundle: &BundleView<'_>, base_url: &str) -> Result<Vec<RepoFile>, EcoError> {
+        pins::pins(bundle, base_url)
+    }
+
+    fn export_forms(&self) -> &'static [ExportForm] {
+        pins::FORMS
+    }
+
+    fn export(&self, request: &ExportRequest<'_>) -> Result<Vec<ExportedFile>, EcoError> {
+        pins::export(request)
+    }
+
+    fn client_files(&self, base_url: &str) -> Vec<ClientFile> {
+        clients::client_files(base_url)
+    }
+
+    fn bootstrap(&self, _view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
+        Ok(Vec::new())
+    }
+
+    #[cfg(feature = "connected")]
+    fn check_closure(
+        &self,
+        lock: &Lock,
+        records: &[u8],
+        platform: Platform,
+    ) -> Result<Vec<OpenEdge>, EcoError> {
+        closure::check(lock, records, platform)
+    }
+
+    #[cfg(feature = "connected")]
+    fn locator(&self, artifact: &LockedArtifact) -> Option<Request> {
+        Some(simple::request(&project(artifact)?))
+    }
+
+    #[cfg(feature = "connected")]
+    fn locate(&self, document: &[u8], artifact: &LockedArtifact) -> Option<String> {
+        let name = project(artifact)?;
+        simple::locate(&name, document, &artifact.file, &artifact.checksum)
+    }
+
+    #[cfg(feature = "connected")]
+    fn installs(
+        &self,
+        tables: Vec<Table<'_>>,
+        target: &Target,
+    ) -> Result<Vec<Box<dyn Install>>, ManifestError> {
+        let read = |table| Ok(Box::new(section::read(table, target)?) as Box<dyn Install>);
+        tables.into_iter().map(read).collect()
+    }
+}
+
+/// The project whose page lists an artifact: the first part of its path.
+#[cfg(feature = "connected")]
+fn project(artifact: &LockedArtifact) -> Option<Name> {
+    artifact.path.split('/').next()?.parse().ok()
+}
