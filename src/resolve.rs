@@ -12,7 +12,7 @@ use crate::base::progress::{Progress, Unit};
 use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
 use crate::eco::install::{Given, Inputs, Install, Previous};
-use crate::eco::{self, EcoError};
+use crate::eco::{self, EcoError, interpreter};
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedFinding, LockedInput, LockedPackage, LockedRequirement, Records};
 use crate::upstream::{Resolver, Upstream};
@@ -178,6 +178,7 @@ pub fn run(
     if let Some((before, _)) = previous {
         check_republished(before, &lock)?;
     }
+    findings.extend(interpreter::check(&lock, &records)?);
     lock.findings = locked_findings(&findings);
     lock.sort();
     findings.extend(check_closure(&lock, &records)?);

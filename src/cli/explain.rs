@@ -75,6 +75,8 @@ const CONNECTED: [&[&Code]; 14] = [
     crate::eco::cargo::fault::CODES,
     crate::eco::debian::fault::CODES,
     crate::eco::debian::solve::CODES,
+    crate::eco::file::fault::CODES,
+    crate::eco::interpreter::CODES,
     crate::eco::npm::fault::CODES,
     crate::native::CODES,
     crate::eco::pypi::fault::CODES,

@@ -8,6 +8,8 @@ pub mod debian;
 pub mod file;
 #[cfg(feature = "connected")]
 pub mod install;
+#[cfg(feature = "connected")]
+pub mod interpreter;
 pub mod npm;
 pub mod pypi;
 
@@ -25,6 +27,7 @@ use crate::lock::{Lock, LockedPackage};
 use crate::{
     base::platform::Target,
     eco::install::Install,
+    eco::interpreter::{Interpreter, StagedInterpreter, Unfit},
     lock::LockedArtifact,
     manifest::{Manifest, ManifestError, table::Table},
     upstream::Request,
@@ -360,6 +363,24 @@ pub trait Ecosystem: Sync {
             roots: vec![self.key().to_owned()],
             strip: 0,
         })
+    }
+
+    /// The program that its packages run in.
+    #[cfg(feature = "connected")]
+    fn runs_in(&self) -> Option<Interpreter> {
+        None
+    }
+
+    /// The interpreters, of whatever packages, that are among its carried packages.
+    #[cfg(feature = "connected")]
+    fn interpreters(&self, _lock: &Lock) -> Vec<StagedInterpreter> {
+        Vec::new()
+    }
+
+    /// The carried releases that do not accept this version of the interpreter they run in.
+    #[cfg(feature = "connected")]
+    fn unfit(&self, _lock: &Lock, _records: &[u8], _version: &str) -> Result<Vec<Unfit>, EcoError> {
+        Ok(Vec::new())
     }
 
     /// The document that says where an artifact is, for upstreams whose addresses do not follow from names: locks stay

@@ -33,6 +33,8 @@ mod crates;
 mod debian_solve;
 #[cfg(feature = "connected")]
 mod fetch;
+#[cfg(feature = "connected")]
+mod files;
 mod fixture;
 mod house;
 #[cfg(feature = "connected")]

@@ -15,6 +15,7 @@ use crate::{
     eco::OpenEdge,
     eco::debian::{edges, section},
     eco::install::Install,
+    eco::interpreter::{Interpreter, StagedInterpreter, leading_version},
     lock::Lock,
     manifest::{ManifestError, table::Table},
 };
@@ -98,6 +99,31 @@ impl Ecosystem for Debian {
 
     fn bootstrap(&self, _view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
         Ok(Vec::new())
+    }
+
+    /// The packages that bring the programs `node` and `python3`, by the upstream part of their versions (Policy §5.6.12).
+    #[cfg(feature = "connected")]
+    fn interpreters(&self, lock: &Lock) -> Vec<StagedInterpreter> {
+        let id = EcosystemId::debian();
+        let known = |name: &str| match name {
+            "nodejs" => Some(Interpreter::Node),
+            "python3" => Some(Interpreter::Python),
+            _ => None,
+        };
+        let found = lock
+            .of(&id)
+            .filter(|p| p.is_carried())
+            .filter_map(|package| {
+                let version = package.version.rsplit(':').next()?;
+                Some(StagedInterpreter {
+                    interpreter: known(&package.name)?,
+                    version: leading_version(version)?,
+                    release: package.id(),
+                    platforms: package.platforms.clone(),
+                    repacked: false,
+                })
+            });
+        found.collect()
     }
 
     #[cfg(feature = "connected")]

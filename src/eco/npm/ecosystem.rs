@@ -14,7 +14,8 @@ use crate::eco::{
 use crate::{
     base::platform::{Platform, Target},
     eco::install::Install,
-    eco::npm::{closure, section},
+    eco::interpreter::{Interpreter, StagedInterpreter, Unfit},
+    eco::npm::{closure, engines, section},
     eco::{OpenEdge, Unpacked},
     lock::{Lock, LockedPackage},
     manifest::{ManifestError, table::Table},
@@ -72,6 +73,21 @@ impl Ecosystem for Npm {
 
     fn bootstrap(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
         bootstrap::bootstrap(view)
+    }
+
+    #[cfg(feature = "connected")]
+    fn runs_in(&self) -> Option<Interpreter> {
+        Some(Interpreter::Node)
+    }
+
+    #[cfg(feature = "connected")]
+    fn interpreters(&self, lock: &Lock) -> Vec<StagedInterpreter> {
+        engines::interpreters(lock)
+    }
+
+    #[cfg(feature = "connected")]
+    fn unfit(&self, lock: &Lock, records: &[u8], version: &str) -> Result<Vec<Unfit>, EcoError> {
+        engines::unfit(lock, records, version)
     }
 
     /// The folder in a tarball, `package` or other, becomes the package's place in `node_modules`.
