@@ -55,6 +55,8 @@ mod packages;
 #[cfg(feature = "connected")]
 mod programs;
 #[cfg(feature = "connected")]
+mod pypi_repo;
+#[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
 mod serve;
@@ -64,5 +66,7 @@ mod source;
 mod tamper;
 #[cfg(feature = "connected")]
 mod walk;
+#[cfg(feature = "connected")]
+mod wheels;
 #[cfg(feature = "connected")]
 mod world;

@@ -10,6 +10,7 @@
 
 #[cfg(feature = "connected")]
 mod assemble;
+mod bootstrap;
 pub mod clients;
 #[cfg(feature = "connected")]
 mod closure;
