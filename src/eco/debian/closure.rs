@@ -67,6 +67,15 @@ impl std::fmt::Debug for Set<'_> {
     }
 }
 
+/// Everything that does not hold for a set on `arch`, sorted: see [`Set::open`] and [`Set::excluded`].
+pub fn check(members: &[Member<'_>], arch: &str) -> Result<Vec<Broken>, ClosureError> {
+    let set = Set::new(members, arch)?;
+    let mut broken = set.open()?;
+    broken.extend(set.excluded()?);
+    broken.sort();
+    Ok(broken)
+}
+
 impl<'a> Set<'a> {
     /// Reads the members of a set.
     pub fn new(members: &[Member<'a>], arch: &'a str) -> Result<Self, ClosureError> {

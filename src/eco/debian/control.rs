@@ -1,4 +1,4 @@
-//! Control files: `Packages`, `dpkg/status`, and the signed part of a `Release` (Debian Policy 5.1; deb-control(5)).
+//! Control files: `Packages`, `dpkg/status`, and the signed part of a `Release` (Debian Policy 5.1; `deb-control(5)`).
 //! Nothing is copied: a stanza is a slice of the text it stands in.
 
 use std::fmt;
@@ -110,9 +110,11 @@ pub fn stanzas(text: &str) -> Stanzas<'_> {
 /// The text of a control file, which is UTF-8.
 pub fn text(bytes: &[u8]) -> Result<&str, ControlError> {
     std::str::from_utf8(bytes).map_err(|e| {
-        let before = bytes.get(..e.valid_up_to()).unwrap_or_default();
+        let before = bytes
+            .get(..e.valid_up_to())
+            .and_then(|b| std::str::from_utf8(b).ok());
         ControlError {
-            line: 1 + before.iter().filter(|b| **b == b'\n').count(),
+            line: 1 + before.unwrap_or_default().matches('\n').count(),
             reason: "not UTF-8".to_owned(),
         }
     })
@@ -129,12 +131,12 @@ pub struct Stanzas<'a> {
 }
 
 impl<'a> Stanzas<'a> {
-    fn fail(&mut self, reason: impl Into<String>) -> Option<Result<Stanza<'a>, ControlError>> {
+    fn fail(&mut self, reason: impl Into<String>) -> ControlError {
         self.failed = true;
-        Some(Err(ControlError {
+        ControlError {
             line: self.line,
             reason: reason.into(),
-        }))
+        }
     }
 
     /// The line that starts at `at`, without its end, and where the next one starts.
@@ -163,14 +165,14 @@ impl<'a> Iterator for Stanzas<'a> {
         let mut end = start;
         while let Some((line, next)) = self.line_at(self.at).filter(|(line, _)| !is_blank(line)) {
             if line.len() > MOST_LINE {
-                return self.fail("longer than 1 MiB");
+                return Some(Err(self.fail("longer than 1 MiB")));
             }
             if let Err(reason) = names.take(line) {
-                return self.fail(reason);
+                return Some(Err(self.fail(reason)));
             }
             end = self.at + line.len();
             if end - start > MOST_STANZA {
-                return self.fail("the stanza is larger than 4 MiB");
+                return Some(Err(self.fail("the stanza is larger than 4 MiB")));
             }
             self.at = next;
             self.line += 1;
@@ -180,7 +182,7 @@ impl<'a> Iterator for Stanzas<'a> {
         }
         self.count += 1;
         if self.count > MOST_STANZAS {
-            return self.fail("more than 4,000,000 stanzas");
+            return Some(Err(self.fail("more than 4,000,000 stanzas")));
         }
         let text = self.text.get(start..end)?;
         Some(Ok(Stanza { text, start }))

@@ -2,7 +2,7 @@
 //! `control` (stanzas), and for resolving `relation` (dependency fields), `pool` (what the archives offer), `status`
 //! (what a host has), `solve` (what `apt-get install` would take) and `closure` (the check that nothing is missing).
 //!
-//! Sources: Debian Policy, chapters 3, 5 and 7; deb-control(5), apt_preferences(5).
+//! Sources: Debian Policy, chapters 3, 5 and 7; `deb-control(5)`, `apt_preferences(5)`.
 
 #[cfg(feature = "connected")]
 mod assemble;

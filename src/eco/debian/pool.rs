@@ -19,7 +19,7 @@ const MOST_INDEX: usize = 1 << 30;
 /// Pin priority of what only the host has.
 const STATUS_PIN: u16 = 100;
 
-/// How an archive's packages are taken (the pin priorities of apt_preferences(5)).
+/// How an archive's packages are taken (the pin priorities of `apt_preferences(5)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pull {
     /// `NotAutomatic`: never by itself; priority 1.
@@ -298,14 +298,18 @@ impl Pool {
 
     /// Takes in an index. The order counts: of the same version in two sources the first is taken, and providers that
     /// are equal in everything else are taken as apt does it, by their first appearance.
-    pub fn add_index(&mut self, source: Source, bytes: &[u8]) -> Result<SourceId, PoolError> {
+    pub fn add_index(
+        &mut self,
+        source: Source,
+        bytes: impl AsRef<[u8]>,
+    ) -> Result<SourceId, PoolError> {
         let source_name = source.name.clone();
         let Ok(id) = u32::try_from(self.sources.len()).map(SourceId) else {
             return Err(PoolError::Size { source_name });
         };
         let pull = source.pull;
         self.sources.push(source);
-        self.add_text(&source_name, Some((id, pull)), bytes)?;
+        self.add_text(&source_name, Some((id, pull)), bytes.as_ref())?;
         Ok(id)
     }
 
@@ -395,7 +399,7 @@ impl Pool {
             self.names.add(mentioned).ok_or_else(full)?;
         }
         self.grow();
-        let id = CandidateId(u32::try_from(self.entries.len()).map_err(|_| full())?);
+        let id = CandidateId(u32::try_from(self.entries.len()).map_err(|_many| full())?);
         let entry = Entry {
             name,
             source: source.map(|(id, _)| id),

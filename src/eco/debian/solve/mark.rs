@@ -136,14 +136,6 @@ impl<'p> State<'p> {
         if !deep {
             return true;
         }
-        if std::env::var("DBG").is_ok() {
-            eprintln!(
-                "{:indent$}MarkInstall {}",
-                "",
-                self.pool.names().name(name),
-                indent = depth as usize * 2 + 2
-            );
-        }
         let task = Task {
             name,
             candidate,
@@ -160,14 +152,14 @@ impl<'p> State<'p> {
         self.set(name, by);
         // Whatever its own needs lead to may not take it away again.
         self.protect(name, true);
-        good = self.finish(task, work) && good;
+        good = self.finish(task, &work) && good;
         if !task.hard {
             self.protect(name, false);
         }
         good
     }
 
-    fn finish(&mut self, task: Task, work: Work<'p>) -> bool {
+    fn finish(&mut self, task: Task, work: &Work<'p>) -> bool {
         self.upgrade_siblings(task);
         let mut good = true;
         for step in 0..3 {
