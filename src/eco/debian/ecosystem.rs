@@ -94,6 +94,10 @@ impl Ecosystem for Debian {
     }
 
     fn configured_clients(&self, setup: &ClientSetup<'_>) -> Vec<ClientFile> {
+        // Without a suite there is nothing to take packages from.
+        if setup.suites.is_empty() {
+            return Vec::new();
+        }
         repo::client_files(setup)
     }
 
