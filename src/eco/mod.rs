@@ -125,9 +125,7 @@ impl Fault for EcoError {
     fn facts(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Signer(inner) => inner.facts(),
-            Self::Records { .. } | Self::Conflict { .. } | Self::Export { .. } => {
-                Vec::new()
-            },
+            Self::Records { .. } | Self::Conflict { .. } | Self::Export { .. } => Vec::new(),
         }
     }
 }
@@ -523,6 +521,7 @@ mod tests {
             let addresses = found[install].2.addresses().into_iter();
             let shown = addresses.map(|address| match address {
                 Address::Upstream { name, first, .. } => format!("{name} {first}"),
+                Address::Mirror { name, url, .. } => format!("{name} {url}"),
                 Address::File { path, url } => format!("{path} {url}"),
             });
             shown.collect()

@@ -30,7 +30,11 @@ fn cases_of_the_comparison() {
                 let bytes = std::fs::read(index.as_str().unwrap()).unwrap();
                 pool.add_index(source, bytes).unwrap();
             }
-            eprintln!("{key}: {} candidates in {:?}", pool.len(), started.elapsed());
+            eprintln!(
+                "{key}: {} candidates in {:?}",
+                pool.len(),
+                started.elapsed()
+            );
             last = Some((key, pool));
         }
         let mut pool = last.as_ref().unwrap().1.clone();
@@ -40,7 +44,9 @@ fn cases_of_the_comparison() {
         }
         let wishes = case["wishes"].as_array().unwrap().iter();
         let request = SolveRequest {
-            wishes: wishes.map(|w| Wish::parse(w.as_str().unwrap()).unwrap()).collect(),
+            wishes: wishes
+                .map(|w| Wish::parse(w.as_str().unwrap()).unwrap())
+                .collect(),
             recommends: case["recommends"].as_bool().unwrap(),
             essential: case["essential"].as_bool().unwrap(),
             ..SolveRequest::default()

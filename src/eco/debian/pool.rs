@@ -131,7 +131,11 @@ impl At {
     /// The place of a part of the stanza that starts here.
     fn range(self, stanza: &str, part: &str) -> Range<u32> {
         let place = place(stanza, part);
-        let absolute = |at: usize| u32::try_from(at).unwrap_or(u32::MAX).saturating_add(self.start);
+        let absolute = |at: usize| {
+            u32::try_from(at)
+                .unwrap_or(u32::MAX)
+                .saturating_add(self.start)
+        };
         absolute(place.start)..absolute(place.end)
     }
 }
@@ -266,7 +270,9 @@ impl<'p> Candidate<'p> {
 
     /// Whether no system may be without it.
     pub fn is_essential(&self) -> bool {
-        self.pool.slot(self.entry.name).is_some_and(|slot| slot.is_essential)
+        self.pool
+            .slot(self.entry.name)
+            .is_some_and(|slot| slot.is_essential)
     }
 }
 
@@ -332,7 +338,12 @@ impl Pool {
         }
         let text = match control::text(&bytes) {
             Ok(_) => String::from_utf8(bytes).unwrap_or_default(),
-            Err(reason) => return Err(PoolError::Control { source_name, reason }),
+            Err(reason) => {
+                return Err(PoolError::Control {
+                    source_name,
+                    reason,
+                });
+            }
         };
         let Ok(number) = u32::try_from(self.texts.len()) else {
             return Err(PoolError::Size { source_name });
@@ -349,7 +360,10 @@ impl Pool {
             })?;
             if let Some(scanned) = Scanned::of(stanza, &self.arch).map_err(fail)? {
                 let start = u32::try_from(stanza.start()).unwrap_or(u32::MAX);
-                let at = At { text: number, start };
+                let at = At {
+                    text: number,
+                    start,
+                };
                 let id = self.add(&scanned, stanza.text(), at, source);
                 added.push(id.map_err(fail)?);
             }
@@ -420,7 +434,10 @@ impl Pool {
         sha256: &str,
         is_offered: bool,
     ) -> (usize, Option<CandidateId>) {
-        let versions = self.slot(name).map(|s| s.versions.as_slice()).unwrap_or_default();
+        let versions = self
+            .slot(name)
+            .map(|s| s.versions.as_slice())
+            .unwrap_or_default();
         for (place, id) in versions.iter().enumerate() {
             let Some(other) = self.candidate(*id) else {
                 continue;
@@ -502,7 +519,9 @@ impl Pool {
     /// Every version of a package, highest first.
     pub fn versions(&self, name: &str) -> Vec<Candidate<'_>> {
         let slot = self.names.find(name).and_then(|id| self.slot(id));
-        let ids = slot.map(|slot| slot.versions.as_slice()).unwrap_or_default();
+        let ids = slot
+            .map(|slot| slot.versions.as_slice())
+            .unwrap_or_default();
         ids.iter().filter_map(|id| self.candidate(*id)).collect()
     }
 

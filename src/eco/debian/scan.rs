@@ -94,7 +94,11 @@ impl<'a> Scanned<'a> {
             return;
         }
         let yes = value.eq_ignore_ascii_case("yes");
-        match KNOWN.iter().find(|known| known.eq_ignore_ascii_case(name)).copied() {
+        match KNOWN
+            .iter()
+            .find(|known| known.eq_ignore_ascii_case(name))
+            .copied()
+        {
             Some("Package") => self.name = value,
             Some("Version") => self.version = value,
             Some("Provides") => self.provides = value,
@@ -111,7 +115,9 @@ impl<'a> Scanned<'a> {
     /// Names in the relations, in the order in which apt meets them.
     pub(crate) fn mentioned(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let fields = self.relations.into_iter().chain([self.provides]);
-        fields.flat_map(|field| field.split([',', '|'])).filter_map(bare_name)
+        fields
+            .flat_map(|field| field.split([',', '|']))
+            .filter_map(bare_name)
     }
 }
 

@@ -41,7 +41,12 @@ impl<'p> State<'p> {
         let mut edges: Vec<Vec<usize>> = Vec::new();
         let mut unmet = Vec::new();
         for id in &ids {
-            edges.push(self.edges(*id, &places, &mut unmet).into_iter().map(|e| e.0).collect());
+            edges.push(
+                self.edges(*id, &places, &mut unmet)
+                    .into_iter()
+                    .map(|e| e.0)
+                    .collect(),
+            );
         }
         self.spread(&ids, &places, roots, &mut reasons);
         let mut chosen = Vec::new();
@@ -72,7 +77,11 @@ impl<'p> State<'p> {
         unmet: &mut Vec<String>,
     ) -> Vec<(usize, &'static str)> {
         let mut found: BTreeMap<usize, &'static str> = BTreeMap::new();
-        for need in self.needs_of(id).iter().filter(|need| EDGES.contains(&need.field)) {
+        for need in self
+            .needs_of(id)
+            .iter()
+            .filter(|need| EDGES.contains(&need.field))
+        {
             if !need.field.is_critical() && !self.recommends {
                 continue;
             }
@@ -92,7 +101,9 @@ impl<'p> State<'p> {
     fn first_solutions(&self, need: &Need<'p>) -> Vec<CandidateId> {
         let all = need.alternatives.iter();
         let mut solutions = all.map(|a| self.solutions(need, a, View::Install));
-        solutions.find(|found| !found.is_empty()).unwrap_or_default()
+        solutions
+            .find(|found| !found.is_empty())
+            .unwrap_or_default()
     }
 
     /// Says of everything that is reached from the roots who needs it, by the shortest way.
@@ -116,7 +127,11 @@ impl<'p> State<'p> {
         };
         for name in roots.all() {
             let wished = roots.wishes.contains(&name);
-            let reason = if wished { Reason::Wish } else { Reason::Essential };
+            let reason = if wished {
+                Reason::Wish
+            } else {
+                Reason::Essential
+            };
             if let Some(place) = place_of(self, name) {
                 say(place, reason, &mut open);
             }

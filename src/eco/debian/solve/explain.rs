@@ -54,7 +54,10 @@ impl<'p> State<'p> {
             let found = lines.len();
             let options = self.options(need);
             if need.field.excludes() {
-                let there = options.iter().find_map(|id| self.title(*id)).unwrap_or_default();
+                let there = options
+                    .iter()
+                    .find_map(|id| self.title(*id))
+                    .unwrap_or_default();
                 lines.push(self.line(chain, need, &format!("{there} is wanted too")));
                 continue;
             }
@@ -97,8 +100,14 @@ impl<'p> State<'p> {
             for provider in self.providers(target) {
                 let owner = self.name_of(provider.by).and_then(first);
                 let states = self.pool.provided_version(provider);
-                let serves = if alternative.any { provider.any } else { provider.plain };
-                if owner == Some(provider.by) && serves && alternative.relation.admits_provided(states)
+                let serves = if alternative.any {
+                    provider.any
+                } else {
+                    provider.plain
+                };
+                if owner == Some(provider.by)
+                    && serves
+                    && alternative.relation.admits_provided(states)
                 {
                     found.push(provider.by);
                 }
@@ -116,7 +125,9 @@ impl<'p> State<'p> {
         for target in targets {
             let slot = self.pool.slot(target);
             let held = slot.is_some_and(|slot| slot.is_held && slot.current.is_some());
-            let versions = slot.map(|slot| slot.versions.as_slice()).unwrap_or_default();
+            let versions = slot
+                .map(|slot| slot.versions.as_slice())
+                .unwrap_or_default();
             let titles = versions.iter().filter_map(|id| self.title(*id));
             known.extend(titles.map(|t| if held { format!("{t} (held)") } else { t }));
         }
@@ -135,7 +146,11 @@ impl<'p> State<'p> {
                 continue;
             };
             for (from, to) in [(other, id), (id, other)] {
-                for need in self.needs_of(from).iter().filter(|need| need.field.excludes()) {
+                for need in self
+                    .needs_of(from)
+                    .iter()
+                    .filter(|need| need.field.excludes())
+                {
                     if need.alternatives.iter().any(|a| self.matches(need, a, to)) {
                         let title = self.title(from).unwrap_or_default();
                         return Some(format!("{title} {}: {}", need.field.as_str(), need.text()));

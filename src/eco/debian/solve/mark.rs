@@ -166,7 +166,10 @@ impl<'p> State<'p> {
             let done = match step {
                 0 => self.upgrade_or_remove(task, &work.upgrade),
                 1 => self.install_wanted(task, &work.wanted),
-                _ => work.remove.iter().all(|name| self.delete(*name, task.depth)),
+                _ => work
+                    .remove
+                    .iter()
+                    .all(|name| self.delete(*name, task.depth)),
             };
             if !done && task.gives_up() {
                 self.unset(task.name);
@@ -287,7 +290,10 @@ impl<'p> State<'p> {
     ) -> bool {
         let mut good = true;
         for id in self.choices(need, View::Candidate) {
-            let Some(name) = self.name_of(id).filter(|n| self.mark(*n).candidate == Some(id)) else {
+            let Some(name) = self
+                .name_of(id)
+                .filter(|n| self.mark(*n).candidate == Some(id))
+            else {
                 continue;
             };
             if self.current(name) == Some(id) {
@@ -373,8 +379,7 @@ impl<'p> State<'p> {
         let mut good = true;
         for name in upgrade.iter().copied() {
             let depth = task.depth + 1;
-            if self.mark(name).mode == Mode::Install
-                || self.install(name, true, depth, By::Solver)
+            if self.mark(name).mode == Mode::Install || self.install(name, true, depth, By::Solver)
             {
                 continue;
             }
@@ -396,8 +401,8 @@ impl<'p> State<'p> {
         let own = source(task.candidate);
         let behind = |name: &NameId| {
             let candidate = self.mark(*name).candidate;
-            let marked = self.mark(*name).mode == Mode::Install
-                && self.mark(*name).install == candidate;
+            let marked =
+                self.mark(*name).mode == Mode::Install && self.mark(*name).install == candidate;
             *name != task.name
                 && !marked
                 && candidate != self.current(*name)
@@ -436,7 +441,10 @@ impl<'p> State<'p> {
         let choices = self.choices(need, View::Candidate);
         let only = choices.len() == 1;
         for id in choices {
-            let Some(name) = self.name_of(id).filter(|n| self.mark(*n).candidate == Some(id)) else {
+            let Some(name) = self
+                .name_of(id)
+                .filter(|n| self.mark(*n).candidate == Some(id))
+            else {
                 continue;
             };
             let depth = task.depth + 1;
@@ -506,7 +514,9 @@ impl<'p> State<'p> {
         let (mut there, mut new) = (Vec::new(), Vec::new());
         for alternative in &need.alternatives {
             if view == View::Candidate
-                && self.solutions(need, alternative, View::Remembered).is_empty()
+                && self
+                    .solutions(need, alternative, View::Remembered)
+                    .is_empty()
             {
                 continue;
             }

@@ -12,9 +12,9 @@ mod sweep;
 mod wish;
 
 use crate::eco::debian::pool::{CandidateId, Pool};
-use crate::eco::debian::{is_name, is_version};
 use crate::eco::debian::solve::mark::By;
 use crate::eco::debian::solve::state::State;
+use crate::eco::debian::{is_name, is_version};
 
 pub use fault::{CODES, SolveError};
 
@@ -49,7 +49,8 @@ impl Wish {
             Some((name, arch)) => (name, Some(arch)),
             None => (name, None),
         };
-        let is_word = |a: &str| !a.is_empty() && a.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let is_word =
+            |a: &str| !a.is_empty() && a.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let whole = is_name(name) && version.is_none_or(is_version) && arch.is_none_or(is_word);
         whole.then(|| Self {
             name: name.to_owned(),
@@ -141,7 +142,9 @@ pub fn solve(pool: &Pool, request: &SolveRequest) -> Result<Selection, SolveErro
         let builder = std::thread::Builder::new().stack_size(STACK);
         let solving = builder.spawn_scoped(scope, || run(pool, request));
         let solving = solving.map_err(|e| crashed(&format!("no thread can be started: {e}")))?;
-        solving.join().map_err(|_panic| crashed("its thread ended early"))?
+        solving
+            .join()
+            .map_err(|_panic| crashed("its thread ended early"))?
     })
 }
 

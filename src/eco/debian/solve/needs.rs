@@ -72,7 +72,11 @@ pub(crate) struct Need<'p> {
 impl Need<'_> {
     /// As it is written.
     pub(crate) fn text(&self) -> String {
-        let all: Vec<String> = self.alternatives.iter().map(|a| a.relation.to_string()).collect();
+        let all: Vec<String> = self
+            .alternatives
+            .iter()
+            .map(|a| a.relation.to_string())
+            .collect();
         crate::base::text::escaped(&all.join(" | "))
     }
 }

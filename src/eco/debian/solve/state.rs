@@ -95,7 +95,11 @@ impl<'p> State<'p> {
         };
         for name in state.present.clone() {
             let needs = state.current(name).map(|id| state.needs.of(id));
-            for alternative in needs.iter().flat_map(|n| n.iter()).flat_map(|n| &n.alternatives) {
+            for alternative in needs
+                .iter()
+                .flat_map(|n| n.iter())
+                .flat_map(|n| &n.alternatives)
+            {
                 if let Some(target) = alternative.target {
                     state.dependents.entry(target).or_default().push(name);
                 }
@@ -200,11 +204,17 @@ impl<'p> State<'p> {
             let Some(owner) = self.pool.entry(provider.by).map(|entry| entry.name) else {
                 continue;
             };
-            let serves = if alternative.any { provider.any } else { provider.plain };
+            let serves = if alternative.any {
+                provider.any
+            } else {
+                provider.plain
+            };
             if serves
                 && !(need.field.excludes() && owner == need.owner)
                 && self.shown(owner, view, target) == Some(provider.by)
-                && alternative.relation.admits_provided(self.pool.provided_version(provider))
+                && alternative
+                    .relation
+                    .admits_provided(self.pool.provided_version(provider))
                 && !found.contains(&provider.by)
             {
                 found.push(provider.by);
@@ -226,13 +236,23 @@ impl<'p> State<'p> {
         if need.field.excludes() && name == need.owner {
             return false;
         }
-        let mut provided = self.providers(target).iter().filter(|provider| provider.by == id);
+        let mut provided = self
+            .providers(target)
+            .iter()
+            .filter(|provider| provider.by == id);
         (name == target && self.is_real(alternative, id))
-            || provided.any(|p| alternative.relation.admits_provided(self.pool.provided_version(p)))
+            || provided.any(|p| {
+                alternative
+                    .relation
+                    .admits_provided(self.pool.provided_version(p))
+            })
     }
 
     pub(crate) fn providers(&self, target: NameId) -> &'p [Provider] {
-        self.pool.slot(target).map(|slot| slot.providers.as_slice()).unwrap_or_default()
+        self.pool
+            .slot(target)
+            .map(|slot| slot.providers.as_slice())
+            .unwrap_or_default()
     }
 
     /// Whether a package of the name itself will do.
@@ -291,7 +311,10 @@ impl<'p> State<'p> {
 /// is there.
 pub(crate) fn preferred(pool: &Pool, name: NameId, phased: Phased) -> Option<CandidateId> {
     let slot = pool.slot(name)?;
-    let version = |id: CandidateId| pool.candidate(id).and_then(|c| Version::parse(c.version()).ok());
+    let version = |id: CandidateId| {
+        pool.candidate(id)
+            .and_then(|c| Version::parse(c.version()).ok())
+    };
     let current = slot.current.and_then(version);
     let mut best: Option<(u16, CandidateId)> = None;
     for id in slot.versions.iter().copied() {

@@ -29,7 +29,10 @@ impl State<'_> {
         while self.is_anything_broken(true) {
             let named = self.named();
             let missed = extra.iter().position(|name| {
-                let provided = self.mark(*name).candidate.map(|id| self.pool.provided_by(id));
+                let provided = self
+                    .mark(*name)
+                    .candidate
+                    .map(|id| self.pool.provided_by(id));
                 named.contains(name) || provided.into_iter().flatten().any(|n| named.contains(&n))
             });
             let Some(missed) = missed else {
@@ -67,7 +70,11 @@ impl State<'_> {
             let Some(id) = self.mark(name).install else {
                 continue;
             };
-            for need in self.needs_of(id).iter().filter(|need| !need.field.excludes()) {
+            for need in self
+                .needs_of(id)
+                .iter()
+                .filter(|need| !need.field.excludes())
+            {
                 let found = need
                     .alternatives
                     .iter()

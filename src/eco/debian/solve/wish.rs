@@ -75,7 +75,12 @@ impl State<'_> {
     }
 
     /// The one package that provides a virtual name. apt takes it where there is one only.
-    fn only_provider(&mut self, wish: &Wish, name: NameId, arch: &str) -> Result<NameId, SolveError> {
+    fn only_provider(
+        &mut self,
+        wish: &Wish,
+        name: NameId,
+        arch: &str,
+    ) -> Result<NameId, SolveError> {
         let mut owners: Vec<NameId> = Vec::new();
         let mut titles = Vec::new();
         for provider in self.providers(name) {
@@ -99,7 +104,9 @@ impl State<'_> {
 
     fn no_version(&self, name: NameId, wanted: &str) -> SolveError {
         let slot = self.pool.slot(name);
-        let versions = slot.map(|slot| slot.versions.as_slice()).unwrap_or_default();
+        let versions = slot
+            .map(|slot| slot.versions.as_slice())
+            .unwrap_or_default();
         let version = |id: &CandidateId| self.pool.candidate(*id).map(|c| c.version().to_owned());
         SolveError::NoVersion {
             name: self.pool.names().name(name).to_owned(),
