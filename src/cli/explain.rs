@@ -70,7 +70,7 @@ pub fn all_codes() -> Vec<&'static Code> {
 
 /// Codes of the modules that only the connected build has.
 #[cfg(feature = "connected")]
-const CONNECTED: [&[&Code]; 16] = [
+const CONNECTED: &[&[&Code]] = &[
     crate::cli::cmd::bundle::CODES,
     crate::cli::cmd::resolve::CODES,
     crate::eco::cargo::fault::CODES,

@@ -41,6 +41,15 @@ pub enum Address {
         /// A path that will be asked for first, so that its host can be contacted before the work starts.
         first: String,
     },
+    /// A further address with the same content as an upstream's, asked when those before it do not answer.
+    Mirror {
+        /// The upstream's name.
+        name: String,
+        /// Its place among the mirrors.
+        number: usize,
+        /// The address.
+        url: String,
+    },
     /// One plain file.
     File {
         /// Its path in the lock.
@@ -48,6 +57,17 @@ pub enum Address {
         /// Its URL.
         url: String,
     },
+}
+
+/// The mirrors of an upstream in their order.
+pub fn mirrors<'a>(name: &'a str, urls: &'a [String]) -> impl Iterator<Item = Address> + 'a {
+    urls.iter()
+        .enumerate()
+        .map(|(number, url)| Address::Mirror {
+            name: name.to_owned(),
+            number,
+            url: url.clone(),
+        })
 }
 
 /// What an install is resolved with.

@@ -167,8 +167,10 @@ pub fn check(lock: &Lock, records: &Records) -> Result<Vec<Finding>, EcoError> {
             }
             // What does not fit the target's version was said when the closure was made.
             if !same {
-                let document = records.get(&id).map_or(&[][..], Vec::as_slice);
-                let unfit = ecosystem.unfit(lock, document, &one.version)?;
+                let unfit = match records.get(&id) {
+                    Some(document) => ecosystem.unfit(lock, document, &one.version)?,
+                    None => Vec::new(),
+                };
                 findings.extend(unfit_message(&id, interpreter, &unfit).map(|m| about(&UNFIT, m)));
             }
         }

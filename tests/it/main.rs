@@ -30,6 +30,8 @@ mod contents;
 #[cfg(feature = "connected")]
 mod crates;
 #[cfg(feature = "connected")]
+mod credentials;
+#[cfg(feature = "connected")]
 mod debian_solve;
 #[cfg(feature = "connected")]
 mod fetch;

@@ -10,7 +10,7 @@ use crate::eco::debian::fault::DebianError;
 use crate::eco::debian::resolve::{self, Archive, Baseline, DebianRequest};
 use crate::eco::debian::sources::{self, AptSource, SignedBy};
 use crate::eco::debian::upstream_name;
-use crate::eco::install::{Address, Given, HOST_SOURCES, InputFile, Inputs, Install};
+use crate::eco::install::{Address, Given, HOST_SOURCES, InputFile, Inputs, Install, mirrors};
 use crate::manifest::table::{Found, Table};
 use crate::manifest::{ManifestError, Requirement};
 use crate::upstream::Resolver;
@@ -41,6 +41,8 @@ pub(crate) struct DebianInstall {
     sources: Vec<AptSource>,
     /// Addresses of the sources, each with the name of its upstream.
     names: Vec<(String, String)>,
+    /// `mirror` of each source, by its address.
+    mirrors: Vec<(String, Vec<String>)>,
 }
 
 /// Reads all tables. Sources with the same address are one upstream, whichever install they stand in.
@@ -71,10 +73,13 @@ fn read_one(mut table: Table<'_>, target: &Target) -> Result<DebianInstall, Mani
         .map(|found| found.requirements(target));
     let recommends = table.take("recommends").map(Found::boolean).transpose()?;
     let baseline = table.take("baseline").map(baseline).transpose()?;
-    let mut found = Vec::new();
+    let (mut found, mut mirrors) = (Vec::new(), Vec::new());
     if let Some(tables) = table.take("source") {
-        for table in tables.tables("[[debian.source]]")? {
-            found.push(source(table)?);
+        for mut table in tables.tables("[[debian.source]]")? {
+            let others = table.take("mirror").map(Found::web_addresses).transpose()?;
+            let source = source(table)?;
+            mirrors.push((source.uri.clone(), others.unwrap_or_default()));
+            found.push(source);
         }
     }
     table.finish()?;
@@ -84,6 +89,7 @@ fn read_one(mut table: Table<'_>, target: &Target) -> Result<DebianInstall, Mani
         baseline: baseline.unwrap_or(Assumed::None),
         sources: found,
         names: Vec::new(),
+        mirrors,
     };
     if install.packages.is_empty() && install.baseline != Assumed::Essential {
         return Err(ManifestError::Value {
@@ -253,7 +259,13 @@ impl Install for DebianInstall {
                 first: format!("dists/{}/InRelease", suite.unwrap_or_default()),
             }
         };
-        self.names.iter().map(of).collect()
+        let mut addresses: Vec<Address> = self.names.iter().map(of).collect();
+        for (uri, name) in &self.names {
+            let same = self.mirrors.iter().filter(|(of, _)| of == uri);
+            let urls: Vec<String> = same.flat_map(|(_, urls)| urls.clone()).collect();
+            addresses.extend(mirrors(name, &urls));
+        }
+        addresses
     }
 
     fn requirements(&self, _inputs: &Inputs) -> Result<Vec<String>, Box<dyn Fault>> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::fault::Fault;
 use crate::base::platform::Target;
-use crate::eco::install::{Address, Given, InputFile, Inputs, Install};
+use crate::eco::install::{Address, Given, InputFile, Inputs, Install, mirrors};
 use crate::eco::pypi::UPSTREAM;
 use crate::eco::pypi::name::Name;
 use crate::eco::pypi::resolve::{self, PypiRequest, PypiRequirement};
@@ -21,6 +21,8 @@ pub(crate) struct PypiInstall {
     requirements: Vec<Requirement>,
     /// `index`: address of a simple index; default is this host's configuration of pip or uv.
     index: Option<String>,
+    /// `mirror`: further addresses with the same content.
+    mirrors: Vec<String>,
     /// `sdist`: projects that may be built from sources in the enclave.
     sdist: BTreeSet<Name>,
 }
@@ -31,11 +33,13 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<PypiInstall,
     let requirements = table.take("requirements");
     let requirements = requirements.map(|found| found.requirements(target));
     let index = table.take("index").map(Found::web_address).transpose()?;
+    let mirrors = table.take("mirror").map(Found::web_addresses).transpose()?;
     let sdist = table.take("sdist").map(names).transpose()?;
     table.finish()?;
     let install = PypiInstall {
         requirements: requirements.transpose()?.unwrap_or_default(),
         index,
+        mirrors: mirrors.unwrap_or_default(),
         sdist: sdist.unwrap_or_default(),
     };
     if install.requirements.is_empty() {
@@ -71,11 +75,13 @@ impl Install for PypiInstall {
     fn addresses(&self) -> Vec<Address> {
         let mut first = self.requirements.iter();
         let first = first.find_map(|r| Wanted::parse(&r.spec).ok());
-        vec![Address::Upstream {
+        let own = Address::Upstream {
             name: UPSTREAM.to_owned(),
             configured: self.index.clone(),
             first: first.map_or_else(String::new, |w| simple::page_path(&w.name)),
-        }]
+        };
+        let own = std::iter::once(own);
+        own.chain(mirrors(UPSTREAM, &self.mirrors)).collect()
     }
 
     fn requirements(&self, _inputs: &Inputs) -> Result<Vec<String>, Box<dyn Fault>> {
