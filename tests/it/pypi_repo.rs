@@ -1,18 +1,22 @@
 //! The rendered Python index against the real pip and uv: over loopback from `stage repo serve` and from a server that
 //! knows nothing but files, and in a namespace without network.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use stage::base::platform::Platform;
-use stage::eco::pypi::{PyPi, clients, pins, records, repo};
+use stage::eco::pypi::{
+    PyPi, clients, foreign, pins, pylock, records, repo, requirements_txt, uv_lock,
+};
 use stage::eco::{EcoError, Ecosystem as _, ExportRequest, RepoContent, RepoFile, RepoView};
 
 use crate::packages::Folder;
 use crate::served::{Served, split};
 use crate::wheels::{Shelf, Wheel, world};
+use crate::world::{Content, World};
 
 /// A base that nobody listens at: what serves the tree must put its own address in its place.
 const BASE: &str = "http://repo.example:8080";
@@ -388,7 +392,7 @@ fn uv_installs_pins_in_both_forms() {
         ],
     ));
     // Our reader and uv agree about the document.
-    let read = stage::eco::pypi::pylock::parse("pylock.toml", pylock.as_bytes()).unwrap();
+    let read = pylock::parse("pylock.toml", pylock.as_bytes()).unwrap();
     assert_eq!(read.lock.packages.len(), 4);
 }
 
@@ -486,6 +490,7 @@ fn a_host_whose_python_has_no_pip_gets_it_from_the_repository() {
     let Some(python) = tool("python") else { return };
     let folder = Folder::new("pypi-bootstrap");
     let (version, bytes) = pip_wheel(&python, &folder).unwrap();
+    let sum = stage::base::digest::Digest::of(&bytes).hex();
     let mut wheels = world();
     wheels.push(Wheel::ready("pip", version.leak(), bytes));
     publish(&[Shelf::new(&wheels)], &folder.join("repo"), BASE);
@@ -518,7 +523,7 @@ fn a_host_whose_python_has_no_pip_gets_it_from_the_repository() {
         "{again}"
     );
 
-    let wrong = text(&script).replacen("whl' '", "whl' '0", 1);
+    let wrong = text(&script).replace(&sum, &"0".repeat(64));
     std::fs::write(home.join("python.sh"), wrong).unwrap();
     std::fs::remove_dir_all(home.join(".local")).unwrap();
     let said = fails(&run());
@@ -526,6 +531,216 @@ fn a_host_whose_python_has_no_pip_gets_it_from_the_repository() {
     assert!(!made.with_file_name("pip").exists());
     let none = render(&[Shelf::new(&world())], BASE).unwrap();
     assert!(!none.iter().any(|file| file.path.starts_with("bootstrap/")));
+}
+
+#[test]
+fn export_writes_to_stdout_or_a_folder_and_says_what_it_must_know() {
+    let world = World::new("pypi-export");
+    let shelf = Shelf::new(&self::world());
+    std::fs::create_dir(world.path("stage.records")).unwrap();
+    std::fs::write(world.path("stage.records/pypi.json"), &shelf.records).unwrap();
+    let lock = stage::lock::format::write(&shelf.lock);
+    std::fs::write(world.path("stage.lock"), lock).unwrap();
+    let requirements = [
+        "export",
+        "--as",
+        "requirements",
+        "--platform",
+        "linux/arm64",
+    ];
+    let shown = text(&world.ok(&requirements).stdout);
+    assert!(
+        shown.contains("\nplat==1.0 \\\n    --hash=sha256:"),
+        "{shown}"
+    );
+    world.ok(&[&requirements[..], &["-o", "out"]].concat());
+    let written = std::fs::read_to_string(world.path("out/requirements.txt")).unwrap();
+    assert_eq!(written, shown);
+    let url = "https://repo.example/stage/";
+    let pylock = [
+        "export",
+        "--as",
+        "pylock",
+        "--platform",
+        "linux/amd64",
+        "--base-url",
+        url,
+    ];
+    let shown = text(&world.ok(&pylock).stdout);
+    assert!(shown.contains("https://repo.example/stage/pypi/files/app/app-1.0-py3-none-any.whl"));
+    for (arguments, word) in [
+        (&["export", "--as", "requirements"][..], "--platform"),
+        (&pylock[..5], "--base-url"),
+        (&["export", "--as", "package-lock"], "npm records"),
+        (&["export", "--as", "nothing"], "possible values"),
+    ] {
+        let output = world.stage(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            text(&output.stderr).contains(word),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+}
+
+/// `CPython` 3.12 on Linux.
+fn environment() -> pep508_rs::MarkerEnvironment {
+    let builder = pep508_rs::MarkerEnvironmentBuilder {
+        implementation_name: "cpython",
+        implementation_version: "3.12.0",
+        os_name: "posix",
+        platform_machine: "x86_64",
+        platform_python_implementation: "CPython",
+        platform_release: "",
+        platform_system: "Linux",
+        platform_version: "",
+        python_full_version: "3.12.0",
+        python_version: "3.12",
+        sys_platform: "linux",
+    };
+    builder.try_into().unwrap()
+}
+
+#[test]
+fn what_uv_writes_is_read() {
+    let Some(program) = tool("uv") else { return };
+    let folder = Folder::new("pypi-foreign");
+    publish(&[Shelf::new(&world())], &folder.0, BASE);
+    let served = Served::start(&folder.0, 8);
+    let home = home(&folder, "home", &served.url());
+    let project = "[project]\nname = \"proj\"\nversion = \"0.1.0\"\nrequires-python = \">=3.8\"\n\
+        dependencies = [\"app[fast]\", \"plat ; platform_machine == 'x86_64'\"]\n\
+        [dependency-groups]\ndev = [\"plat\"]\n";
+    std::fs::write(home.join("pyproject.toml"), project).unwrap();
+    ok(&uv(&program, &home, &["lock"]));
+    let expected = ["app 1.0", "lib 1.0", "plat 1.0", "zope-thing 1.0+local.1"];
+    let shown = |found: &[foreign::Selected<'_>]| -> Vec<String> {
+        let mut all: Vec<String> = found
+            .iter()
+            .map(|s| format!("{} {}", s.package.name, s.package.version.as_ref().unwrap()))
+            .collect();
+        all.sort();
+        all
+    };
+    let wanted = foreign::Wanted::default();
+    let bytes = std::fs::read(home.join("uv.lock")).unwrap();
+    let lock = uv_lock::parse("uv.lock", &bytes).unwrap();
+    let found = lock.select("uv.lock", &environment(), &wanted).unwrap();
+    assert_eq!(shown(&found), expected, "{}", text(&bytes));
+    let plat = found
+        .iter()
+        .find(|s| s.package.name.as_str() == "plat")
+        .unwrap();
+    assert_eq!(plat.package.files.len(), 2);
+    assert!(
+        found
+            .iter()
+            .all(|s| s.package.files.values().all(|f| f.sha256.is_some()))
+    );
+
+    let export = |form: &str, name: &str| {
+        ok(&uv(
+            &program,
+            &home,
+            &[
+                "export",
+                "--no-dev",
+                "--no-emit-project",
+                "--format",
+                form,
+                "-o",
+                name,
+            ],
+        ));
+        std::fs::read(home.join(name)).unwrap()
+    };
+    let bytes = export("pylock.toml", "pylock.toml");
+    let read = pylock::parse("pylock.toml", &bytes).unwrap();
+    let found = read
+        .lock
+        .select("pylock.toml", &environment(), &wanted)
+        .unwrap();
+    assert_eq!(shown(&found), expected, "{}", text(&bytes));
+
+    let bytes = export("requirements.txt", "requirements.txt");
+    let files = BTreeMap::from([("requirements.txt".to_owned(), bytes)]);
+    let read = requirements_txt::read("requirements.txt", &files).unwrap();
+    let requirements_txt::Progress::Whole(read) = read else {
+        panic!("{read:?}")
+    };
+    assert!(read.require_hashes && read.direct.is_empty());
+    let names: std::collections::BTreeSet<_> = read
+        .wanted
+        .iter()
+        .map(|w| w.requirement.name.to_string())
+        .collect();
+    assert_eq!(
+        names.into_iter().collect::<Vec<_>>(),
+        ["app", "lib", "plat", "zope-thing"]
+    );
+    assert!(read.wanted.iter().all(|w| !w.hashes.is_empty()));
+}
+
+#[test]
+fn a_bundle_is_imported_and_every_client_reaches_it() {
+    let Some(python) = tool("python") else { return };
+    let world = World::new("pypi-import");
+    let shelf = Shelf::new(&self::world());
+    let content = Content {
+        ecosystem: &PyPi,
+        lock: &shelf.lock,
+        records: &shelf.records,
+        blobs: &shelf.blobs,
+    };
+    let (code, said) = world.import(&world.bundle_of(&content, "python", 1));
+    assert_eq!(code, 0, "{said}");
+    let served = Served::start(&world.repo(), 8);
+    let (repo, root) = (world.text("repo"), world.text("root.json"));
+    world.ok(&[
+        "repo",
+        "init",
+        "--repo",
+        &repo,
+        "--trust",
+        &root,
+        "--accept-unchecked-root",
+        "--base-url",
+        &served.url(),
+    ]);
+    let home = world.path("home");
+    let config = ["repo", "client-config", "--repo", &repo, "--install-to"];
+    world.ok(&[&config[..], &[home.to_str().unwrap()]].concat());
+    let path = format!(
+        "{}:{}",
+        python.parent().unwrap().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let check = |home: &Path| {
+        let mut command =
+            world.command(&[&config[..], &[home.to_str().unwrap(), "--check"]].concat());
+        text(&command.env("PATH", &path).output().unwrap().stdout)
+    };
+    let said = check(&home);
+    for client in ["pip", "uv"] {
+        let line = format!("is as expected; {client} reaches the repository");
+        assert!(said.contains(&line), "{said}");
+    }
+    let (status, _, latest) = served.get("/pins/python/latest");
+    assert_eq!((status, text(&latest).trim()), (200, "1"));
+
+    ok(&pip(
+        &python,
+        &home,
+        &["install", "--target", "open", "App[fast]"],
+    ));
+    assert_eq!(run_app(&python, &home, "open"), "app 1.0 1.0+local.1\n");
+    drop(served);
+    let said = check(&home);
+    for client in ["pip", "uv"] {
+        let line = format!("{client} does not reach the repository");
+        assert!(said.contains(&line), "{said}");
+    }
 }
 
 /// One rendered text.

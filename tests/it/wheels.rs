@@ -149,7 +149,7 @@ pub(crate) struct Shelf {
     pub(crate) lock: Lock,
     pub(crate) records: Vec<u8>,
     artifacts: BTreeMap<String, Digests>,
-    blobs: BTreeMap<String, Vec<u8>>,
+    pub(crate) blobs: BTreeMap<String, Vec<u8>>,
 }
 
 impl Shelf {
@@ -197,9 +197,12 @@ impl Shelf {
             findings: Vec::new(),
         };
         lock.sort();
+        let records = records::write(&records);
+        lock.records
+            .insert(EcosystemId::pypi(), Digest::of(&records));
         Self {
             lock,
-            records: records::write(&records),
+            records,
             artifacts,
             blobs,
         }

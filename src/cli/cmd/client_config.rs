@@ -18,6 +18,9 @@ use crate::fs;
 use crate::import::layout::Layout;
 use crate::import::state;
 
+/// The server block's template; the words in `@…@` are filled in.
+const NGINX: &str = include_str!("nginx.conf");
+
 /// Arguments of `stage repo client-config`.
 #[derive(Debug, Args)]
 pub struct ClientConfigArgs {
@@ -274,44 +277,15 @@ fn nginx(current: &Path, base_url: &str) -> Result<String, UsageError> {
         let cut = format!("        rewrite ^/{prefix}/(.*)$ /$1 break;\n");
         (format!("/{prefix}/"), cut)
     };
-    Ok(format!(
-        r#"server {{
-    listen {port}{tls};
-    server_name {name};
-{certificate}    root "{path}";
-    autoindex off;
-    # One link decides what is served; each request follows it anew.
-    open_file_cache off;
-    add_header X-Content-Type-Options nosniff always;
-
-    # npm asks for /npm/<name> and /npm/@scope%2fname: the packument is index.html below, and it is JSON.
-    location {at}npm/ {{
-{cut}        types {{ application/gzip tgz; }}
-        default_type application/json;
-        try_files $uri $uri/index.html =404;
-    }}
-    # pip and uv ask for JSON by its media type; everybody else gets the page.
-    location {at}pypi/simple/ {{
-        if ($http_accept ~* "application/vnd\.pypi\.simple\.v1\+json") {{
-            rewrite ^{at}(pypi/simple/.*/|pypi/simple/)$ /$1index.json break;
-        }}
-{cut}        index index.html;
-        types {{ text/html html; application/vnd.pypi.simple.v1+json json; }}
-        add_header Vary Accept always;
-        add_header X-Content-Type-Options nosniff always;
-    }}
-    location {at} {{
-{cut}        index index.html;
-        types {{
-            text/html html;
-            application/json json;
-            text/plain sh txt toml;
-            application/x-pem-file pem;
-            application/gzip tgz gz;
-        }}
-        default_type application/octet-stream;
-    }}
-}}
-"#
-    ))
+    let values = [
+        ("@PORT@", port),
+        ("@TLS@", tls),
+        ("@NAME@", name),
+        ("@CERTIFICATE@", certificate),
+        ("@ROOT@", path),
+        ("@AT@", &at),
+        ("@CUT@", &cut),
+    ];
+    let fill = |text: String, (word, value): (&str, &str)| text.replace(word, value);
+    Ok(values.into_iter().fold(NGINX.to_owned(), fill))
 }

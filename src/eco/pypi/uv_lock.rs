@@ -285,7 +285,7 @@ impl Reader<'_> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::parse;
+    use super::{Name, parse};
     use crate::eco::pypi::foreign::{ForeignLock, Wanted};
     use crate::eco::pypi::marker::tests::env;
 
@@ -404,7 +404,7 @@ source = { path = "w-1-py3-none-any.whl" }
         let a = &found[0];
         assert_eq!(a.extras.len(), 1);
         assert_eq!(
-            a.needed_by.iter().map(|n| n.as_str()).collect::<Vec<_>>(),
+            a.needed_by.iter().map(Name::as_str).collect::<Vec<_>>(),
             ["b"]
         );
         let names: Vec<_> = a.package.files.keys().collect();
