@@ -127,8 +127,8 @@ fn is_manifest(text: &str) -> bool {
 #[cfg(feature = "connected")]
 #[test]
 fn manifests() {
-    for runtime in ["openclaw", "blank"] {
-        let text = starter::for_runtime(runtime).unwrap();
+    for runtime in ["openclaw", "nanobot", "zeroclaw", "blank"] {
+        let text = starter::starter(&starter::for_runtime(runtime).unwrap());
         assert_valid("manifest.json", &from_toml(&text));
     }
     let everything = r#"
