@@ -30,6 +30,10 @@ mod contents;
 #[cfg(feature = "connected")]
 mod crates;
 #[cfg(feature = "connected")]
+mod debian_archive;
+#[cfg(feature = "connected")]
+mod debian_chain;
+#[cfg(feature = "connected")]
 mod debian_solve;
 #[cfg(feature = "connected")]
 mod fetch;
