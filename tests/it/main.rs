@@ -32,6 +32,10 @@ mod crates;
 #[cfg(feature = "connected")]
 mod credentials;
 #[cfg(feature = "connected")]
+mod debian_archive;
+#[cfg(feature = "connected")]
+mod debian_chain;
+#[cfg(feature = "connected")]
 mod debian_solve;
 #[cfg(feature = "connected")]
 mod fetch;
