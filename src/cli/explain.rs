@@ -39,10 +39,11 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 17] = [
+    let shared: [&[&Code]; 18] = [
         crate::bundle::CODES,
         crate::ca::CODES,
         crate::cli::CODES,
+        crate::cli::apt_signer::CODES,
         crate::cli::cmd::repo::CODES,
         crate::eco::CODES,
         crate::fs::CODES,

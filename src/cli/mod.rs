@@ -1,6 +1,7 @@
 //! The command line: from words to calls to words. The only module that reads the clock, the environment and the
 //! terminal, and the only one that maps failures to exit codes.
 
+pub mod apt_signer;
 #[cfg(feature = "connected")]
 mod clients;
 pub mod cmd;

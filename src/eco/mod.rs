@@ -202,7 +202,7 @@ pub struct RepoView<'a> {
 }
 
 /// Signs the index of an apt repository. The key is not of this module: `cli` holds it, or a command that does.
-pub trait ReleaseSigner: Sync {
+pub trait ReleaseSigner: Sync + std::fmt::Debug {
     /// `text` as a cleartext signed message, and a detached signature over it.
     fn sign(&self, text: &str, at: Timestamp) -> Result<SignedIndex, Box<dyn Fault>>;
 
@@ -213,26 +213,19 @@ pub trait ReleaseSigner: Sync {
 /// What a [`ReleaseSigner`] makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedIndex {
-    /// `InRelease`.
-    pub inline: String,
-    /// `Release.gpg`, armoured; a signing command may not make one.
+    /// `InRelease`; a signing command may not make one.
+    pub inline: Option<String>,
+    /// `Release.gpg`, armoured; likewise. At least one of the two is there.
     pub detached: Option<String>,
 }
 
 /// What a rendered tree is published with.
+#[derive(Debug, Clone, Copy)]
 pub struct Publishing<'a> {
     /// The time of the generation: never before that of the one that it replaces.
     pub date: Timestamp,
     /// Signs what clients want signed.
     pub signer: &'a dyn ReleaseSigner,
-}
-
-impl std::fmt::Debug for Publishing<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Publishing")
-            .field("date", &self.date)
-            .finish_non_exhaustive()
-    }
 }
 
 /// What client configuration is made for.

@@ -377,6 +377,37 @@ mod tests {
             site.answer("/npm/@a%2fb", "old.example", "").body,
             Body::File { .. }
         ));
+        for missing in [
+            "/link",
+            "/up/secret",
+            "/npm",
+            "/npm/x",
+            "/repository.json/x",
+        ] {
+            assert_eq!(site.answer(missing, "me", "").status, 404, "{missing}");
+        }
+        assert_eq!(
+            site.answer("/npm/missing", "me", "").kind,
+            "application/json"
+        );
+        fs::remove_file(&dir.join("current")).unwrap();
+        fs::symlink(std::path::Path::new("../etc"), &dir.join("current")).unwrap();
+        assert_eq!(site.answer("/passwd", "me", "").status, 503);
+        fs::remove_tree(&dir).unwrap();
+    }
+
+    #[test]
+    fn pages_of_the_python_index_have_two_forms() {
+        let dir = std::env::temp_dir().join(format!("stage-simple-{}", std::process::id()));
+        fs::remove_tree(&dir).unwrap();
+        let site = Site::new(dir.clone());
+        let put = |path: &str, text: &str| {
+            let path = dir.join("gen/1").join(path);
+            fs::create_dir_all(fs::parent(&path), 0o755).unwrap();
+            fs::write_atomic(&path, text.as_bytes(), 0o444).unwrap();
+        };
+        fs::create_dir_all(&dir, 0o755).unwrap();
+        fs::symlink(std::path::Path::new("gen/1"), &dir.join("current")).unwrap();
         put("pypi/simple/index.html", "html");
         put("pypi/simple/a-b/index.html", "html of a-b");
         put("pypi/simple/a-b/index.json", "json");
@@ -395,22 +426,6 @@ mod tests {
             (moved.status, moved.location.as_deref()),
             (301, Some("a-b/"))
         );
-        for missing in [
-            "/link",
-            "/up/secret",
-            "/npm",
-            "/npm/x",
-            "/repository.json/x",
-        ] {
-            assert_eq!(site.answer(missing, "me", "").status, 404, "{missing}");
-        }
-        assert_eq!(
-            site.answer("/npm/missing", "me", "").kind,
-            "application/json"
-        );
-        fs::remove_file(&dir.join("current")).unwrap();
-        fs::symlink(std::path::Path::new("../etc"), &dir.join("current")).unwrap();
-        assert_eq!(site.answer("/passwd", "me", "").status, 503);
         fs::remove_tree(&dir).unwrap();
     }
 

@@ -57,6 +57,8 @@ mod packages;
 #[cfg(feature = "connected")]
 mod programs;
 #[cfg(feature = "connected")]
+mod pypi_repo;
+#[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
 mod serve;
@@ -68,5 +70,7 @@ mod tamper;
 mod upgrade;
 #[cfg(feature = "connected")]
 mod walk;
+#[cfg(feature = "connected")]
+mod wheels;
 #[cfg(feature = "connected")]
 mod world;

@@ -9,6 +9,7 @@ use stage::base::digest::Digest;
 use stage::base::time::Timestamp;
 use stage::eco::cargo::{index as cargo_index, records as cargo_records};
 use stage::eco::npm::records as npm_records;
+use stage::eco::pypi::records as pypi_records;
 use stage::lock::format;
 use stage::release::{Release, Releases};
 use stage::trust::key::PublicKey;
@@ -265,6 +266,20 @@ fn records() {
     });
     let document = serde_json::from_slice(&cargo_records::write(&crates)).unwrap();
     assert_valid("records-cargo.json", &document);
+
+    let mut pypi = pypi_records::PypiRecords::default();
+    let mut wheel = pypi_records::PypiFile::new(Digest::of(b"x"));
+    wheel.size = Some(1);
+    wheel.requires_python = Some(">=3.8".to_owned());
+    wheel.yanked = Some(String::new());
+    wheel.upload_time = Some("2026-01-01T00:00:00Z".to_owned());
+    wheel.metadata = Some(pypi.keep_metadata("Name: a\nVersion: 1!1.0+b\n"));
+    let versions = pypi.projects.entry("a-b".parse().unwrap()).or_default();
+    let release = versions.entry("1!1.0+b".to_owned()).or_default();
+    let file = "a_b-1!1.0+b-py3-none-any.whl".to_owned();
+    release.files.insert(file, wheel);
+    let document = serde_json::from_slice(&pypi_records::write(&pypi)).unwrap();
+    assert_valid("records-pypi.json", &document);
 
     let document = json!({"schema": 1, "files": {"tools/a.tar.gz":
         {"sha256": Digest::of(b"x"), "source_name": "a.tar.gz"}}});

@@ -10,9 +10,9 @@ use stage::base::package::{EcosystemId, ReleaseId};
 use stage::base::progress::NoProgress;
 use stage::base::time::Timestamp;
 use stage::bundle::write::{BundlePlan, NO_ROOTS, PlannedFile, Release, write};
-use stage::eco::Ecosystem as _;
+use stage::eco::Ecosystem;
 use stage::eco::npm::Npm;
-use stage::lock::format;
+use stage::lock::{Lock, format};
 use stage::sbom::cyclonedx::{self, CarriedFile, Facts, Files, SbomInput};
 use stage::sign::SecretKey;
 
@@ -118,21 +118,36 @@ impl World {
 
     /// A signed bundle of a closure, written to `<channel>-<serial>.stage`.
     pub(crate) fn bundle(&self, closure: &Closure, channel: &str, serial: u64) -> PathBuf {
+        let content = Content {
+            ecosystem: &Npm,
+            lock: &closure.lock,
+            records: &closure.records,
+            blobs: &closure.blobs,
+        };
+        self.bundle_of(&content, channel, serial)
+    }
+
+    /// As [`World::bundle`], of any ecosystem.
+    pub(crate) fn bundle_of(&self, content: &Content<'_>, channel: &str, serial: u64) -> PathBuf {
+        let key = content.ecosystem.key();
         let created: Timestamp = format!("2026-01-{serial:02}T00:00:00Z").parse().unwrap();
         let mut files = vec![
-            file("lock/stage.lock", format::write(&closure.lock)),
-            file("lock/records/npm.json", closure.records.clone()),
+            file("lock/stage.lock", format::write(content.lock)),
+            file(
+                &format!("lock/records/{key}.json"),
+                content.records.to_vec(),
+            ),
             file(
                 "sbom/bundle.cdx.json",
-                sbom(closure, channel, serial, created),
+                sbom(content, channel, serial, created),
             ),
             file(
                 "ca/ca-bundle.pem",
                 format!("no real CA {serial}\n").into_bytes(),
             ),
         ];
-        for (hex, bytes) in &closure.blobs {
-            files.push(file(&format!("artifacts/npm/{hex}"), bytes.clone()));
+        for (hex, bytes) in content.blobs {
+            files.push(file(&format!("artifacts/{key}/{hex}"), bytes.clone()));
         }
         self.write(files, channel, serial, created)
     }
@@ -199,12 +214,21 @@ fn file(path: &str, bytes: Vec<u8>) -> PlannedFile {
     PlannedFile::from_bytes(path.parse().unwrap(), bytes)
 }
 
-fn sbom(closure: &Closure, channel: &str, serial: u64, created: Timestamp) -> Vec<u8> {
-    let npm = EcosystemId::npm();
-    let facts = Facts::from([(npm.clone(), Npm.facts(&closure.records).unwrap())]);
+/// What a bundle of one ecosystem is made of.
+pub(crate) struct Content<'a> {
+    pub(crate) ecosystem: &'a dyn Ecosystem,
+    pub(crate) lock: &'a Lock,
+    pub(crate) records: &'a [u8],
+    pub(crate) blobs: &'a BTreeMap<String, Vec<u8>>,
+}
+
+fn sbom(content: &Content<'_>, channel: &str, serial: u64, created: Timestamp) -> Vec<u8> {
+    let id = content.ecosystem.id();
+    let facts = content.ecosystem.facts(content.records).unwrap();
+    let facts = Facts::from([(id.clone(), facts)]);
     let mut files = Files::new();
-    for (package, artifact) in closure.lock.carried_artifacts() {
-        let bytes = closure
+    for (package, artifact) in content.lock.carried_artifacts() {
+        let bytes = content
             .blobs
             .values()
             .find(|b| artifact.checksum.confirms(&Digests::of(b)))
@@ -215,13 +239,13 @@ fn sbom(closure: &Closure, channel: &str, serial: u64, created: Timestamp) -> Ve
             size: bytes.len() as u64,
         };
         files
-            .entry((npm.clone(), package.id()))
+            .entry((id.clone(), package.id()))
             .or_default()
             .push(carried);
     }
-    let purl = |_: &EcosystemId, release: &ReleaseId| Npm.purl(release);
+    let purl = |_: &EcosystemId, release: &ReleaseId| content.ecosystem.purl(release);
     cyclonedx::write(&SbomInput {
-        lock: &closure.lock,
+        lock: content.lock,
         facts: &facts,
         files: &files,
         channel,

@@ -7,15 +7,19 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::base::limits::LIMITS;
+use crate::cli::apt_signer;
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::repo::RepoDir;
 use crate::cli::exit::Exit;
 use crate::cli::ui::{self, Outcome};
 use crate::cli::{Context, UsageError};
-use crate::eco::{self, ClientFile};
+use crate::eco::{self, ClientFile, ClientSetup};
 use crate::fs;
 use crate::import::layout::Layout;
 use crate::import::state;
+
+/// The server block's template; the words in `@…@` are filled in.
+const NGINX: &str = include_str!("nginx.conf");
 
 /// Arguments of `stage repo client-config`.
 #[derive(Debug, Args)]
@@ -56,9 +60,15 @@ pub(crate) fn run(ctx: &Context, args: &ClientConfigArgs) -> CommandResult {
         )
         .data(text));
     }
+    let (suites, apt_key) = apt_signer::published(&layout.current())?;
+    let setup = ClientSetup {
+        base_url: &base_url,
+        suites: &suites,
+        apt_key: apt_key.as_deref(),
+    };
     let files: Vec<ClientFile> = eco::ALL
         .iter()
-        .flat_map(|ecosystem| ecosystem.client_files(&base_url))
+        .flat_map(|ecosystem| ecosystem.configured_clients(&setup))
         .collect();
     if args.check {
         return check(ctx, args, &layout, &files);
@@ -155,15 +165,33 @@ fn check(
 /// Whether the client, with the configuration in `home`, gets the metadata of a published package. `None`: there is
 /// no such client or nothing to ask for.
 fn probe(layout: &Layout, home: &Path, file: &ClientFile, cache: &Path) -> Option<bool> {
-    let tree = layout.current().join(&file.client);
-    let (files, _others) = fs::walk(&tree).ok()?;
+    let config = home.join(&file.path);
+    let mut question = match file.client.as_str() {
+        "npm" => ask_npm(&layout.current().join("npm"), &config, cache)?,
+        "pip" => ask_pip(&python_project(layout)?, &config)?,
+        "uv" => ask_uv(&python_project(layout)?, &config, cache),
+        _ => return None,
+    };
+    run_quietly(&mut question)
+}
+
+/// Whether a command succeeds; `None` when there is none.
+fn run_quietly(command: &mut Command) -> Option<bool> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().ok().map(|status| status.success())
+}
+
+fn ask_npm(tree: &Path, config: &Path, cache: &Path) -> Option<Command> {
+    let (files, _others) = fs::walk(tree).ok()?;
     let package = files.iter().find_map(|path| {
         path.to_str()?
             .strip_suffix("/index.html")
             .map(str::to_owned)
     })?;
-    let config = home.join(&file.path);
-    let mut command = Command::new(&file.client);
+    let mut command = Command::new("npm");
     command
         .args([
             "view",
@@ -172,17 +200,53 @@ fn probe(layout: &Layout, home: &Path, file: &ClientFile, cache: &Path) -> Optio
             "--fetch-retries=0",
             "--userconfig",
         ])
-        .arg(&config)
+        .arg(config)
         .arg("--cache")
         .arg(cache)
-        .args([package.as_str(), "name"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command.status().ok().map(|status| status.success())
+        .args([package.as_str(), "name"]);
+    Some(command)
 }
 
-/// A server block that answers as `repo serve` does: no redirect for `/npm/<name>`, JSON for packuments.
+/// A published Python project, where possible one with a wheel for any interpreter.
+fn python_project(layout: &Layout) -> Option<String> {
+    let (files, _others) = fs::walk(&layout.current().join("pypi/files")).ok()?;
+    let files = || files.iter().filter_map(|path| path.to_str());
+    let wheel = files().find(|path| path.ends_with("-py3-none-any.whl"));
+    let (project, _file) = wheel.or_else(|| files().next())?.split_once('/')?;
+    Some(project.to_owned())
+}
+
+fn ask_pip(project: &str, config: &Path) -> Option<Command> {
+    let pip = || {
+        let mut command = Command::new("python3");
+        command.args(["-m", "pip"]);
+        command
+    };
+    // A Python without pip is as good as none.
+    run_quietly(pip().arg("--version")).filter(|installed| *installed)?;
+    let mut command = pip();
+    command
+        .args(["index", "versions", "--pre", "--ignore-requires-python"])
+        .args(["--no-input", "--no-cache-dir", "--retries=0", project])
+        .env("PIP_CONFIG_FILE", config);
+    Some(command)
+}
+
+fn ask_uv(project: &str, config: &Path, cache: &Path) -> Command {
+    let mut command = Command::new("uv");
+    command
+        .args(["pip", "install", "--dry-run", "--no-deps", "--config-file"])
+        .arg(config)
+        .arg("--cache-dir")
+        .arg(cache.join("uv"))
+        .arg("--target")
+        .arg(cache.join("target"))
+        .arg(project);
+    command
+}
+
+/// A server block that answers as `repo serve` does: no redirect for `/npm/<name>`, JSON for packuments,
+/// JSON or HTML for pages of the Python index.
 fn nginx(current: &Path, base_url: &str) -> Result<String, UsageError> {
     let path = current
         .to_str()
@@ -213,34 +277,15 @@ fn nginx(current: &Path, base_url: &str) -> Result<String, UsageError> {
         let cut = format!("        rewrite ^/{prefix}/(.*)$ /$1 break;\n");
         (format!("/{prefix}/"), cut)
     };
-    Ok(format!(
-        r#"server {{
-    listen {port}{tls};
-    server_name {name};
-{certificate}    root "{path}";
-    autoindex off;
-    # One link decides what is served; each request follows it anew.
-    open_file_cache off;
-    add_header X-Content-Type-Options nosniff always;
-
-    # npm asks for /npm/<name> and /npm/@scope%2fname: the packument is index.html below, and it is JSON.
-    location {at}npm/ {{
-{cut}        types {{ application/gzip tgz; }}
-        default_type application/json;
-        try_files $uri $uri/index.html =404;
-    }}
-    location {at} {{
-{cut}        index index.html;
-        types {{
-            text/html html;
-            application/json json;
-            text/plain sh txt toml;
-            application/x-pem-file pem;
-            application/gzip tgz gz;
-        }}
-        default_type application/octet-stream;
-    }}
-}}
-"#
-    ))
+    let values = [
+        ("@PORT@", port),
+        ("@TLS@", tls),
+        ("@NAME@", name),
+        ("@CERTIFICATE@", certificate),
+        ("@ROOT@", path),
+        ("@AT@", &at),
+        ("@CUT@", &cut),
+    ];
+    let fill = |text: String, (word, value): (&str, &str)| text.replace(word, value);
+    Ok(values.into_iter().fold(NGINX.to_owned(), fill))
 }

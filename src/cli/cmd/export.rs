@@ -93,14 +93,10 @@ pub(crate) fn run(_ctx: &Context, args: &ExportArgs) -> CommandResult {
 /// The one file that the client needs, on stdout.
 fn shown(form: &str, files: &[ExportedFile]) -> CommandResult {
     let mut needed = files.iter().filter(|file| !file.optional);
-    match (needed.next(), needed.next()) {
-        (Some(only), None) => {
-            let report = json!({"form": form, "files": files});
-            Ok(Outcome::new("stage/export-report/v1", report).data(only.text.clone()))
-        }
-        _ => {
-            let several = format!("{form} is several files here; give --output");
-            Err(UsageError::new(several).into())
-        }
-    }
+    let (Some(only), None) = (needed.next(), needed.next()) else {
+        let several = format!("{form} is several files here; give --output");
+        return Err(UsageError::new(several).into());
+    };
+    let report = json!({"form": form, "files": files});
+    Ok(Outcome::new("stage/export-report/v1", report).data(only.text.clone()))
 }

@@ -6,8 +6,8 @@ use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::eco::debian::{Debian, deb_file, pins, records, repo};
 use crate::eco::{
-    BundleView, ClientFile, ClientSetup, EcoError, Ecosystem, Publishing, ReleaseFacts, RepoFile,
-    RepoView,
+    BundleView, ClientFile, ClientSetup, EcoError, Ecosystem, ExportForm, ExportRequest,
+    ExportedFile, Publishing, ReleaseFacts, RepoFile, RepoView,
 };
 #[cfg(feature = "connected")]
 use crate::{
@@ -77,6 +77,14 @@ impl Ecosystem for Debian {
         pins::pins(bundle)
     }
 
+    fn export_forms(&self) -> &'static [ExportForm] {
+        pins::FORMS
+    }
+
+    fn export(&self, request: &ExportRequest<'_>) -> Result<Vec<ExportedFile>, EcoError> {
+        pins::export(request)
+    }
+
     fn client_files(&self, base_url: &str) -> Vec<ClientFile> {
         repo::client_files(&ClientSetup {
             base_url,
@@ -86,6 +94,10 @@ impl Ecosystem for Debian {
     }
 
     fn configured_clients(&self, setup: &ClientSetup<'_>) -> Vec<ClientFile> {
+        // Without a suite there is nothing to take packages from.
+        if setup.suites.is_empty() {
+            return Vec::new();
+        }
         repo::client_files(setup)
     }
 

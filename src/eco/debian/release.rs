@@ -32,7 +32,8 @@ pub struct Release {
     pub not_automatic: bool,
     /// `ButAutomaticUpgrades`.
     pub automatic_upgrades: bool,
-    /// Whether the indexes of an architecture have the packages for `all` too.
+    /// Whether the indexes of an architecture have the packages for `all` too: the release says so, or names no
+    /// architecture `all`.
     pub all_in_each: bool,
     /// SHA-256 and size by path.
     pub files: BTreeMap<String, (Digest, u64)>,
@@ -70,7 +71,8 @@ pub fn parse(text: &str) -> Result<Release, String> {
         architectures: words("Architectures"),
         not_automatic: yes("NotAutomatic"),
         automatic_upgrades: yes("ButAutomaticUpgrades"),
-        all_in_each: field("No-Support-for-Architecture-all") == Some("Packages"),
+        all_in_each: field("No-Support-for-Architecture-all") == Some("Packages")
+            || !words("Architectures").iter().any(|arch| arch == "all"),
         files: files(field("SHA256").ok_or("it has no SHA256 sums")?)?,
     })
 }

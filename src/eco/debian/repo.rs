@@ -51,9 +51,12 @@ pub fn sign(files: Vec<RepoFile>, publishing: &Publishing<'_>) -> Result<Vec<Rep
         let release = packages::dated(&release, publishing.date);
         let signed = publishing.signer.sign(&release, publishing.date);
         let signed = signed.map_err(EcoError::Signer)?;
-        out.push(text_of(&format!("{suite}/InRelease"), signed.inline));
-        let detached = signed.detached;
-        out.extend(detached.map(|text| text_of(&format!("{suite}/Release.gpg"), text)));
+        for (name, signed) in [
+            ("InRelease", signed.inline),
+            ("Release.gpg", signed.detached),
+        ] {
+            out.extend(signed.map(|text| text_of(&format!("{suite}/{name}"), text)));
+        }
         out.push(text_of(&file.path, release));
         suites += 1;
     }

@@ -24,12 +24,26 @@ use crate::eco::pypi::{UPSTREAM, file_path, wanted, wanted::Wanted};
 use crate::lock::{LockedArtifact, LockedInput, LockedPackage, Records};
 use crate::upstream::Resolution;
 
+/// What to do about what no index has.
+const PUBLISH: &str =
+    "publish it in an index that the manifest names, and ask for a version of it there";
+
 /// The result of an install.
 pub(crate) fn resolution(results: &Results) -> Result<Resolution, PypiError> {
     let mut all = Assembly::default();
     for (platform, wanted) in &results.direct {
         let chain = vec!["manifest".to_owned()];
         all.findings.push(direct(*platform, wanted, chain));
+    }
+    for found in &results.request.direct {
+        all.findings.push(Finding {
+            code: &fault::DIRECT,
+            severity: Severity::Deny,
+            subject: format!("pypi {}", found.name),
+            message: format!("is {}, and no release of an index", found.what),
+            chain: vec![found.file.clone()],
+            fix: Some(PUBLISH.to_owned()),
+        });
     }
     for track in &results.tracks {
         match &track.end {
@@ -114,7 +128,8 @@ impl Assembly {
         let edges = edges(results, track, chosen);
         let chains = chains(track, chosen, &edges);
         for (name, one) in chosen {
-            let chain = chains.get(name).cloned().unwrap_or_default();
+            let alone = || vec![escaped(&format!("{name}@{}", one.version))];
+            let chain = chains.get(name).cloned().unwrap_or_else(alone);
             let Some((_, file, facts)) = results.found(track, name, &one.version) else {
                 self.findings
                     .push(not_there(results, track, name, one, chain));
@@ -313,10 +328,7 @@ fn direct(platform: Platform, wanted: &Wanted, chain: Vec<String>) -> Finding {
             quoted(&wanted.text)
         ),
         chain,
-        fix: Some(
-            "publish it in an index that the manifest names, and ask for a version of it there"
-                .to_owned(),
-        ),
+        fix: Some(PUBLISH.to_owned()),
     }
 }
 

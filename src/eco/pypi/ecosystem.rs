@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
-use crate::eco::pypi::{PyPi, clients, pins, records, repo};
+use crate::eco::pypi::{PyPi, bootstrap, clients, pins, records, repo};
 use crate::eco::{
     BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
     ReleaseFacts, RepoFile, RepoView,
@@ -78,8 +78,8 @@ impl Ecosystem for PyPi {
         clients::client_files(base_url)
     }
 
-    fn bootstrap(&self, _view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
-        Ok(Vec::new())
+    fn bootstrap(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
+        bootstrap::bootstrap(view)
     }
 
     #[cfg(feature = "connected")]

@@ -7,8 +7,6 @@ use crate::upstream::UpstreamError;
 pub const CODES: &[&Code] = &[
     &REQUIREMENT,
     &TARGET,
-    &FILE,
-    &LOCKFILE,
     &PAGE,
     &NOT_FOUND,
     &NO_SOLUTION,
@@ -24,8 +22,6 @@ pub const CODES: &[&Code] = &[
 
 static REQUIREMENT: Code = Code::new("manifest-pypi-requirement", Kind::Usage);
 static TARGET: Code = Code::new("manifest-pypi-target", Kind::Usage);
-static FILE: Code = Code::new("manifest-pypi-file", Kind::Usage);
-static LOCKFILE: Code = Code::new("manifest-pypi-lockfile", Kind::Usage);
 static PAGE: Code = Code::new("upstream-pypi-page", Kind::Failed);
 static NOT_FOUND: Code = Code::new("upstream-pypi-not-found", Kind::Failed);
 static NO_SOLUTION: Code = Code::new("upstream-pypi-no-solution", Kind::Failed);
@@ -61,22 +57,6 @@ pub enum PypiError {
     #[error("[target] does not do for [pypi]: {reason}")]
     Target {
         /// What it lacks.
-        reason: String,
-    },
-    /// A requirements file that cannot be taken.
-    #[error("requirements file {file} cannot be used: {reason}")]
-    File {
-        /// The file, quoted.
-        file: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A lock file that cannot be taken.
-    #[error("lock file {file} cannot be used: {reason}")]
-    Lockfile {
-        /// The file, quoted.
-        file: String,
-        /// What is wrong.
         reason: String,
     },
     /// An answer of the index that is no page.
@@ -127,8 +107,6 @@ impl Fault for PypiError {
         match self {
             Self::Requirement { .. } => &REQUIREMENT,
             Self::Target { .. } => &TARGET,
-            Self::File { .. } => &FILE,
-            Self::Lockfile { .. } => &LOCKFILE,
             Self::Page { .. } => &PAGE,
             Self::NotFound { .. } => &NOT_FOUND,
             Self::NoSolution { .. } => &NO_SOLUTION,

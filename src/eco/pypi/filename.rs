@@ -114,19 +114,24 @@ impl Filename {
 
     /// Whether the file can be of use on a machine of this platform, as far as operating system and architecture go.
     pub fn serves(&self, platform: Platform) -> bool {
-        let machine = match platform {
-            Platform::LinuxAmd64 => "_x86_64",
-            Platform::LinuxArm64 => "_aarch64",
-        };
-        let fits = |tag: &String| tag == "any" || (tag.contains("linux") && tag.ends_with(machine));
         match self {
-            Self::Wheel(wheel) => wheel.platforms.iter().any(fits),
+            Self::Wheel(wheel) => wheel.serves(platform),
             Self::Sdist(_) => true,
         }
     }
 }
 
 impl Wheel {
+    /// As [`Filename::serves`].
+    pub fn serves(&self, platform: Platform) -> bool {
+        let machine = match platform {
+            Platform::LinuxAmd64 => "_x86_64",
+            Platform::LinuxArm64 => "_aarch64",
+        };
+        let fits = |tag: &String| tag == "any" || (tag.contains("linux") && tag.ends_with(machine));
+        self.platforms.iter().any(fits)
+    }
+
     /// Every combination of its tags: Python, ABI, platform.
     pub fn tags(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.pythons.iter().flat_map(move |python| {

@@ -301,7 +301,7 @@ struct Walk<'a> {
     open: VecDeque<(&'a ForeignPackage, Option<Name>)>,
 }
 
-impl<'a> Walk<'a> {
+impl Walk<'_> {
     fn follow(&mut self, from: Option<&Name>, edge: &ForeignEdge) -> Result<(), String> {
         let fits = |package: &ForeignPackage| {
             edge.version.is_none() || package.version.is_none() || edge.version == package.version

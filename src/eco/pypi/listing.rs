@@ -35,8 +35,6 @@ pub(crate) struct Listing {
     offers: Vec<Offer>,
     /// The same versions.
     versions: Vec<Version>,
-    /// Whether the project has published anything but pre-releases.
-    has_stable: bool,
 }
 
 /// A version and what there is of it.
@@ -108,7 +106,6 @@ impl Listing {
             .collect();
         Self {
             versions: offers.iter().map(|o| o.version.clone()).collect(),
-            has_stable: page.files.iter().any(|f| !f.version.any_prerelease()),
             offers,
         }
     }
@@ -119,25 +116,26 @@ impl Listing {
     }
 
     /// The version that an installer tries first: a preferred one, else the highest. Pre-releases count when they are
-    /// asked for, or when the project has nothing else.
+    /// asked for, or when nothing else is in the range.
     pub(crate) fn choose(
         &self,
         range: &Range,
         prefer: Option<&BTreeSet<Version>>,
         prereleases: bool,
     ) -> Option<&Offer> {
-        let prereleases = prereleases || !self.has_stable;
+        let inside = |offer: &&Offer| range.contains(&offer.version);
         let fits = |offer: &&Offer| {
             (prereleases || !offer.version.any_prerelease()) && range.contains(&offer.version)
         };
         let mut descending = self.offers.iter().rev();
         if let Some(prefer) = prefer {
-            let kept = |o: &&Offer| fits(o) && o.file.is_ok() && prefer.contains(&o.version);
+            let kept = |o: &&Offer| inside(o) && o.file.is_ok() && prefer.contains(&o.version);
             if let Some(found) = descending.clone().find(kept) {
                 return Some(found);
             }
         }
-        descending.find(fits)
+        let found = descending.clone().find(fits);
+        found.or_else(|| descending.find(inside))
     }
 
     /// What there is of one version.

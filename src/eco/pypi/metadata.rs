@@ -151,7 +151,7 @@ impl Metadata {
     pub fn facts(&self) -> ReleaseFacts {
         let labelled = |labels: &[&str]| {
             let plain = |label: &str| -> String {
-                let letters = label.chars().filter(|c| c.is_ascii_alphanumeric());
+                let letters = label.chars().filter(char::is_ascii_alphanumeric);
                 letters.collect::<String>().to_ascii_lowercase()
             };
             let mut urls = self.project_urls.iter();

@@ -1,6 +1,6 @@
 //! Python packages: names, versions, package URLs, and where the internal repository keeps them. The other files of
 //! this folder, for the enclave: `name`, `filename` (wheels and sdists), `metadata` (core metadata), `records`, `repo`,
-//! `pins` and `bootstrap`.
+//! `pins`, `clients` (configuration of pip and uv) and `bootstrap`.
 //!
 //! Connected: `foreign` is what another tool's lock file says, as [`foreign::ForeignLock`]; it is read by `uv_lock` (of
 //! uv) and `pylock` (PEP 751). `requirements_txt` reads pip's requirements into [`requirements_txt::Requirements`].
@@ -10,6 +10,7 @@
 
 #[cfg(feature = "connected")]
 mod assemble;
+pub mod bootstrap;
 pub mod clients;
 #[cfg(feature = "connected")]
 mod closure;

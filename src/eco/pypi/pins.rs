@@ -259,7 +259,8 @@ fn pylock_package<'a>(one: &'a Pinned<'a>, base_url: &str) -> PylockPackage<'a> 
         size: about.size,
         hashes: BTreeMap::from([("sha256", about.sha256.hex())]),
     };
-    let is_wheel = |(name, _): &&(&str, &PypiFile)| name.ends_with(".whl");
+    let is_wheel =
+        |(name, _): &&(&str, &PypiFile)| name.rsplit_once('.').is_some_and(|(_, end)| end == "whl");
     let mut pythons = one
         .files
         .iter()

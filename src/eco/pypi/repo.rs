@@ -283,7 +283,7 @@ fn project_json(name: &Name, files: &Files) -> Vec<u8> {
 }
 
 /// `text` inside an HTML element or a double-quoted attribute.
-fn html(text: &str) -> String {
+pub(crate) fn html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -10,6 +10,7 @@ use crate::base::digest::Digest;
 use crate::base::text::quoted;
 use crate::eco::pypi::foreign::{Direct, ForeignError};
 use crate::eco::pypi::marker;
+use crate::eco::pypi::name::is_name;
 
 /// Largest file, in bytes.
 pub const MAX_BYTES: usize = 8 << 20;
@@ -284,16 +285,13 @@ fn lines(text: &str) -> Vec<(usize, String)> {
     for (line, number) in text.lines().zip(1..) {
         let comment = line.trim_start().starts_with('#');
         let (number, mut joined) = open.take().unwrap_or((number, String::new()));
-        match line.strip_suffix('\\').filter(|_| !comment) {
-            Some(part) => {
-                joined.push_str(part);
-                open = Some((number, joined));
-            }
-            None => {
-                // A comment ends a line that goes on.
-                joined.push_str(if comment { "" } else { line });
-                all.push((number, joined));
-            }
+        if let Some(part) = line.strip_suffix('\\').filter(|_| !comment) {
+            joined.push_str(part);
+            open = Some((number, joined));
+        } else {
+            // A comment ends a line that goes on.
+            joined.push_str(if comment { "" } else { line });
+            all.push((number, joined));
         }
     }
     all.extend(open);
@@ -359,6 +357,12 @@ fn split_options(text: &str) -> (&str, &str) {
 
 /// What a text is that stands where a requirement should; `None` when it is none of these.
 fn direct_kind(text: &str) -> Option<&'static str> {
+    // `name @ address` is a requirement, and says so itself.
+    let named =
+        |(before, _): (&str, &str)| is_name(before.split('[').next().unwrap_or(before).trim());
+    if text.split_once('@').is_some_and(named) {
+        return None;
+    }
     let scheme = text
         .split_once(':')
         .map(|(scheme, _)| scheme.to_ascii_lowercase());
@@ -378,7 +382,7 @@ fn direct_kind(text: &str) -> Option<&'static str> {
     let is_archive = archive
         .iter()
         .any(|end| word.to_ascii_lowercase().ends_with(end));
-    let is_path = word.starts_with(['.', '/', '~']) || (word.contains('/') && !text.contains('@'));
+    let is_path = word.starts_with(['.', '/', '~']) || word.contains('/');
     (is_path || is_archive).then_some("file or folder")
 }
 

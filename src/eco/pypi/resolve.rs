@@ -55,6 +55,44 @@ pub struct PypiRequest {
     pub prefer: BTreeMap<String, BTreeSet<String>>,
     /// Files of the user's that decided it: name and digest.
     pub inputs: Vec<(String, Digest)>,
+    /// What those files name by its place.
+    pub direct: Vec<PypiDirect>,
+    /// Whether pre-releases of everything may be taken.
+    pub pre: bool,
+    /// Whether nothing may be taken of which `hashes` has none.
+    pub require_hashes: bool,
+}
+
+impl PypiRequest {
+    /// Of nothing yet.
+    pub const fn new(number: u32, target: Target) -> Self {
+        Self {
+            number,
+            requirements: Vec::new(),
+            constraints: Vec::new(),
+            hashes: BTreeMap::new(),
+            locked: None,
+            sdist: BTreeSet::new(),
+            target,
+            exclude_newer: None,
+            prefer: BTreeMap::new(),
+            inputs: Vec::new(),
+            direct: Vec::new(),
+            pre: false,
+            require_hashes: false,
+        }
+    }
+}
+
+/// Something that a file of the user's names by its place: a repository, an address, a folder. Texts are safe to print.
+#[derive(Debug, Clone)]
+pub struct PypiDirect {
+    /// The project, or `?`.
+    pub name: String,
+    /// What it is.
+    pub what: String,
+    /// The file that names it, with the line.
+    pub file: String,
 }
 
 /// A requirement and where it counts.
@@ -73,6 +111,8 @@ pub struct PypiLocked {
     pub name: Name,
     /// The version.
     pub version: String,
+    /// Extras of it that are wanted.
+    pub extras: BTreeSet<Name>,
     /// The platforms it is for.
     pub platforms: Vec<Platform>,
     /// SHA-256 of the files that it may be; empty for any.
@@ -169,7 +209,8 @@ impl PypiResolver {
                     text: quoted(&format!("{}=={}", one.name, one.version)),
                     reason: quoted(&error.to_string()),
                 })?;
-                let extras = BTreeSet::new();
+                let extras = one.extras.iter().filter_map(|e| e.as_str().parse().ok());
+                let extras = extras.collect();
                 of_here.insert(one.name.clone(), Chosen { version, extras });
                 if !one.hashes.is_empty() {
                     hashes.insert(one.name.clone(), one.hashes.clone());
@@ -229,6 +270,7 @@ impl PypiResolver {
             constraints,
             prefer,
             prereleases,
+            pre: request.pre,
         };
         Ok(Track {
             builds,
@@ -597,6 +639,9 @@ fn parse(text: &str) -> Result<Wanted, PypiError> {
     })
 }
 
+/// No file may be taken.
+static NOTHING: BTreeSet<Digest> = BTreeSet::new();
+
 /// Gives an environment its view of a project's page.
 fn list(track: &mut Track, name: &Name, results: &Results) {
     let Some(page) = results.known.pages.get(name) else {
@@ -606,7 +651,10 @@ fn list(track: &mut Track, name: &Name, results: &Results) {
         exclude_newer: results.request.exclude_newer,
         sdist: results.request.sdist.contains(name),
         yanked: track.yanked.get(name),
-        hashes: track.hashes.get(name),
+        hashes: match track.hashes.get(name) {
+            None if results.request.require_hashes && track.builds.is_none() => Some(&NOTHING),
+            allowed => allowed,
+        },
     };
     let listing = Listing::new(page, &track.problem().environment, limits);
     track.listings.insert(name.clone(), listing);

@@ -113,7 +113,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<ForeignLock, ForeignError> {
     };
     let mut roots = Roots::default();
     for need in read.manifest.requirements {
-        roots.edges.push(reader.edge(need.into())?);
+        roots.edges.push(reader.edge(&need.into())?);
     }
     for package in read.packages {
         let own = package.source.own(&package.name, &read.manifest.members);
@@ -227,7 +227,7 @@ impl Reader<'_> {
             }
         }
         Ok(ForeignPackage {
-            edges: self.edges(package.dependencies)?,
+            edges: self.edges(&package.dependencies)?,
             extras: self.named_edges(&package.optional_dependencies)?,
             name,
             version: package.version,
@@ -260,22 +260,17 @@ impl Reader<'_> {
         &self,
         all: &BTreeMap<String, Vec<Edge>>,
     ) -> Result<BTreeMap<Name, Vec<ForeignEdge>>, ForeignError> {
-        let named = all.iter().map(|(name, edges)| {
-            let edges = edges.iter().map(|edge| self.edge_of(edge));
-            Ok((self.name(name)?, edges.collect::<Result<_, _>>()?))
-        });
+        let named = all
+            .iter()
+            .map(|(name, edges)| Ok((self.name(name)?, self.edges(edges)?)));
         named.collect()
     }
 
-    fn edges(&self, edges: Vec<Edge>) -> Result<Vec<ForeignEdge>, ForeignError> {
-        edges.into_iter().map(|edge| self.edge(edge)).collect()
+    fn edges(&self, edges: &[Edge]) -> Result<Vec<ForeignEdge>, ForeignError> {
+        edges.iter().map(|edge| self.edge(edge)).collect()
     }
 
-    fn edge(&self, edge: Edge) -> Result<ForeignEdge, ForeignError> {
-        self.edge_of(&edge)
-    }
-
-    fn edge_of(&self, edge: &Edge) -> Result<ForeignEdge, ForeignError> {
+    fn edge(&self, edge: &Edge) -> Result<ForeignEdge, ForeignError> {
         let extras = edge.extra.iter().map(|extra| self.name(extra));
         Ok(ForeignEdge {
             name: self.name(&edge.name)?,
@@ -290,7 +285,7 @@ impl Reader<'_> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::parse;
+    use super::{Name, parse};
     use crate::eco::pypi::foreign::{ForeignLock, Wanted};
     use crate::eco::pypi::marker::tests::env;
 
@@ -409,7 +404,7 @@ source = { path = "w-1-py3-none-any.whl" }
         let a = &found[0];
         assert_eq!(a.extras.len(), 1);
         assert_eq!(
-            a.needed_by.iter().map(|n| n.as_str()).collect::<Vec<_>>(),
+            a.needed_by.iter().map(Name::as_str).collect::<Vec<_>>(),
             ["b"]
         );
         let names: Vec<_> = a.package.files.keys().collect();

@@ -86,6 +86,8 @@ pub(crate) struct Problem {
     pub(crate) prefer: BTreeMap<Name, BTreeSet<Version>>,
     /// Projects of which a requirement names a pre-release.
     pub(crate) prereleases: BTreeSet<Name>,
+    /// Whether pre-releases of everything may be taken.
+    pub(crate) pre: bool,
 }
 
 /// How far it got.
@@ -257,6 +259,8 @@ impl Solve {
             Err(tree) => return Err(Box::new(tree)),
         };
         for (rejected, conflict) in conflicts {
+            let c: Vec<_> = self.state.conflict_packages(&conflict).map(|i| self.state.package_store[i].to_string()).collect();
+            eprintln!("T conflict unit {} {c:?}", self.state.package_store[rejected]);
             self.count(rejected, conflict);
         }
         self.reorder();
@@ -299,12 +303,14 @@ impl Solve {
     /// Gives packages with many conflicts another place, and goes back to before the cause was decided.
     fn reorder(&mut self) {
         for id in std::mem::take(&mut self.conflicts.earlier) {
-            self.priorities.earlier(&self.state.package_store[id]);
+            let c = self.priorities.earlier(&self.state.package_store[id]);
+            eprintln!("T early {} {c}", self.state.package_store[id]);
         }
         for id in std::mem::take(&mut self.conflicts.later) {
             if self.priorities.later(&self.state.package_store[id]) {
                 // One that is not decided needs no way back.
                 let _level: Option<u32> = self.state.backtrack_package(id);
+                eprintln!("T late {} {_level:?}", self.state.package_store[id]);
             }
         }
     }
@@ -375,6 +381,7 @@ impl Solve {
         }
         let known = self.decided.get(&self.next);
         if known.is_some_and(|known| known.contains(&version)) {
+            eprintln!("T Again {}=={version}", self.state.package_store[self.next]);
             self.state.partial_solution.add_decision(self.next, version);
             return Ok(());
         }
@@ -402,6 +409,8 @@ impl Solve {
 
     /// Adds the dependencies of a version and takes it, unless they contradict what is known.
     fn add(&mut self, version: Version, versions: Range, dependencies: Vec<Dependency>) {
+        #[allow(clippy::all, clippy::pedantic, clippy::print_stderr)]
+        { eprintln!("T Selecting: {}=={version}", self.state.package_store[self.next]); }
         for dependency in &dependencies {
             self.priorities.meet(&dependency.package, dependency.is_pin);
             self.met.extend(dependency.package.name().cloned());
@@ -420,6 +429,8 @@ impl Solve {
             .state
             .add_package_version_dependencies(self.next, version, versions, pairs);
         if let Some(conflict) = conflict {
+            let c: Vec<_> = self.state.conflict_packages(&conflict).map(|i| self.state.package_store[i].to_string()).collect();
+            eprintln!("T conflict dep {} {c:?}", self.state.package_store[self.next]);
             self.count(self.next, conflict);
         }
     }
@@ -443,7 +454,8 @@ impl Solve {
 
     fn choose<'a>(&self, listing: &'a Listing, name: &Name, range: &Range) -> Option<&'a Offer> {
         let prefer = self.problem.prefer.get(name);
-        listing.choose(range, prefer, self.problem.prereleases.contains(name))
+        let prereleases = self.problem.pre || self.problem.prereleases.contains(name);
+        listing.choose(range, prefer, prereleases)
     }
 
     fn solution(&self) -> BTreeMap<Name, Chosen> {

@@ -73,9 +73,10 @@ impl Priorities {
         (urgency, self.packages.get(package).copied().map(Reverse))
     }
 
-    /// A package that was rejected often comes earlier. Returns whether that changes anything.
+    /// A package that was rejected often comes early. Returns whether that changes anything. One that is limited to one
+    /// version comes later by it, until a further dependency limits it so again: as in uv.
     pub(crate) fn earlier(&mut self, package: &Package) -> bool {
-        self.raise(package, |known| match known {
+        self.change(package, |known| match known {
             Urgency::Early(_) => None,
             other => Some(Urgency::Early(other.index())),
         })
@@ -83,24 +84,19 @@ impl Priorities {
 
     /// A package that often was the cause comes after those. Returns whether that changes anything.
     pub(crate) fn later(&mut self, package: &Package) -> bool {
-        self.raise(package, |known| match known {
+        self.change(package, |known| match known {
             // Once only, or two packages would take turns for ever.
             Urgency::Late(_) | Urgency::Early(_) => None,
             other => Some(Urgency::Late(other.index())),
         })
     }
 
-    fn raise(&mut self, package: &Package, change: impl Fn(Urgency) -> Option<Urgency>) -> bool {
+    fn change(&mut self, package: &Package, change: impl Fn(Urgency) -> Option<Urgency>) -> bool {
         let known = package.name().and_then(|name| self.names.get_mut(name));
-        let Some(known) = known else {
-            return false;
-        };
-        match change(*known).filter(|new| *new > *known) {
-            Some(new) => {
-                *known = new;
-                true
-            }
-            None => false,
-        }
+        let changed = known.and_then(|known| {
+            *known = change(*known)?;
+            Some(())
+        });
+        changed.is_some()
     }
 }
