@@ -8,7 +8,7 @@ use crate::base::finding::{Finding, Severity};
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::platform::{Platform, Target};
 use crate::base::text::escaped;
-use crate::eco::{self, EcoError};
+use crate::eco::{self, EcoError, Ecosystem};
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, Records};
 
@@ -115,83 +115,142 @@ fn is_version(version: &str, wanted: &str) -> bool {
 
 /// What is to be said about the interpreters of a closure.
 pub fn check(lock: &Lock, records: &Records) -> Result<Vec<Finding>, EcoError> {
-    let mut findings = Vec::new();
     let mut staged = Vec::new();
     for ecosystem in eco::ALL {
         let found = ecosystem.interpreters(lock).into_iter();
         staged.extend(found.map(|one| (ecosystem.id(), one)));
     }
+    let mut findings: Vec<Finding> = staged
+        .iter()
+        .filter(|(_, one)| one.repacked)
+        .map(repacked)
+        .collect();
     let chains = Chains::new(lock);
     for ecosystem in eco::ALL {
-        let id = ecosystem.id();
-        let Some(interpreter) = ecosystem.runs_in() else {
-            continue;
-        };
-        let own: Vec<_> = staged
-            .iter()
-            .filter(|(_, one)| one.interpreter == interpreter)
-            .collect();
-        for platform in &lock.target.platforms {
-            let mut carried = eco::carried(lock, &id, *platform);
-            let there = own.iter().any(|(_, one)| one.platforms.contains(platform));
-            // An interpreter that comes as a package is no program that needs one.
-            let alone = own.iter().map(|(_, one)| &one.release).collect::<Vec<_>>();
-            if !there && carried.any(|package| !alone.contains(&&package.id())) {
-                findings.push(none_staged(interpreter, &id, *platform, &lock.target));
-            }
-        }
-        let target = interpreter.of_target(&lock.target);
-        for (from, one) in own {
-            let chain = chains.chain(from, &one.release);
-            let about = |code, message| Finding {
-                code,
-                severity: Severity::Warn,
-                subject: format!("{from} {}", escaped(&one.release.to_string())),
-                message,
-                chain: chain.iter().map(|step| escaped(step)).collect(),
-                fix: None,
+        if let Some(interpreter) = ecosystem.runs_in() {
+            let of = Of {
+                ecosystem: *ecosystem,
+                interpreter,
+                lock,
+                chains: &chains,
             };
-            let same = target.is_some_and(|wanted| is_version(&one.version, wanted));
-            if let Some(wanted) = target.filter(|_| !same) {
-                let message = format!(
-                    "is {interpreter} {}, but the closure was made for {interpreter} {}",
-                    escaped(&one.version),
-                    escaped(wanted)
-                );
-                let mut finding = about(&DIFFERS, message);
-                finding.fix = Some(format!(
-                    "stage the one that `[target] {}` names, or name this one there",
-                    interpreter.key()
-                ));
-                findings.push(finding);
-            }
-            // What does not fit the target's version was said when the closure was made.
-            if !same {
-                let unfit = match records.get(&id) {
-                    Some(document) => ecosystem.unfit(lock, document, &one.version)?,
-                    None => Vec::new(),
-                };
-                findings.extend(unfit_message(&id, interpreter, &unfit).map(|m| about(&UNFIT, m)));
+            let own: Vec<&Staged> = staged
+                .iter()
+                .filter(|(_, one)| one.interpreter == interpreter)
+                .collect();
+            findings.extend(of.none_staged(&own));
+            for one in own {
+                findings.extend(of.differs(one));
+                let document = records.get(&ecosystem.id());
+                findings.extend(of.unfit(one, document.map(Vec::as_slice))?);
             }
         }
-    }
-    for (from, one) in staged.iter().filter(|(_, one)| one.repacked) {
-        findings.push(Finding {
-            code: &REPACKED,
-            severity: Severity::Warn,
-            subject: format!("{from} {}", escaped(&one.release.to_string())),
-            message: format!(
-                "repacked {} published by a third party, not by its project",
-                one.interpreter
-            ),
-            chain: Vec::new(),
-            fix: Some(
-                "take it from its publisher as [[file]] with `checksums`, `signature` and `keyring`"
-                    .to_owned(),
-            ),
-        });
     }
     Ok(findings)
+}
+
+/// An interpreter with the ecosystem it comes from.
+type Staged = (EcosystemId, StagedInterpreter);
+
+/// The packages of one ecosystem and what they run in.
+struct Of<'a> {
+    ecosystem: &'a dyn Ecosystem,
+    interpreter: Interpreter,
+    lock: &'a Lock,
+    chains: &'a Chains<'a>,
+}
+
+impl Of<'_> {
+    /// The version that the target has.
+    fn wanted(&self) -> Option<&str> {
+        self.interpreter.of_target(&self.lock.target)
+    }
+
+    fn is_wanted(&self, one: &StagedInterpreter) -> bool {
+        let wanted = self.wanted();
+        wanted.is_some_and(|wanted| is_version(&one.version, wanted))
+    }
+
+    fn about(&self, code: &'static Code, (from, one): &Staged, message: String) -> Finding {
+        let chain = self.chains.chain(from, &one.release);
+        Finding {
+            code,
+            severity: Severity::Warn,
+            subject: format!("{from} {}", escaped(&one.release.to_string())),
+            message,
+            chain: chain.iter().map(|step| escaped(step)).collect(),
+            fix: None,
+        }
+    }
+
+    /// One finding for each platform that has packages and no interpreter for them. An interpreter that comes as a
+    /// package is no package that needs one.
+    fn none_staged(&self, own: &[&Staged]) -> Vec<Finding> {
+        let id = self.ecosystem.id();
+        let mut found = Vec::new();
+        for platform in &self.lock.target.platforms {
+            let there = own.iter().any(|(_, one)| one.platforms.contains(platform));
+            let mut carried = eco::carried(self.lock, &id, *platform);
+            let needed = carried.any(|package| {
+                own.iter()
+                    .all(|(from, one)| *from != id || one.release != package.id())
+            });
+            if !there && needed {
+                found.push(none_staged(
+                    self.interpreter,
+                    &id,
+                    *platform,
+                    &self.lock.target,
+                ));
+            }
+        }
+        found
+    }
+
+    fn differs(&self, staged: &Staged) -> Option<Finding> {
+        let wanted = self.wanted().filter(|_| !self.is_wanted(&staged.1))?;
+        let message = format!(
+            "is {0} {1}, but the closure was made for {0} {2}",
+            self.interpreter,
+            escaped(&staged.1.version),
+            escaped(wanted)
+        );
+        let mut finding = self.about(&DIFFERS, staged, message);
+        finding.fix = Some(format!(
+            "stage the one that `[target] {}` names, or name this one there",
+            self.interpreter.key()
+        ));
+        Some(finding)
+    }
+
+    /// What does not fit the target's version was said when the closure was made.
+    fn unfit(&self, staged: &Staged, records: Option<&[u8]>) -> Result<Option<Finding>, EcoError> {
+        let Some(records) = records.filter(|_| !self.is_wanted(&staged.1)) else {
+            return Ok(None);
+        };
+        let unfit = self
+            .ecosystem
+            .unfit(self.lock, records, &staged.1.version)?;
+        let message = unfit_message(&self.ecosystem.id(), self.interpreter, &unfit);
+        Ok(message.map(|message| self.about(&UNFIT, staged, message)))
+    }
+}
+
+fn repacked((from, one): &Staged) -> Finding {
+    Finding {
+        code: &REPACKED,
+        severity: Severity::Warn,
+        subject: format!("{from} {}", escaped(&one.release.to_string())),
+        message: format!(
+            "repacked {} published by a third party, not by its project",
+            one.interpreter
+        ),
+        chain: Vec::new(),
+        fix: Some(
+            "take it from its publisher as [[file]] with `checksums`, `signature` and `keyring`"
+                .to_owned(),
+        ),
+    }
 }
 
 fn none_staged(

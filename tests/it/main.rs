@@ -71,6 +71,8 @@ mod signed;
 mod source;
 mod tamper;
 #[cfg(feature = "connected")]
+mod upgrade;
+#[cfg(feature = "connected")]
 mod walk;
 #[cfg(feature = "connected")]
 mod wheels;

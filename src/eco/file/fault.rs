@@ -22,7 +22,7 @@ pub enum FileError {
         /// `checksums` or `signature`.
         role: &'static str,
         /// Why.
-        source: UpstreamError,
+        source: Box<UpstreamError>,
     },
     /// The document is no list of checksums.
     #[error("the checksums of file {path} cannot be read: {reason}")]

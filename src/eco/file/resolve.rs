@@ -132,7 +132,7 @@ impl FileResolver {
             .map_err(|source| FileError::Upstream {
                 path: quoted(&path.to_string()),
                 role,
-                source,
+                source: Box::new(source),
             })
     }
 
