@@ -67,6 +67,14 @@ fn publish(shelves: &[Shelf], root: &Path, base: &str) {
     std::os::unix::fs::symlink("gen/1", root.join("current")).unwrap();
 }
 
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that proves nothing here says so"
+)]
+fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
 /// A program of the environment that `scripts/test` makes below the target directory: `python` (with pip) or `uv`.
 fn tool(name: &str) -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_BIN_EXE_stage"))
@@ -76,7 +84,7 @@ fn tool(name: &str) -> Option<PathBuf> {
     let program = target.join("venv/uv/bin").join(name);
     let found = program.exists().then_some(program);
     if found.is_none() {
-        eprintln!("skipped: scripts/test makes an environment with pip and uv, which is not there");
+        skip("scripts/test makes an environment with pip and uv, which is not there");
     }
     found
 }
@@ -441,7 +449,7 @@ fn pip_and_uv_install_in_a_namespace_without_network() {
         .stderr(Stdio::null())
         .status();
     if !probe.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this host gives no network namespace");
+        skip("this host gives no network namespace");
         return;
     }
     let folder = Folder::new("pypi-alone");
