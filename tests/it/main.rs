@@ -61,7 +61,13 @@ mod packages;
 #[cfg(feature = "connected")]
 mod programs;
 #[cfg(feature = "connected")]
+mod pypi_index;
+#[cfg(feature = "connected")]
 mod pypi_repo;
+#[cfg(feature = "connected")]
+mod pypi_resolve;
+#[cfg(feature = "connected")]
+mod ranges;
 #[cfg(feature = "connected")]
 mod sbom;
 mod schemas;

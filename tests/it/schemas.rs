@@ -148,6 +148,15 @@ fn manifests() {
         registry = "https://npm.mirror.example/"
         [[npm]]
         lockfile = "package-lock.json"
+        [[pypi]]
+        requirements = ["bot[x]>=1 ; python_version > '3.8'", { spec = "b", platforms = ["linux/arm64"] }]
+        file = "requirements.txt"
+        index = "https://pypi.mirror.example/simple/"
+        sdist = ["b"]
+        [[pypi]]
+        lockfile = "locks/pylock.bot.toml"
+        extras = ["x"]
+        groups = ["dev"]
         [cargo]
         packages = ["ripgrep@15.2.0"]
         index = "https://crates.mirror.example/"
@@ -180,6 +189,10 @@ fn manifests() {
         ("https://files", "ftp://files"),
         ("https://crates", "sparse+https://crates"),
         ("packages = [\"ripgrep@15.2.0\"]", ""),
+        ("pylock.bot.toml", "poetry.toml"),
+        ("sdist = [\"b\"]", "extras = [\"b\"]"),
+        ("sdist = [\"b\"]", "lockfile = \"uv.lock\""),
+        ("https://pypi", "pypi"),
         ("tools/a", "../a"),
         ("\"dev\"", "\"development\""),
         ("lockfile =", "packages = [\"a\"]\nlockfile ="),

@@ -9,7 +9,7 @@ use crate::base::limits::LIMITS;
 use crate::base::platform::Target;
 use crate::base::text::{escaped, quoted};
 use crate::eco::install::{Address, Given, InputFile, Inputs, Install, mirrors};
-use crate::eco::pypi::foreign::{Direct, ForeignError, ForeignLock, Selected, Wanted as Asked};
+use crate::eco::pypi::foreign::{Direct, ForeignError, Selected, Wanted as Asked};
 use crate::eco::pypi::markers::Environment;
 use crate::eco::pypi::name::Name;
 use crate::eco::pypi::requirements_txt::{self, Progress, Requirements};
@@ -157,9 +157,9 @@ impl PypiInstall {
             let environment = Environment::new(given.target, *platform);
             let environment = environment.map_err(|reason| fail(&reason))?;
             let requires = lock.requires_python.as_deref().and_then(wanted::specifiers);
-            let holds = environments.iter().any(|marker| {
-                marker.holds(&environment.markers, &asked.extras, &asked.groups)
-            });
+            let holds = environments
+                .iter()
+                .any(|marker| marker.holds(&environment.markers, &asked.extras, &asked.groups));
             let is_for = environments.is_empty() || holds;
             if !is_for || requires.is_some_and(|r| !environment.admits(&r)) {
                 let reason = format!("it is not for {}", environment.shown);
@@ -176,7 +176,6 @@ impl PypiInstall {
                 }
             }
         }
-        drop::<ForeignLock>(lock);
         Ok((merged.into_values().collect(), direct))
     }
 }
