@@ -157,9 +157,9 @@ impl PypiInstall {
             let environment = Environment::new(given.target, *platform);
             let environment = environment.map_err(|reason| fail(&reason))?;
             let requires = lock.requires_python.as_deref().and_then(wanted::specifiers);
-            let holds = environments.iter().any(|marker| {
-                marker.holds(&environment.markers, &asked.extras, &asked.groups)
-            });
+            let holds = environments
+                .iter()
+                .any(|marker| marker.holds(&environment.markers, &asked.extras, &asked.groups));
             let is_for = environments.is_empty() || holds;
             if !is_for || requires.is_some_and(|r| !environment.admits(&r)) {
                 let reason = format!("it is not for {}", environment.shown);

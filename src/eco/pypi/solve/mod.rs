@@ -259,8 +259,15 @@ impl Solve {
             Err(tree) => return Err(Box::new(tree)),
         };
         for (rejected, conflict) in conflicts {
-            let c: Vec<_> = self.state.conflict_packages(&conflict).map(|i| self.state.package_store[i].to_string()).collect();
-            eprintln!("T conflict unit {} {c:?}", self.state.package_store[rejected]);
+            let c: Vec<_> = self
+                .state
+                .conflict_packages(&conflict)
+                .map(|i| self.state.package_store[i].to_string())
+                .collect();
+            eprintln!(
+                "T conflict unit {} {c:?}",
+                self.state.package_store[rejected]
+            );
             self.count(rejected, conflict);
         }
         self.reorder();
@@ -410,7 +417,12 @@ impl Solve {
     /// Adds the dependencies of a version and takes it, unless they contradict what is known.
     fn add(&mut self, version: Version, versions: Range, dependencies: Vec<Dependency>) {
         #[allow(clippy::all, clippy::pedantic, clippy::print_stderr)]
-        { eprintln!("T Selecting: {}=={version}", self.state.package_store[self.next]); }
+        {
+            eprintln!(
+                "T Selecting: {}=={version}",
+                self.state.package_store[self.next]
+            );
+        }
         for dependency in &dependencies {
             self.priorities.meet(&dependency.package, dependency.is_pin);
             self.met.extend(dependency.package.name().cloned());
@@ -429,8 +441,15 @@ impl Solve {
             .state
             .add_package_version_dependencies(self.next, version, versions, pairs);
         if let Some(conflict) = conflict {
-            let c: Vec<_> = self.state.conflict_packages(&conflict).map(|i| self.state.package_store[i].to_string()).collect();
-            eprintln!("T conflict dep {} {c:?}", self.state.package_store[self.next]);
+            let c: Vec<_> = self
+                .state
+                .conflict_packages(&conflict)
+                .map(|i| self.state.package_store[i].to_string())
+                .collect();
+            eprintln!(
+                "T conflict dep {} {c:?}",
+                self.state.package_store[self.next]
+            );
             self.count(self.next, conflict);
         }
     }
