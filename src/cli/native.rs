@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::base::platform::Platform;
-use crate::base::text::escaped;
+use crate::base::text::{escaped, quoted};
 use crate::cli::cmd::CommandResult;
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
@@ -59,9 +59,16 @@ fn installed(status: &str) -> BTreeSet<String> {
     names.collect()
 }
 
-/// Prints the findings and adds them to a report that has a list of them.
+/// Prints the findings and adds them to a report that has a list of them; the summary has the one line that closes all.
 pub(crate) fn report(ctx: &Context, found: &Report, outcome: &mut Outcome) {
     ctx.ui.findings(&found.findings);
+    if found.findings.len() > 1 && !found.packages.is_empty() {
+        let packages: Vec<String> = found.packages.iter().map(|name| quoted(name)).collect();
+        outcome.summary.push(format!(
+            "Missing libraries would come with `[debian] packages = [{}]`",
+            packages.join(", ")
+        ));
+    }
     if let Value::Object(report) = &mut outcome.report
         && let Some(Value::Array(listed)) = report.get_mut("findings")
     {

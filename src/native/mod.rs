@@ -94,6 +94,9 @@ pub struct Report {
     pub needs: Vec<Need>,
     /// What is missing, sorted.
     pub findings: Vec<Finding>,
+    /// Debian packages that would provide everything that is missing, by the naming rule of Debian Policy §8.1; empty
+    /// for a target without glibc.
+    pub packages: BTreeSet<String>,
     /// Artifacts that were looked into.
     pub looked: usize,
     /// Carried artifacts that are not in the store.
@@ -229,6 +232,12 @@ fn judge_all(lock: &Lock, held: &[Held<'_>], baseline: &BTreeSet<String>, report
     report.findings.extend(held.iter().filter_map(unreadable));
     report.needs.sort();
     report.needs.dedup();
+    if matches!(lock.target.libc, Libc::Glibc(_)) {
+        let needs = report.needs.iter();
+        let missing = needs.filter(|need| need.provider == Provider::Missing);
+        let packages = missing.filter_map(|need| soname::debian_package(&need.soname));
+        report.packages = packages.collect();
+    }
     report
         .findings
         .sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
