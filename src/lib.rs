@@ -30,6 +30,7 @@
 //! | `resolve` * | requirements to closure; the closure check |
 //! | `net` * | the only client sockets |
 //! | `fetch` * | lock to store |
+//! | `native` * | shared libraries that staged programs need and nobody staged |
 //! | `pack` * | lock, store and CA to a bundle |
 //! | `trial` * | install scripts, run without a network |
 //! | [`verify`] | bundle to `Verified<Bundle>`, the only way to get one |
@@ -65,7 +66,10 @@ pub mod import;
 pub mod lock;
 pub mod manifest;
 #[cfg(feature = "connected")]
+pub mod native;
+#[cfg(feature = "connected")]
 pub mod net;
+pub mod openpgp;
 #[cfg(feature = "connected")]
 pub mod pack;
 pub mod release;

@@ -11,8 +11,8 @@ use crate::base::platform::{Platform, Target};
 use crate::base::progress::{Progress, Unit};
 use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
-use crate::eco::install::{Given, Inputs, Install};
-use crate::eco::{self, EcoError};
+use crate::eco::install::{Given, Inputs, Install, Previous};
+use crate::eco::{self, EcoError, interpreter};
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedFinding, LockedInput, LockedPackage, LockedRequirement, Records};
 use crate::upstream::{Resolver, Upstream};
@@ -152,7 +152,7 @@ pub fn run(
     upstream: &mut dyn Upstream,
     progress: &dyn Progress,
 ) -> Result<Closure, ResolveError> {
-    let found = gather(input, upstream, progress)?;
+    let found = gather(input, previous, upstream, progress)?;
     let mut findings = found.findings;
     let mut records = Records::new();
     for (ecosystem, documents) in found.records {
@@ -178,6 +178,7 @@ pub fn run(
     if let Some((before, _)) = previous {
         check_republished(before, &lock)?;
     }
+    findings.extend(interpreter::check(&lock, &records)?);
     lock.findings = locked_findings(&findings);
     lock.sort();
     findings.extend(check_closure(&lock, &records)?);
@@ -202,6 +203,7 @@ struct Gathered {
 /// Resolves one install after the other.
 fn gather(
     input: &Input<'_>,
+    previous: Option<(&Lock, &Records)>,
     upstream: &mut dyn Upstream,
     progress: &dyn Progress,
 ) -> Result<Gathered, ResolveError> {
@@ -213,6 +215,10 @@ fn gather(
             target: &input.target,
             exclude_newer: input.exclude_newer,
             prefer: planned.prefer.clone(),
+            previous: previous.map(|(lock, records)| Previous {
+                lock,
+                records: records.get(&planned.ecosystem).map(Vec::as_slice),
+            }),
             now: input.now,
         };
         let mut resolver = planned

@@ -52,6 +52,11 @@ impl<R> Limited<R> {
             limit,
         }
     }
+
+    /// How many bytes may still come.
+    pub const fn left(&self) -> u64 {
+        self.left
+    }
 }
 
 impl<R: Read> Read for Limited<R> {

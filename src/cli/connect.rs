@@ -64,6 +64,8 @@ pub fn open(ctx: &Context, project: &Project) -> Result<Connection, Failure> {
     };
     settings.set_proxy(proxy(ctx, &manifest.network, npm.as_ref())?);
     clients::apply(ctx, folder, &addresses, npm.as_ref(), &mut settings)?;
+    let given = &manifest.network.credentials;
+    clients::credentials(ctx, &project.manifest_path, given, &mut settings)?;
     let needed = needed(&addresses, &settings);
     let upstream = HttpUpstream::new(settings)?;
     Ok(Connection {
@@ -104,6 +106,8 @@ fn proxy(
 fn needed(addresses: &BTreeSet<Address>, settings: &Settings) -> Vec<Url> {
     let url = |address: &Address| match address {
         Address::File { url, .. } => web_url(url),
+        // Only when the upstream itself does not answer.
+        Address::Mirror { .. } => None,
         Address::Upstream { name, first, .. } => {
             let scope = first.starts_with('@').then_some(first.as_str());
             settings.address_of(name, scope).cloned()

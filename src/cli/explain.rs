@@ -39,16 +39,18 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 16] = [
+    let shared: [&[&Code]; 18] = [
         crate::bundle::CODES,
         crate::ca::CODES,
         crate::cli::CODES,
+        crate::cli::apt_signer::CODES,
         crate::cli::cmd::repo::CODES,
         crate::eco::CODES,
         crate::fs::CODES,
         crate::import::CODES,
         crate::lock::format::CODES,
         crate::manifest::CODES,
+        crate::openpgp::CODES,
         crate::release::CODES,
         crate::sbom::CODES,
         crate::serve::CODES,
@@ -68,11 +70,16 @@ pub fn all_codes() -> Vec<&'static Code> {
 
 /// Codes of the modules that only the connected build has.
 #[cfg(feature = "connected")]
-const CONNECTED: [&[&Code]; 11] = [
+const CONNECTED: &[&[&Code]] = &[
     crate::cli::cmd::bundle::CODES,
     crate::cli::cmd::resolve::CODES,
     crate::eco::cargo::fault::CODES,
+    crate::eco::debian::fault::CODES,
+    crate::eco::debian::solve::CODES,
+    crate::eco::file::fault::CODES,
+    crate::eco::interpreter::CODES,
     crate::eco::npm::fault::CODES,
+    crate::native::CODES,
     crate::eco::pypi::fault::CODES,
     crate::eco::pypi::foreign::CODES,
     crate::net::CODES,

@@ -1,6 +1,7 @@
 //! The command line: from words to calls to words. The only module that reads the clock, the environment and the
 //! terminal, and the only one that maps failures to exit codes.
 
+pub mod apt_signer;
 #[cfg(feature = "connected")]
 mod clients;
 pub mod cmd;
@@ -8,6 +9,8 @@ pub mod cmd;
 pub mod connect;
 pub mod exit;
 pub mod explain;
+#[cfg(feature = "connected")]
+mod native;
 #[cfg(feature = "connected")]
 pub mod project;
 pub mod secret;

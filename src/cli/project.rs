@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::base::limits::LIMITS;
 use crate::base::package::EcosystemId;
 use crate::base::text::{quoted, visible};
-use crate::cli::UsageError;
+use crate::cli::clients::apt;
 use crate::cli::subject::read_records;
 use crate::cli::ui::Failure;
-use crate::eco::install::{Address, Inputs, Install};
+use crate::cli::{Context, UsageError};
+use crate::eco::install::{Address, HOST_SOURCES, Inputs, Install};
 use crate::eco::{self, NumberedInstall};
 use crate::fs;
 use crate::lock::{Lock, Records, format};
@@ -59,8 +60,8 @@ impl Project {
             .collect()
     }
 
-    /// The files that an install names, read.
-    pub fn inputs(&self, install: &dyn Install) -> Result<Inputs, Failure> {
+    /// The files that an install names, read; and this host's apt sources, if it asks for them.
+    pub fn inputs(&self, ctx: &Context, install: &dyn Install) -> Result<Inputs, Failure> {
         let mut inputs = Inputs::new();
         loop {
             let named = install.inputs(&inputs)?;
@@ -72,6 +73,10 @@ impl Project {
                 return Ok(inputs);
             }
             for file in missing {
+                if file.role == HOST_SOURCES {
+                    inputs.insert(file.role, apt::sources(ctx)?);
+                    continue;
+                }
                 let path = manifest::beside(&self.manifest_path, &file.path);
                 let bytes = fs::read(&path, file.limit).map_err(|error| {
                     let why = std::error::Error::source(&error).map(ToString::to_string);

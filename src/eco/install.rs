@@ -8,10 +8,15 @@ use std::path::PathBuf;
 use crate::base::fault::Fault;
 use crate::base::platform::Target;
 use crate::base::time::Timestamp;
+use crate::lock::Lock;
 use crate::upstream::Resolver;
 
 /// Files that were read for an install, by role.
 pub type Inputs = BTreeMap<String, Vec<u8>>;
+
+/// Role of the input that is no file of the project: this host's own apt sources, in the deb822 form of sources.list(5).
+/// The command line gathers it.
+pub const HOST_SOURCES: &str = "apt-sources";
 
 /// A file that an install needs, such as a client's lock file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +41,15 @@ pub enum Address {
         /// A path that will be asked for first, so that its host can be contacted before the work starts.
         first: String,
     },
+    /// A further address with the same content as an upstream's, asked when those before it do not answer.
+    Mirror {
+        /// The upstream's name.
+        name: String,
+        /// Its place among the mirrors.
+        number: usize,
+        /// The address.
+        url: String,
+    },
     /// One plain file.
     File {
         /// Its path in the lock.
@@ -43,6 +57,17 @@ pub enum Address {
         /// Its URL.
         url: String,
     },
+}
+
+/// The mirrors of an upstream in their order.
+pub fn mirrors<'a>(name: &'a str, urls: &'a [String]) -> impl Iterator<Item = Address> + 'a {
+    urls.iter()
+        .enumerate()
+        .map(|(number, url)| Address::Mirror {
+            name: name.to_owned(),
+            number,
+            url: url.clone(),
+        })
 }
 
 /// What an install is resolved with.
@@ -58,8 +83,19 @@ pub struct Given<'a> {
     pub exclude_newer: Option<Timestamp>,
     /// Versions to prefer where a range allows them, by name: those of the lock that is being resolved again.
     pub prefer: BTreeMap<String, BTreeSet<String>>,
+    /// The lock that is being resolved again.
+    pub previous: Option<Previous<'a>>,
     /// The time now, for what expires.
     pub now: Timestamp,
+}
+
+/// The lock that is being resolved again.
+#[derive(Debug, Clone, Copy)]
+pub struct Previous<'a> {
+    /// The lock.
+    pub lock: &'a Lock,
+    /// Its records of the install's ecosystem, when they are the ones it was written with.
+    pub records: Option<&'a [u8]>,
 }
 
 /// One install of the manifest.

@@ -4,9 +4,12 @@
 //! A further ecosystem is a folder of the same inner shape and one line in [`ALL`].
 
 pub mod cargo;
+pub mod debian;
 pub mod file;
 #[cfg(feature = "connected")]
 pub mod install;
+#[cfg(feature = "connected")]
+pub mod interpreter;
 pub mod npm;
 pub mod pypi;
 
@@ -24,6 +27,7 @@ use crate::lock::{Lock, LockedPackage};
 use crate::{
     base::platform::Target,
     eco::install::Install,
+    eco::interpreter::{Interpreter, StagedInterpreter, Unfit},
     lock::LockedArtifact,
     manifest::{Manifest, ManifestError, table::Table},
     upstream::Request,
@@ -37,7 +41,13 @@ static ECO_EXPORT: Code = Code::new("eco-export", Kind::Usage);
 static ECO_CONFLICT: Code = Code::classed("import-conflict", Class::E50);
 
 /// Every ecosystem.
-pub const ALL: &[&dyn Ecosystem] = &[&npm::Npm, &pypi::PyPi, &cargo::Cargo, &file::PlainFile];
+pub const ALL: &[&dyn Ecosystem] = &[
+    &npm::Npm,
+    &pypi::PyPi,
+    &debian::Debian,
+    &cargo::Cargo,
+    &file::PlainFile,
+];
 
 /// The ecosystem with this id.
 pub fn by_id(id: &EcosystemId) -> Option<&'static dyn Ecosystem> {
@@ -89,6 +99,9 @@ pub enum EcoError {
         /// `channel serial` of the bundle being imported.
         newer: String,
     },
+    /// An index could not be signed.
+    #[error("{0}")]
+    Signer(Box<dyn Fault>),
     /// The lock cannot be written in the form that was asked for.
     #[error("{ecosystem} cannot be exported: {reason}")]
     Export {
@@ -104,7 +117,15 @@ impl Fault for EcoError {
         match self {
             Self::Records { .. } => &ECO_RECORDS,
             Self::Conflict { .. } => &ECO_CONFLICT,
+            Self::Signer(inner) => inner.code(),
             Self::Export { .. } => &ECO_EXPORT,
+        }
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Signer(inner) => inner.facts(),
+            Self::Records { .. } | Self::Conflict { .. } | Self::Export { .. } => Vec::new(),
         }
     }
 }
@@ -178,6 +199,44 @@ pub struct RepoView<'a> {
     pub bundles: &'a [BundleView<'a>],
     /// For example `http://127.0.0.1:8080`.
     pub base_url: &'a str,
+}
+
+/// Signs the index of an apt repository. The key is not of this module: `cli` holds it, or a command that does.
+pub trait ReleaseSigner: Sync + std::fmt::Debug {
+    /// `text` as a cleartext signed message, and a detached signature over it.
+    fn sign(&self, text: &str, at: Timestamp) -> Result<SignedIndex, Box<dyn Fault>>;
+
+    /// The armoured certificate that clients verify with.
+    fn certificate(&self) -> Result<String, Box<dyn Fault>>;
+}
+
+/// What a [`ReleaseSigner`] makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIndex {
+    /// `InRelease`; a signing command may not make one.
+    pub inline: Option<String>,
+    /// `Release.gpg`, armoured; likewise. At least one of the two is there.
+    pub detached: Option<String>,
+}
+
+/// What a rendered tree is published with.
+#[derive(Debug, Clone, Copy)]
+pub struct Publishing<'a> {
+    /// The time of the generation: never before that of the one that it replaces.
+    pub date: Timestamp,
+    /// Signs what clients want signed.
+    pub signer: &'a dyn ReleaseSigner,
+}
+
+/// What client configuration is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientSetup<'a> {
+    /// Address of the repository.
+    pub base_url: &'a str,
+    /// Suites of the published apt repository: the channels that carry Debian packages.
+    pub suites: &'a [String],
+    /// Armoured certificate of the published apt repository.
+    pub apt_key: Option<&'a str>,
 }
 
 /// A client configuration file.
@@ -256,6 +315,15 @@ pub trait Ecosystem: Sync {
     /// The registry tree for the union of bundles, without `pins` and `bootstrap`.
     fn render(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError>;
 
+    /// The same tree with what only publishing knows: dates and signatures.
+    fn publish(
+        &self,
+        files: Vec<RepoFile>,
+        _publishing: &Publishing<'_>,
+    ) -> Result<Vec<RepoFile>, EcoError> {
+        Ok(files)
+    }
+
     /// Exact client locks of one bundle, relative to `pins/<channel>/<serial>/`.
     fn pins(&self, bundle: &BundleView<'_>, base_url: &str) -> Result<Vec<RepoFile>, EcoError>;
 
@@ -272,8 +340,41 @@ pub trait Ecosystem: Sync {
     /// Client configuration for a repository at `base_url`.
     fn client_files(&self, base_url: &str) -> Vec<ClientFile>;
 
+    /// The same for a repository that is there, of which more is known than its address.
+    fn configured_clients(&self, setup: &ClientSetup<'_>) -> Vec<ClientFile> {
+        self.client_files(setup.base_url)
+    }
+
     /// Scripts and pages with which a host that has nothing gets its first client, relative to `bootstrap/`.
     fn bootstrap(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError>;
+
+    /// Where the client unpacks the archives of a package, for looking at what the programs in them need. `None`: they
+    /// hold sources, nothing that is run.
+    #[cfg(feature = "connected")]
+    fn unpacked(&self, _package: &LockedPackage) -> Option<Unpacked> {
+        Some(Unpacked {
+            roots: vec![self.key().to_owned()],
+            strip: 0,
+        })
+    }
+
+    /// The program that its packages run in.
+    #[cfg(feature = "connected")]
+    fn runs_in(&self) -> Option<Interpreter> {
+        None
+    }
+
+    /// The interpreters, of whatever packages, that are among its carried packages.
+    #[cfg(feature = "connected")]
+    fn interpreters(&self, _lock: &Lock) -> Vec<StagedInterpreter> {
+        Vec::new()
+    }
+
+    /// The carried releases that do not accept this version of the interpreter they run in.
+    #[cfg(feature = "connected")]
+    fn unfit(&self, _lock: &Lock, _records: &[u8], _version: &str) -> Result<Vec<Unfit>, EcoError> {
+        Ok(Vec::new())
+    }
 
     /// The document that says where an artifact is, for upstreams whose addresses do not follow from names: locks stay
     /// independent of them.
@@ -305,6 +406,28 @@ pub trait Ecosystem: Sync {
         tables: Vec<Table<'_>>,
         target: &Target,
     ) -> Result<Vec<Box<dyn Install>>, ManifestError>;
+}
+
+/// Where an archive is unpacked.
+#[cfg(feature = "connected")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Folders, each of which gets all of it. Only their relation to each other counts.
+    pub roots: Vec<String>,
+    /// Leading segments of its members' paths that are taken off.
+    pub strip: usize,
+}
+
+/// Where a package's archives are unpacked; that of an ecosystem nobody knows is a folder of its own.
+#[cfg(feature = "connected")]
+pub fn unpacked(package: &LockedPackage) -> Option<Unpacked> {
+    let own = || {
+        Some(Unpacked {
+            roots: vec![package.ecosystem.to_string()],
+            strip: 0,
+        })
+    };
+    by_id(&package.ecosystem).map_or_else(own, |ecosystem| ecosystem.unpacked(package))
 }
 
 /// An edge that leads to nothing in the lock.
@@ -391,6 +514,7 @@ mod tests {
             let addresses = found[install].2.addresses().into_iter();
             let shown = addresses.map(|address| match address {
                 Address::Upstream { name, first, .. } => format!("{name} {first}"),
+                Address::Mirror { name, url, .. } => format!("{name} {url}"),
                 Address::File { path, url } => format!("{path} {url}"),
             });
             shown.collect()

@@ -59,16 +59,58 @@ pub(super) fn download(
     checksum: &UpstreamChecksum,
     meter: &dyn Meter,
 ) -> Result<Stored, NotStored> {
-    let url = downloader.locate(request).map_err(|error| NotStored {
+    let urls = downloader.locate_all(request).map_err(|error| NotStored {
         url: None,
         cause: error.into(),
     })?;
+    let mut urls = urls.into_iter().peekable();
+    let mut first = None;
+    while let Some(url) = urls.next() {
+        let way = Way {
+            url,
+            limit: request.limit,
+            quick: urls.peek().is_some(),
+        };
+        let failed = match whole(store, downloader, &way, checksum, meter) {
+            Ok(stored) => return Ok(stored),
+            Err(failed) => failed,
+        };
+        // Other bytes are an answer, and the last one: nobody is asked for better ones.
+        if !ELSEWHERE.contains(&failed.cause.code().name) {
+            return Err(failed);
+        }
+        first.get_or_insert(failed);
+    }
+    Err(first.unwrap_or_else(|| NotStored {
+        url: None,
+        cause: StoreError::changed().into(),
+    }))
+}
+
+/// Codes of failures after which a mirror is asked: no answer, no such artifact, an answer that broke off.
+const ELSEWHERE: [&str; 3] = ["upstream-failed", "upstream-not-found", "fetch-interrupted"];
+
+/// One address to download from.
+struct Way {
+    url: SafeUrl,
+    limit: u64,
+    /// Whether one attempt is enough, because there is another address.
+    quick: bool,
+}
+
+/// The artifact from one address.
+fn whole(
+    store: &Store,
+    downloader: &Downloader,
+    way: &Way,
+    checksum: &UpstreamChecksum,
+    meter: &dyn Meter,
+) -> Result<Stored, NotStored> {
+    let url = &way.url;
     let attempt = || {
-        attempt(store, downloader, (&url, request.limit), checksum, meter).map_err(|cause| {
-            NotStored {
-                url: Some(url.clone()),
-                cause,
-            }
+        attempt(store, downloader, way, checksum, meter).map_err(|cause| NotStored {
+            url: Some(url.clone()),
+            cause,
         })
     };
     // What an earlier run left may be to blame, and is gone then: once more, from the beginning.
@@ -78,7 +120,7 @@ pub(super) fn download(
         }
     }
     Err(NotStored {
-        url: Some(url),
+        url: Some(url.clone()),
         cause: StoreError::changed().into(),
     })
 }
@@ -87,16 +129,16 @@ pub(super) fn download(
 fn attempt(
     store: &Store,
     downloader: &Downloader,
-    (url, limit): (&SafeUrl, u64),
+    way: &Way,
     checksum: &UpstreamChecksum,
     meter: &dyn Meter,
 ) -> Result<Outcome, Box<dyn Fault>> {
-    let mut incoming = store.resume(limit, checksum)?;
+    let mut incoming = store.resume(way.limit, checksum)?;
     let resume = incoming.validator()?.map(|validator| Resume {
         offset: incoming.size(),
         validator,
     });
-    let body = downloader.open(url, limit, resume)?;
+    let body = downloader.open(&way.url, way.limit, resume, way.quick)?;
     if !body.resumed {
         incoming.restart()?;
     }

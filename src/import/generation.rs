@@ -8,7 +8,7 @@ use crate::base::digest::{Digest, Digests};
 use crate::base::limits::LIMITS;
 use crate::base::package::EcosystemId;
 use crate::bundle::manifest::{BundleManifest, ManifestFile};
-use crate::eco::{self, BundleView, RepoContent, RepoFile, RepoView};
+use crate::eco::{self, BundleView, Publishing, RepoContent, RepoFile, RepoView};
 use crate::fs;
 use crate::import::ImportError;
 use crate::import::cas::Cas;
@@ -140,7 +140,12 @@ pub fn stored_manifest(
 }
 
 /// Renders the union of `bundles` as one tree for clients that reach it at `base_url`.
-pub fn render(mut bundles: Vec<Loaded>, base_url: &str, number: u64) -> Result<Tree, ImportError> {
+pub fn render(
+    mut bundles: Vec<Loaded>,
+    base_url: &str,
+    number: u64,
+    publishing: &Publishing<'_>,
+) -> Result<Tree, ImportError> {
     bundles.sort_by(|a, b| {
         let key = |l: &Loaded| {
             (
@@ -161,7 +166,8 @@ pub fn render(mut bundles: Vec<Loaded>, base_url: &str, number: u64) -> Result<T
     }
     let mut tree = Tree::new();
     for ecosystem in eco::ALL {
-        render_ecosystem(*ecosystem, &bundles, base_url, &mut tree)?;
+        let rendered = render_ecosystem(*ecosystem, &bundles, base_url, &mut tree)?;
+        add(&mut tree, "", ecosystem.publish(rendered, publishing)?);
     }
     plain_files(&newest, &mut tree);
     documents(&bundles, &newest, &mut tree);
@@ -183,12 +189,13 @@ pub fn render(mut bundles: Vec<Loaded>, base_url: &str, number: u64) -> Result<T
     Ok(tree)
 }
 
+/// Adds pins and bootstrap of an ecosystem to the tree; returns its registry, which is yet to be published.
 fn render_ecosystem(
     ecosystem: &dyn eco::Ecosystem,
     bundles: &[Loaded],
     base_url: &str,
     tree: &mut Tree,
-) -> Result<(), ImportError> {
+) -> Result<Vec<RepoFile>, ImportError> {
     let (id, none) = (ecosystem.id(), BTreeMap::new());
     let mut views: Vec<BundleView<'_>> = Vec::new();
     for bundle in bundles {
@@ -207,7 +214,7 @@ fn render_ecosystem(
         bundles: &views,
         base_url,
     };
-    add(tree, "", ecosystem.render(&view)?);
+    let rendered = ecosystem.render(&view)?;
     add(tree, "bootstrap/", ecosystem.bootstrap(&view)?);
     views.sort_by_key(|v| (v.epoch, v.serial));
     for bundle in &views {
@@ -217,7 +224,7 @@ fn render_ecosystem(
         let latest = RepoContent::Bytes(format!("{}\n", bundle.serial).into_bytes());
         tree.insert(format!("pins/{}/latest", bundle.channel), latest);
     }
-    Ok(())
+    Ok(rendered)
 }
 
 fn add(tree: &mut Tree, folder: &str, files: Vec<RepoFile>) {

@@ -6,6 +6,7 @@ use url::Url;
 
 use crate::base::digest::Digest;
 use crate::base::time::Timestamp;
+use crate::eco::ReleaseSigner;
 use crate::fs::{self, LockFile};
 use crate::import::journal::{Event, Journal};
 use crate::import::layout::Layout;
@@ -71,6 +72,7 @@ pub fn init(
     fingerprint: Option<Digest>,
     base_url: Option<&BaseUrl>,
     now: Timestamp,
+    signer: &dyn ReleaseSigner,
 ) -> Result<Made, ImportError> {
     let found = root.fingerprint();
     if let Some(expected) = fingerprint.filter(|expected| *expected != found) {
@@ -78,7 +80,7 @@ pub fn init(
     }
     let layout = Layout::new(path);
     if fs::exists(&layout.journal()) {
-        return reopen(path, root, base_url, now);
+        return reopen(path, root, base_url, now, signer);
     }
     safety::check_place(path)?;
     for (directory, mode) in layout.directories() {
@@ -110,6 +112,7 @@ fn reopen(
     root: &TrustRoot,
     base_url: Option<&BaseUrl>,
     now: Timestamp,
+    signer: &dyn ReleaseSigner,
 ) -> Result<Made, ImportError> {
     let mut repository = Repository::open(path)?;
     let state = &repository.memory.state;
@@ -132,13 +135,17 @@ fn reopen(
         channel: None,
         serial: None,
     };
-    let number = repository.render_active(&change)?;
+    let number = repository.render_active(&change, signer)?;
     Ok(Made::Moved(number))
 }
 
 impl Repository {
     /// Publishes the active bundles again as a new generation; with no generation yet, only commits the state.
-    pub(crate) fn render_active(&mut self, change: &Change<'_>) -> Result<u64, ImportError> {
+    pub(crate) fn render_active(
+        &mut self,
+        change: &Change<'_>,
+        signer: &dyn ReleaseSigner,
+    ) -> Result<u64, ImportError> {
         let state = &self.memory.state;
         if state.generation == 0 {
             let memory = &self.memory;
@@ -146,7 +153,9 @@ impl Repository {
             return Ok(0);
         }
         let number = state.generation + 1;
-        let tree = generation::render(self.load_active(None)?, &state.base_url, number)?;
+        let publishing = self.publishing(change.now, signer);
+        let bundles = self.load_active(None)?;
+        let tree = generation::render(bundles, &state.base_url, number, &publishing)?;
         self.publish(&tree, change)?;
         Ok(number)
     }

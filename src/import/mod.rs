@@ -36,7 +36,7 @@ use crate::base::fault::{Class, Code, Fault, Kind};
 use crate::base::progress::{Progress, Unit};
 use crate::base::time::Timestamp;
 use crate::bundle::BundleError;
-use crate::eco::EcoError;
+use crate::eco::{EcoError, Publishing, ReleaseSigner};
 use crate::fs::{self, FsError, LockFile};
 use crate::import::cas::Cas;
 use crate::import::generation::{Loaded, Tree};
@@ -250,6 +250,8 @@ pub struct ImportRequest<'a> {
     pub allow_root: bool,
     /// Version and build of this program, for the receipt.
     pub tool: &'a str,
+    /// Signs the apt index.
+    pub signer: &'a dyn ReleaseSigner,
 }
 
 /// Imports the bundle that `reader` delivers.
@@ -375,7 +377,8 @@ impl Repository {
         let number = self.memory.state.generation + 1;
         let mut loaded = self.load_active(Some(bundle.id.0))?;
         loaded.push(Loaded::verified(&self.layout, bundle, entry)?);
-        let tree = generation::render(loaded, &self.memory.state.base_url, number)?;
+        let publishing = self.publishing(request.now, request.signer);
+        let tree = generation::render(loaded, &self.memory.state.base_url, number, &publishing)?;
         progress.begin("Publishing", tree.len() as u64, Unit::Items);
         check_base(bundle, &quarantine, base)?;
         self.adopt(bundle, &quarantine)?;
@@ -395,6 +398,17 @@ impl Repository {
         receipt.journal = Some(line);
         receipt.store(&self.layout)?;
         Ok(Imported::Published(Box::new(receipt)))
+    }
+
+    /// What a new generation is published with. Its date is not before that of any other, whatever the clock says: apt
+    /// takes no index that is older than the one it has.
+    fn publishing<'a>(&self, now: Timestamp, signer: &'a dyn ReleaseSigner) -> Publishing<'a> {
+        let known = self.memory.state.generations.values();
+        let newest = known.map(|g| g.published).max();
+        Publishing {
+            date: newest.map_or(now, |newest| newest.max(now)),
+            signer,
+        }
     }
 
     /// Puts the bundle and its marks into the state that will be committed.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::base::digest::Digest;
 use crate::base::time::Timestamp;
+use crate::eco::ReleaseSigner;
 use crate::import::journal::Event;
 use crate::import::state::{Change, State};
 use crate::import::{ImportError, Repository};
@@ -32,6 +33,7 @@ impl Repository {
         &mut self,
         target: &RollbackTarget,
         now: Timestamp,
+        signer: &dyn ReleaseSigner,
     ) -> Result<(u64, usize), ImportError> {
         let active = match target {
             RollbackTarget::Generation(number) => of_generation(&self.memory.state, *number)?,
@@ -52,7 +54,7 @@ impl Repository {
             channel,
             serial,
         };
-        Ok((self.render_active(&change)?, count))
+        Ok((self.render_active(&change, signer)?, count))
     }
 }
 

@@ -62,6 +62,25 @@ pub struct ReleaseChange {
     pub reason: Vec<String>,
 }
 
+impl ReleaseChange {
+    /// Bytes more (or fewer) to carry, where the sizes are known. What is not there has no size.
+    pub fn size_change(&self) -> Option<i64> {
+        let size = |side: &Option<Side>| match side {
+            None => Some(0),
+            Some(side) => i64::try_from(side.size?).ok(),
+        };
+        size(&self.new)?.checked_sub(size(&self.old)?)
+    }
+
+    /// Whether a release that stays has another license now.
+    pub fn license_changed(&self) -> bool {
+        match (&self.old, &self.new) {
+            (Some(old), Some(new)) => old.license != new.license,
+            _ => false,
+        }
+    }
+}
+
 /// A release as one of the two locks has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Side {
@@ -144,6 +163,12 @@ impl LockDiff {
             changes,
             unchanged,
         }
+    }
+
+    /// Bytes more (or fewer) to carry in all, where the size of everything that changed is known.
+    pub fn size_change(&self) -> Option<i64> {
+        let mut changes = self.changes.iter().map(ReleaseChange::size_change);
+        changes.try_fold(0_i64, |sum, change| sum.checked_add(change?))
     }
 
     /// How many releases changed in this way.

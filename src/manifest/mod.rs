@@ -1,6 +1,7 @@
 //! `stage.toml`: what the user wants. Read once into typed values; every error names file, line, column, the wrong
 //! key and the nearest right one. What an ecosystem wants to know of its tables it reads itself, through [`table`].
 
+pub mod credentials;
 mod read;
 pub mod starter;
 pub mod table;
@@ -11,6 +12,7 @@ use crate::base::fault::{Code, Fault, Kind, Place};
 use crate::base::platform::{Platform, Target};
 use crate::base::time::{Span, Timestamp};
 use crate::fs::{self, FsError};
+use crate::manifest::credentials::NetworkCredential;
 use crate::manifest::table::{Source, Table};
 
 /// Codes of this module.
@@ -159,6 +161,8 @@ pub struct Network {
     pub proxy: Option<String>,
     /// PEM files with further CAs of upstreams, relative to the manifest's folder as written.
     pub ca: Vec<PathBuf>,
+    /// What hosts are shown.
+    pub credentials: Vec<NetworkCredential>,
     /// Hosts that may be contacted; empty = any that the configuration names.
     pub allow_hosts: Vec<String>,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
+use super::credentials;
 use super::table::{Found, Source};
 use super::{
     Account, BundleSection, ExcludeNewer, Manifest, ManifestError, Network, Runtime, is_channel,
@@ -170,7 +171,7 @@ fn network(found: Option<Found<'_>>) -> Result<Network, ManifestError> {
         return Ok(Network::default());
     };
     let mut table = found.table("[network]")?;
-    let proxy = table.take("proxy").map(Found::web_address).transpose()?;
+    let proxy = table.take("proxy").map(Found::proxy_address).transpose()?;
     let ca = table
         .take("ca")
         .map(Found::strings)
@@ -181,9 +182,14 @@ fn network(found: Option<Found<'_>>) -> Result<Network, ManifestError> {
         .map(Found::strings)
         .transpose()?
         .unwrap_or_default();
+    let credentials = table
+        .take("credentials")
+        .map(credentials::read)
+        .transpose()?;
     table.finish()?;
     Ok(Network {
         proxy,
+        credentials: credentials.unwrap_or_default(),
         ca: ca.into_iter().map(PathBuf::from).collect(),
         allow_hosts,
     })

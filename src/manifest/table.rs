@@ -228,11 +228,28 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// An `http` or `https` address.
+    /// Addresses.
+    pub fn web_addresses(self) -> Result<Vec<String>, ManifestError> {
+        self.array()?.into_iter().map(Self::web_address).collect()
+    }
+
+    /// The address of a proxy.
+    pub fn proxy_address(self) -> Result<String, ManifestError> {
+        let fail = self.error("an http or https address");
+        let text = self.string()?;
+        let url = url::Url::parse(&text).ok();
+        let fine =
+            url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if fine { Ok(text) } else { Err(fail) }
+    }
+
+    /// An `http` or `https` address. A password does not belong into a file that is committed.
     pub fn web_address(self) -> Result<String, ManifestError> {
+        let place = self.error("an address without password; see `[network] credentials`");
         let fail = self.error("an http or https address");
         let text = self.string()?;
         match url::Url::parse(&text) {
+            Ok(url) if url.password().is_some() => Err(place),
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => Ok(text),
             _ => Err(fail),
         }

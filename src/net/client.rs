@@ -36,6 +36,8 @@ pub(super) struct Engine {
     /// Clients that show a certificate, by the addresses that may see it.
     certified: Vec<(Url, Client)>,
     egress: Mutex<BTreeSet<Egress>>,
+    /// Origins that did not answer and have mirrors: asked last from then on.
+    down: Mutex<BTreeSet<String>>,
 }
 
 /// One request.
@@ -138,6 +140,7 @@ impl Engine {
             cache: Cache::new(&settings.cache),
             permits: Arc::new(Semaphore::new(settings.jobs.max(1))),
             egress: Mutex::new(BTreeSet::new()),
+            down: Mutex::new(BTreeSet::new()),
             settings,
         })
     }
@@ -146,6 +149,23 @@ impl Engine {
     pub(super) fn egress(&self) -> Vec<Egress> {
         let seen = self.egress.lock().map(|seen| seen.clone());
         seen.unwrap_or_default().into_iter().collect()
+    }
+
+    /// `urls` with those last whose host has not answered before.
+    pub(super) fn ordered(&self, mut urls: Vec<Url>) -> Vec<Url> {
+        if urls.len() > 1
+            && let Ok(down) = self.down.lock()
+        {
+            urls.sort_by_key(|url| down.contains(&url.origin().ascii_serialization()));
+        }
+        urls
+    }
+
+    /// Asks the host of `url` last from now on.
+    pub(super) fn is_down(&self, url: &Url) {
+        if let Ok(mut down) = self.down.lock() {
+            down.insert(url.origin().ascii_serialization());
+        }
     }
 
     /// One attempt that must end in success (200, 206 or 304).
@@ -158,12 +178,17 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Repeats `attempt` as long as its trouble is transient: four times in all.
+    /// Repeats `attempt` as long as its trouble is transient: four times in all, or once when `quick`, because a mirror
+    /// can be asked instead.
     pub(super) async fn retrying<T, F: Future<Output = Result<T, Trouble>>>(
         &self,
         url: &Url,
-        attempt: impl FnMut() -> F,
+        quick: bool,
+        mut attempt: impl FnMut() -> F,
     ) -> Result<T, Trouble> {
+        if quick {
+            return attempt().await;
+        }
         let longest = self.settings.timing.retry_after;
         attempt
             .retry(self.backoff())

@@ -37,6 +37,8 @@ pub(super) struct Start {
     pub(super) limit: u64,
     pub(super) resume: Option<Resume>,
     pub(super) reply: Sender<Result<Body, UpstreamError>>,
+    /// Whether one attempt is enough, because another address can be asked.
+    pub(super) quick: bool,
 }
 
 /// An answer being received. Reading blocks; an error means that all attempts failed.
@@ -87,6 +89,7 @@ pub(super) async fn run(engine: Arc<Engine>, start: Start) {
         url,
         limit,
         resume,
+        quick,
         reply,
     } = start;
     if engine.settings.offline {
@@ -103,7 +106,7 @@ pub(super) async fn run(engine: Arc<Engine>, start: Start) {
         validator: resume.map(|r| r.validator),
         pieces,
     };
-    match stream.open().await {
+    match stream.open(quick).await {
         Ok((response, resumed, hosts)) => {
             let left = response.content_length();
             let body = Body {
@@ -118,7 +121,12 @@ pub(super) async fn run(engine: Arc<Engine>, start: Start) {
                 stream.pump(response).await;
             }
         }
-        Err(trouble) => refuse(&reply, engine.failure(&url, &trouble)),
+        Err(trouble) => {
+            if quick && trouble.is_transient() {
+                engine.is_down(&url);
+            }
+            refuse(&reply, engine.failure(&url, &trouble));
+        }
     }
 }
 
@@ -130,16 +138,16 @@ fn refuse(reply: &Sender<Result<Body, UpstreamError>>, error: UpstreamError) {
 
 impl Stream {
     /// Gets the first answer. Sets the position to where it begins.
-    async fn open(&mut self) -> Result<(Response, bool, Vec<String>), Trouble> {
+    async fn open(&mut self, quick: bool) -> Result<(Response, bool, Vec<String>), Trouble> {
         let engine = self.engine.clone();
         let url = self.url.clone();
-        let opened = engine.retrying(&url, || self.ask()).await;
+        let opened = engine.retrying(&url, quick, || self.ask()).await;
         let (answer, from) = match opened {
             Err(_) if self.position > 0 => {
                 // Whatever the trouble with the range is, the whole file may be had.
                 self.position = 0;
                 self.validator = None;
-                engine.retrying(&url, || self.ask()).await?
+                engine.retrying(&url, quick, || self.ask()).await?
             }
             other => other?,
         };

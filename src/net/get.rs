@@ -24,14 +24,16 @@ struct Found {
 
 /// Answers one request. Decoding and keeping happen on another thread, after the answer is on its way.
 pub(super) async fn answer(engine: Arc<Engine>, request: Request, answers: Sender<Answered>) {
-    let url = match engine.settings.url_for(&request) {
-        Ok(url) => url,
+    let located = engine.settings.url_for(&request);
+    let urls = engine.settings.urls_for(&request);
+    let (url, urls) = match located.and_then(|url| Ok((url, urls?))) {
+        Ok(found) => found,
         Err(error) => {
             let reason = error.to_string();
             return reply(&answers, request, Err(UpstreamError::NoAddress { reason }));
         }
     };
-    let found = find(&engine, &url, &request).await;
+    let (url, found) = find(&engine, url, urls, &request).await;
     let finish = move || {
         let (decoded, new) = match found {
             Ok(Found { entry, new }) => (
@@ -84,30 +86,68 @@ fn reply(answers: &Sender<Answered>, request: Request, answer: Answer) {
     }
 }
 
-async fn find(engine: &Arc<Engine>, url: &Url, request: &Request) -> Result<Found, UpstreamError> {
+/// What the cache has under one of the addresses, else what the first of them that answers says; with the address. A
+/// document that does not exist at one is not looked for at the others: its absence is an answer.
+async fn find(
+    engine: &Arc<Engine>,
+    primary: Url,
+    urls: Vec<Url>,
+    request: &Request,
+) -> (Url, Result<Found, UpstreamError>) {
+    if engine.settings.offline || request.want != Want::Document {
+        for url in &urls {
+            if let Some(entry) = load(engine, url, request).await {
+                return (url.clone(), Ok(Found { entry, new: false }));
+            }
+        }
+    }
+    let mut urls = engine.ordered(urls).into_iter();
+    let mut url = urls.next().unwrap_or_else(|| primary.clone());
+    let mut first: Option<(Url, UpstreamError)> = None;
+    loop {
+        if engine.settings.offline {
+            let error = UpstreamError::Offline {
+                url: shown(&primary),
+            };
+            return (primary, Err(error));
+        }
+        let next = urls.next();
+        let trouble = match ask(engine, &url, request, next.is_some()).await {
+            Ok(found) => return (url, Ok(found)),
+            Err(trouble) => trouble,
+        };
+        let said = (url.clone(), engine.failure(&url, &trouble));
+        let told = first.take().unwrap_or(said);
+        match next.filter(|_| trouble.is_transient()) {
+            Some(next) => {
+                engine.is_down(&url);
+                first = Some(told);
+                url = next;
+            }
+            None => return (told.0, Err(told.1)),
+        }
+    }
+}
+
+async fn ask(
+    engine: &Arc<Engine>,
+    url: &Url,
+    request: &Request,
+    quick: bool,
+) -> Result<Found, Trouble> {
     let kept = load(engine, url, request).await;
-    if let Some(entry) = &kept
-        && (engine.settings.offline || request.want != Want::Document)
-    {
-        return Ok(Found {
-            entry: entry.clone(),
-            new: false,
-        });
-    }
-    if engine.settings.offline {
-        return Err(UpstreamError::Offline { url: shown(url) });
-    }
     // A closed semaphore would mean that the program is ending.
     let _permit = engine.permits.acquire().await.ok();
-    let fail = |trouble: Trouble| engine.failure(url, &trouble);
     let ask = conditional(url, request, kept.as_ref());
-    let fetched = engine.retrying(url, || fetch(engine, &ask, request)).await;
-    match (fetched.map_err(fail)?, kept) {
+    let fetched = engine
+        .retrying(url, quick, || fetch(engine, &ask, request))
+        .await;
+    match (fetched?, kept) {
         (Some(entry), _) => Ok(Found { entry, new: true }),
         (None, Some(entry)) => Ok(Found { entry, new: false }),
-        (None, None) => Err(fail(Trouble::permanent(
+        (None, None) => Err(Trouble::permanent(
             "the server answered 304 to a request without condition",
-        ))),
+        )),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod proxy;
 pub mod roots;
 pub mod settings;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
@@ -253,11 +254,41 @@ impl HttpUpstream {
     }
 
     /// Contacts the host of each of `urls` at the same time; an error names all that do not answer within the time for
-    /// connecting. Does nothing offline.
+    /// connecting. A host whose upstreams have a mirror that answers is not missed. Does nothing offline.
     pub fn preflight(&self, urls: &[Url]) -> Result<(), NetError> {
         if self.engine.settings.offline {
             return Ok(());
         }
+        let mut hosts = Vec::new();
+        for host in self.probe(urls)? {
+            match self.engine.settings.mirrors_of(&host.host, host.port) {
+                None => hosts.push(host),
+                Some(mirrors) => {
+                    let silent = self.probe(&mirrors)?;
+                    let origins = mirrors.iter().map(|url| url.origin().ascii_serialization());
+                    if silent.len() < origins.collect::<BTreeSet<_>>().len() {
+                        let here = |url: &&Url| {
+                            url.host_str() == Some(host.host.as_str())
+                                && url.port_or_known_default() == Some(host.port)
+                        };
+                        urls.iter()
+                            .filter(here)
+                            .for_each(|url| self.engine.is_down(url));
+                    } else {
+                        hosts.push(host);
+                        hosts.extend(silent);
+                    }
+                }
+            }
+        }
+        if hosts.is_empty() {
+            return Ok(());
+        }
+        Err(NetError::Unreachable { hosts })
+    }
+
+    /// Those hosts of `urls` that do not answer.
+    fn probe(&self, urls: &[Url]) -> Result<Vec<Unreachable>, NetError> {
         let (sender, receiver) = blocking::channel();
         if self
             .commands
@@ -266,11 +297,7 @@ impl HttpUpstream {
         {
             return Err(ended());
         }
-        let hosts = receiver.recv().map_err(|_gone| ended())?;
-        if hosts.is_empty() {
-            return Ok(());
-        }
-        Err(NetError::Unreachable { hosts })
+        receiver.recv().map_err(|_gone| ended())
     }
 }
 
@@ -353,12 +380,22 @@ impl Downloader {
         Ok(SafeUrl::new(self.engine.settings.url_for(request)?))
     }
 
+    /// Every URL of a request, in the order in which they are to be asked.
+    pub fn locate_all(&self, request: &Request) -> Result<Vec<SafeUrl>, NetError> {
+        let urls = self.engine.settings.urls_for(request)?;
+        let ordered = self.engine.ordered(urls).into_iter();
+        Ok(ordered.map(SafeUrl::new).collect())
+    }
+
     /// Starts a download of at most `limit` bytes and waits for the beginning of the answer. Nothing of it is cached.
+    ///
+    /// `quick`: one attempt is enough, because another address can be asked.
     pub fn open(
         &self,
         url: &SafeUrl,
         limit: u64,
         resume: Option<Resume>,
+        quick: bool,
     ) -> Result<Body, UpstreamError> {
         let gone = || UpstreamError::Failed {
             url: shown(url.with_secrets()),
@@ -369,6 +406,7 @@ impl Downloader {
             url: url.with_secrets().clone(),
             limit,
             resume,
+            quick,
             reply,
         };
         self.commands

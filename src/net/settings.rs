@@ -115,6 +115,7 @@ pub struct Settings {
     pub log: Option<Log>,
     bases: BTreeMap<String, Url>,
     scopes: BTreeMap<(String, String), Url>,
+    mirrors: BTreeMap<String, Vec<Url>>,
     files: BTreeMap<String, Url>,
     credentials: Vec<(Url, Credential)>,
     certificates: Vec<(Url, Secret)>,
@@ -150,6 +151,7 @@ impl Settings {
             log: None,
             bases: BTreeMap::new(),
             scopes: BTreeMap::new(),
+            mirrors: BTreeMap::new(),
             files: BTreeMap::new(),
             credentials: Vec::new(),
             certificates: Vec::new(),
@@ -172,10 +174,46 @@ impl Settings {
         Ok(())
     }
 
+    /// Adds an address with the same content, which is asked when those before it do not answer.
+    pub fn add_mirror(&mut self, name: &str, address: &str) -> Result<(), NetError> {
+        let base = self.address(name, address)?;
+        self.mirrors.entry(name.to_owned()).or_default().push(base);
+        Ok(())
+    }
+
     /// Every address that is set, sorted.
     pub fn addresses(&self) -> Vec<Url> {
-        let set: BTreeSet<&Url> = self.bases.values().chain(self.scopes.values()).collect();
+        let named = self.bases.values().chain(self.scopes.values());
+        let set: BTreeSet<&Url> = named.chain(self.mirrors.values().flatten()).collect();
         set.into_iter().cloned().collect()
+    }
+
+    /// The URLs of plain files, sorted.
+    pub fn files(&self) -> Vec<Url> {
+        let set: BTreeSet<&Url> = self.files.values().collect();
+        set.into_iter().cloned().collect()
+    }
+
+    /// Mirrors that can stand in for a host: those of every upstream at `host` and `port`. `None` when an upstream there
+    /// has no mirror.
+    pub fn mirrors_of(&self, host: &str, port: u16) -> Option<Vec<Url>> {
+        let mut found = Vec::new();
+        let here =
+            |url: &Url| url.host_str() == Some(host) && url.port_or_known_default() == Some(port);
+        for (name, _) in self.bases.iter().filter(|(_, base)| here(base)) {
+            found.extend(self.mirrors.get(name)?.iter().cloned());
+        }
+        let elsewhere = self.scopes.values().chain(self.files.values()).any(here);
+        (!found.is_empty() && !elsewhere).then_some(found)
+    }
+
+    /// Shows the credential of an upstream to its whole host: indexes keep their files beside themselves.
+    pub fn widen_credential(&mut self, name: &str) {
+        let base = self.bases.get(name).cloned();
+        let Some(base) = base else { return };
+        if let Some(credential) = self.credential(&base).cloned() {
+            self.add_credential(&root_of(&base), credential);
+        }
     }
 
     /// Says where a plain file comes from: locks name it by its path in the enclave, only the manifest has the URL.
@@ -223,6 +261,21 @@ impl Settings {
         self.proxy = rules;
     }
 
+    /// The URLs of a request: below its upstream's address, then below its mirrors' in their order.
+    pub fn urls_for(&self, request: &Request) -> Result<Vec<Url>, NetError> {
+        let mut urls = vec![self.url_for(request)?];
+        let own = self.base(&request.upstream, &request.path);
+        let mirrored = own.is_ok_and(|base| self.bases.get(&request.upstream) == Some(base));
+        let mirrors = self.mirrors.get(&request.upstream).filter(|_| mirrored);
+        for mirror in mirrors.into_iter().flatten() {
+            let url = self.url_at(request, mirror)?;
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+        Ok(urls)
+    }
+
     /// The URL of a request, below its upstream's address.
     pub fn url_for(&self, request: &Request) -> Result<Url, NetError> {
         if request.upstream == FILE_UPSTREAM {
@@ -234,10 +287,14 @@ impl Settings {
                 ),
             });
         }
+        self.url_at(request, self.base(&request.upstream, &request.path)?)
+    }
+
+    /// The URL of a request, below `base`.
+    fn url_at(&self, request: &Request, base: &Url) -> Result<Url, NetError> {
         if let Some(link) = &request.link {
-            return self.linked(request, link);
+            return self.linked(request, link, base);
         }
-        let base = self.base(&request.upstream, &request.path)?;
         let leaves = || NetError::Url {
             text: crate::base::text::quoted(&request.path),
         };
@@ -247,13 +304,13 @@ impl Settings {
     }
 
     /// What a document of the upstream links to, which may be at another host.
-    fn linked(&self, request: &Request, link: &Link) -> Result<Url, NetError> {
+    fn linked(&self, request: &Request, link: &Link, base: &Url) -> Result<Url, NetError> {
         let page = Request {
             path: link.page.clone(),
             link: None,
             ..request.clone()
         };
-        let joined = self.url_for(&page)?.join(&link.href).ok();
+        let joined = self.url_at(&page, base)?.join(&link.href).ok();
         let found = joined.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         found.ok_or_else(|| NetError::Url {
             text: crate::base::text::quoted(&link.href),
@@ -361,6 +418,15 @@ pub(super) fn longest<'a, T>(list: &'a [(Url, T)], url: &Url) -> Option<&'a T> {
         })
         .max_by_key(|(prefix, _)| prefix.path().len())
         .map(|(_, value)| value)
+}
+
+/// The root of a URL's host.
+pub fn root_of(url: &Url) -> Url {
+    let mut root = url.clone();
+    root.set_path("/");
+    root.set_query(None);
+    root.set_fragment(None);
+    root
 }
 
 /// An `http` or `https` URL with a host.

@@ -18,14 +18,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("trust", &["fs"]),
     ("ca", &["fs"]),
     ("release", &["fs", "manifest"]),
+    ("openpgp", &[]),
     // `upstream` only in the connected files named in `may_use_upstream`.
-    ("eco", &["manifest", "lock", "upstream"]),
+    ("eco", &["manifest", "lock", "upstream", "openpgp"]),
     ("sbom", &["lock", "eco"]),
     ("bundle", &["fs", "lock", "store", "trust"]),
     ("sign", &["fs", "trust"]),
     ("resolve", &["manifest", "lock", "eco", "upstream"]),
     ("net", &["fs", "upstream"]),
     ("fetch", &["fs", "lock", "store", "upstream", "eco", "net"]),
+    ("native", &["fs", "lock", "store", "eco"]),
     (
         "pack",
         &[
@@ -43,9 +45,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "fs", "manifest", "lock", "upstream", "store", "trust", "ca", "release", "eco", "sbom",
-            "bundle", "sign", "resolve", "net", "fetch", "pack", "trial", "verify", "import",
-            "serve",
+            "fs", "manifest", "lock", "upstream", "store", "trust", "ca", "release", "openpgp",
+            "eco", "sbom", "bundle", "sign", "resolve", "net", "fetch", "native", "pack", "trial",
+            "verify", "import", "serve",
         ],
     ),
 ];
@@ -305,18 +307,23 @@ fn files_clock_and_environment_have_one_door_each() {
 }
 
 #[test]
-fn secret_keys_are_held_by_sign_only() {
+fn secret_keys_are_held_by_sign_and_openpgp_only() {
     for (path, text) in library() {
         let own = module(&path);
-        if own == "sign" {
+        if own == "sign" || own == "openpgp" {
             continue;
         }
         let code = source::code(&text);
+        assert!(
+            own == "cli" || !words(&code).contains("RepositoryKey"),
+            "{}: names the repository's secret key; others are handed a signer",
+            path.display()
+        );
         for name in ["SigningKey", "EcdsaKeyPair", "SecretKey"] {
             let held = words(&code).contains(name) && !(own == "cli" && name == "SecretKey");
             assert!(
                 !held,
-                "{}: names {name}; only sign may hold secret keys",
+                "{}: names {name}; only sign and openpgp may hold secret keys",
                 path.display()
             );
         }

@@ -99,7 +99,8 @@ impl Crate {
         tar.into_inner().unwrap().finish().unwrap()
     }
 
-    fn line(&self) -> String {
+    /// Its line in the index.
+    pub(crate) fn line(&self) -> String {
         let sum = Digest::of(&self.pack()).hex();
         json!({"name": self.name, "vers": self.version, "deps": self.deps, "cksum": sum, "features": {},
             "yanked": self.yanked, "links": null, "pubtime": self.pubtime})

@@ -49,8 +49,30 @@ const BANNED: &[(&str, &[&str])] = &[
 
 /// First words that an error code may have: who is to blame.
 const BLAME: &[&str] = &[
-    "manifest", "lock", "upstream", "fetch", "bundle", "trust", "verify", "policy", "import",
-    "cli", "internal", "fs", "eco", "store", "repo", "serve", "npm", "cargo", "file",
+    "manifest",
+    "lock",
+    "upstream",
+    "fetch",
+    "bundle",
+    "trust",
+    "verify",
+    "policy",
+    "import",
+    "cli",
+    "internal",
+    "fs",
+    "eco",
+    "store",
+    "repo",
+    "serve",
+    "npm",
+    "pypi",
+    "debian",
+    "cargo",
+    "file",
+    "native",
+    "interpreter",
+    "openpgp",
 ];
 
 #[test]

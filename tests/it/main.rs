@@ -30,7 +30,17 @@ mod contents;
 #[cfg(feature = "connected")]
 mod crates;
 #[cfg(feature = "connected")]
+mod credentials;
+#[cfg(feature = "connected")]
+mod debian_archive;
+#[cfg(feature = "connected")]
+mod debian_chain;
+#[cfg(feature = "connected")]
+mod debian_solve;
+#[cfg(feature = "connected")]
 mod fetch;
+#[cfg(feature = "connected")]
+mod files;
 mod fixture;
 mod house;
 #[cfg(feature = "connected")]
@@ -39,12 +49,17 @@ mod inspect;
 #[cfg(feature = "connected")]
 mod loopback;
 #[cfg(feature = "connected")]
+mod native;
+#[cfg(feature = "connected")]
 mod net;
 #[cfg(feature = "connected")]
 mod npm_repo;
 #[cfg(feature = "connected")]
 mod npm_resolve;
+mod openpgp;
 mod packages;
+#[cfg(feature = "connected")]
+mod programs;
 #[cfg(feature = "connected")]
 mod pypi_index;
 #[cfg(feature = "connected")]
@@ -61,6 +76,8 @@ mod served;
 mod signed;
 mod source;
 mod tamper;
+#[cfg(feature = "connected")]
+mod upgrade;
 #[cfg(feature = "connected")]
 mod walk;
 #[cfg(feature = "connected")]

@@ -463,7 +463,7 @@ fn a_stream_that_breaks_off_goes_on_where_it_stopped() {
         let upstream = HttpUpstream::new(settings(&folder, &server.url())).unwrap();
         let downloader = upstream.downloader();
         let url = downloader.locate(&request("big")).unwrap();
-        let mut body = downloader.open(&url, 1_000_000, None).unwrap();
+        let mut body = downloader.open(&url, 1_000_000, None, false).unwrap();
         assert_eq!(body.size, Some(200_000));
         let mut read = Vec::new();
         body.read_to_end(&mut read).unwrap();

@@ -127,8 +127,8 @@ fn is_manifest(text: &str) -> bool {
 #[cfg(feature = "connected")]
 #[test]
 fn manifests() {
-    for runtime in ["openclaw", "nanobot", "blank"] {
-        let text = starter::for_runtime(runtime).unwrap();
+    for runtime in ["openclaw", "nanobot", "zeroclaw", "blank"] {
+        let text = starter::starter(&starter::for_runtime(runtime).unwrap());
         assert_valid("manifest.json", &from_toml(&text));
     }
     let everything = r#"
@@ -280,6 +280,13 @@ fn records() {
     let document = serde_json::from_slice(&cargo_records::write(&crates)).unwrap();
     assert_valid("records-cargo.json", &document);
 
+    let document = json!({"schema": 1, "files": {"tools/a.tar.gz":
+        {"sha256": Digest::of(b"x"), "source_name": "a.tar.gz"}}});
+    assert_valid("records-file.json", &document);
+}
+
+#[test]
+fn records_of_python_packages() {
     let mut pypi = pypi_records::PypiRecords::default();
     let mut wheel = pypi_records::PypiFile::new(Digest::of(b"x"));
     wheel.size = Some(1);
@@ -293,10 +300,6 @@ fn records() {
     release.files.insert(file, wheel);
     let document = serde_json::from_slice(&pypi_records::write(&pypi)).unwrap();
     assert_valid("records-pypi.json", &document);
-
-    let document = json!({"schema": 1, "files": {"tools/a.tar.gz":
-        {"sha256": Digest::of(b"x"), "source_name": "a.tar.gz"}}});
-    assert_valid("records-file.json", &document);
 }
 
 #[test]

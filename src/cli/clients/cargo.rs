@@ -11,7 +11,7 @@ use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::eco::cargo::UPSTREAM;
 use crate::fs;
-use crate::net::settings::{Credential, Secret, Settings};
+use crate::net::settings::{Credential, Secret, Settings, root_of};
 
 /// Largest configuration file, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -29,6 +29,8 @@ struct Config {
     source: BTreeMap<String, Source>,
     #[serde(default)]
     registries: BTreeMap<String, Registry>,
+    #[serde(default)]
+    registry: Registry,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -64,20 +66,41 @@ pub(super) fn apply(
         .into());
     };
     settings.set_upstream(UPSTREAM, address)?;
-    let variable = format!("CARGO_REGISTRIES_{}_TOKEN", upper(&name));
+    let same = |(key, registry): (&String, &Registry)| {
+        let same =
+            registry.index.as_deref().and_then(sparse).map(folder_of) == Some(folder_of(address));
+        same.then(|| key.clone())
+    };
+    let mut names: Vec<String> = config.registries.iter().filter_map(same).collect();
+    names.insert(0, name.clone());
     let of = |(key, registry): (&String, &Registry)| {
         let same = *key == name || registry.index.as_deref().and_then(sparse) == Some(address);
         same.then(|| registry.token.clone()).flatten()
     };
-    let token = ctx
-        .env(&variable)
-        .or_else(|| config.registries.iter().find_map(of));
+    let mut variables: Vec<String> = names
+        .iter()
+        .map(|name| format!("CARGO_REGISTRIES_{}_TOKEN", upper(name)))
+        .collect();
+    if name == PUBLIC {
+        variables.push("CARGO_REGISTRY_TOKEN".to_owned());
+    }
+    let token = variables
+        .iter()
+        .find_map(|variable| ctx.env(variable))
+        .or_else(|| config.registries.iter().find_map(of))
+        .or_else(|| config.registry.token.clone().filter(|_| name == PUBLIC));
     if let Some(token) = token
         && let Some(base) = settings.address_of(UPSTREAM, None).cloned()
     {
-        settings.add_credential(&base, Credential::Token(Secret::new(token)));
+        // Cargo shows it where crates are downloaded too; here never to another host.
+        settings.add_credential(&root_of(&base), Credential::Token(Secret::new(token)));
     }
     Ok(())
+}
+
+/// The address of a folder, with or without a slash at its end.
+fn folder_of(address: &str) -> &str {
+    address.trim_end_matches('/')
 }
 
 fn upper(name: &str) -> String {
@@ -134,10 +157,13 @@ fn load(ctx: &Context, folder: &Path) -> Result<Config, Failure> {
             };
             let found: Config = toml::from_slice(&bytes).map_err(|error| {
                 let path = quoted(&path.to_string_lossy());
-                UsageError::new(format!(
-                    "{path} cannot be read: {}",
+                // A message may quote a value, which in these files is a secret.
+                let why = if name.starts_with("credentials") {
+                    "not what cargo writes".to_owned()
+                } else {
                     quoted(error.message())
-                ))
+                };
+                UsageError::new(format!("{path} cannot be read: {why}"))
             })?;
             merge(&mut all, found);
         }
@@ -151,6 +177,7 @@ fn merge(all: &mut Config, found: Config) {
         known.replace_with = known.replace_with.take().or(source.replace_with);
         known.registry = known.registry.take().or(source.registry);
     }
+    all.registry.token = all.registry.token.take().or(found.registry.token);
     for (name, registry) in found.registries {
         let known = all.registries.entry(name).or_default();
         known.index = known.index.take().or(registry.index);

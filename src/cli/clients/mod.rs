@@ -2,8 +2,10 @@
 //! over all of it; without any, the default that an installed client or a library made for it carries; no address is
 //! written in this program.
 
+pub(super) mod apt;
 mod cargo;
 mod netrc;
+mod network;
 pub(super) mod npm;
 mod pip;
 
@@ -13,6 +15,7 @@ use std::path::Path;
 use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::eco::install::Address;
+use crate::manifest::credentials::NetworkCredential;
 use crate::net::settings::{Settings, web_url};
 
 /// Tells `settings` where everything in `addresses` is, and how to get at it. `folder` is the manifest's.
@@ -28,6 +31,10 @@ pub(super) fn apply(
         match (name, npm, manifest) {
             ("npm", Some(npm), _) => npm.apply(settings, manifest)?,
             ("pypi", ..) => pip::apply(ctx, settings, manifest)?,
+            // `debian`, `debian-2` and so on: the archives of all sources.
+            (name, _, manifest) if name == "debian" || name.starts_with("debian-") => {
+                apt::apply(ctx, settings, name, manifest)?;
+            }
             ("cargo", ..) => cargo::apply(ctx, folder, settings, manifest)?,
             (_, _, Some(address)) => settings.set_upstream(name, address)?,
             // Named as missing by whoever asks for it.
@@ -35,20 +42,34 @@ pub(super) fn apply(
         }
     }
     for address in addresses {
-        if let Address::File { path, url } = address
-            && let Some(url) = web_url(url)
-        {
-            settings.set_file(path, url);
+        match address {
+            Address::File { path, url } => {
+                if let Some(url) = web_url(url) {
+                    settings.set_file(path, url);
+                }
+            }
+            Address::Mirror { name, url, .. } => settings.add_mirror(name, url)?,
+            Address::Upstream { .. } => {}
         }
     }
     netrc::apply(ctx, settings)
+}
+
+/// What the manifest says itself about credentials stands over every client's.
+pub(super) fn credentials(
+    ctx: &Context,
+    manifest: &Path,
+    given: &[NetworkCredential],
+    settings: &mut Settings,
+) -> Result<(), Failure> {
+    network::apply(ctx, manifest, given, settings)
 }
 
 /// Names of the upstreams, each once.
 pub(super) fn upstreams(addresses: &BTreeSet<Address>) -> BTreeSet<&str> {
     let names = addresses.iter().filter_map(|address| match address {
         Address::Upstream { name, .. } => Some(name.as_str()),
-        Address::File { .. } => None,
+        Address::Mirror { .. } | Address::File { .. } => None,
     });
     names.collect()
 }
@@ -62,7 +83,7 @@ fn configured<'a>(
         Address::Upstream {
             name, configured, ..
         } if name == upstream => Some(configured.as_deref()),
-        Address::Upstream { .. } | Address::File { .. } => None,
+        Address::Upstream { .. } | Address::Mirror { .. } | Address::File { .. } => None,
     });
     let named: BTreeSet<Option<&str>> = of.collect();
     let mut named = named.into_iter();

@@ -8,7 +8,7 @@ use crate::base::text::quoted;
 use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::fs;
-use crate::net::settings::{Credential, Settings};
+use crate::net::settings::{Credential, Settings, root_of};
 
 /// Largest file, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -28,7 +28,13 @@ pub(super) fn apply(ctx: &Context, settings: &mut Settings) -> Result<(), Failur
         UsageError::new(format!("{path} is not UTF-8"))
     })?;
     let logins = parse(&text);
-    for address in settings.addresses() {
+    // A login is for its host, whichever path is asked for there.
+    for address in settings
+        .addresses()
+        .iter()
+        .chain(&settings.files())
+        .map(root_of)
+    {
         let host = address.host_str().unwrap_or_default();
         if let Some((login, password)) = logins.get(host)
             && !settings.has_credential(&address)
@@ -41,7 +47,7 @@ pub(super) fn apply(ctx: &Context, settings: &mut Settings) -> Result<(), Failur
 
 /// Login and password by machine; of a machine that stands twice, the first. `default` is not taken: it would show a
 /// password to any host. Macros are skipped.
-fn parse(text: &str) -> BTreeMap<String, (String, String)> {
+pub(super) fn parse(text: &str) -> BTreeMap<String, (String, String)> {
     let mut found = BTreeMap::new();
     let mut machine: Option<String> = None;
     let (mut login, mut password) = (String::new(), None);

@@ -9,7 +9,7 @@ use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::fs;
 use crate::net::roots;
-use crate::net::settings::Settings;
+use crate::net::settings::{Credential, Settings, web_url};
 
 /// Name of the upstream in locks.
 const UPSTREAM: &str = "pypi";
@@ -26,25 +26,86 @@ pub(super) fn apply(
 ) -> Result<(), Failure> {
     let files = configuration(ctx)?;
     let of_pip = |key: &str| files.iter().find_map(|text| setting(text, key));
+    let named = |name: &str| ctx.env(name).map(|value| Index::parse(&value));
+    let plain = |url: String| Index { name: None, url };
+    let known = [
+        ctx.env("PIP_INDEX_URL").map(plain),
+        of_pip("index-url").map(plain),
+        named("UV_DEFAULT_INDEX"),
+        ctx.env("UV_INDEX_URL").map(plain),
+        of_uv(ctx)?,
+    ];
+    let mut known = known.into_iter().flatten();
     let address = match manifest {
-        Some(address) => Some(address.to_owned()),
-        None => ctx
-            .env("PIP_INDEX_URL")
-            .or_else(|| of_pip("index-url"))
-            .or_else(|| ctx.env("UV_DEFAULT_INDEX"))
-            .or_else(|| ctx.env("UV_INDEX_URL")),
+        // What the host knows of the same index is how to get at it.
+        Some(address) => known
+            .find(|index| without_login(&index.url) == without_login(address))
+            .unwrap_or_else(|| plain(address.to_owned())),
+        None => match known.next().or_else(|| built_in(ctx).map(plain)) {
+            Some(index) => index,
+            None => return Ok(()),
+        },
     };
-    let address = match address {
-        Some(address) => Some(address),
-        None => of_uv(ctx)?.or_else(|| built_in(ctx)),
-    };
-    if let Some(address) = address {
-        settings.set_upstream(UPSTREAM, &address)?;
+    settings.set_upstream(UPSTREAM, &address.url)?;
+    if let Some(base) = settings.address_of(UPSTREAM, None).cloned()
+        && let Some((user, password)) = address.login(ctx)
+    {
+        settings.add_credential(&base, Credential::basic(&user, &password));
     }
+    // Clients show it to the host: files lie beside the index, not below it.
+    settings.widen_credential(UPSTREAM);
     if let Some(file) = ctx.env("PIP_CERT").or_else(|| of_pip("cert")) {
         settings.roots.extend(roots::named_roots(Path::new(&file))?);
     }
     Ok(())
+}
+
+/// An index with the name that uv may give it.
+struct Index {
+    name: Option<String>,
+    url: String,
+}
+
+impl Index {
+    /// `name=address`, or the address alone.
+    fn parse(text: &str) -> Self {
+        match text.split_once('=') {
+            Some((name, url)) if !name.contains(['/', ':']) => Self {
+                name: Some(name.to_owned()),
+                url: url.to_owned(),
+            },
+            _ => Self {
+                name: None,
+                url: text.to_owned(),
+            },
+        }
+    }
+
+    /// `UV_INDEX_<NAME>_USERNAME` and `UV_INDEX_<NAME>_PASSWORD`.
+    fn login(&self, ctx: &Context) -> Option<(String, String)> {
+        let name: String = self.name.as_ref()?.chars().map(variable).collect();
+        let of = |what: &str| ctx.env(&format!("UV_INDEX_{name}_{what}"));
+        let (user, password) = (of("USERNAME"), of("PASSWORD"));
+        let any = user.is_some() || password.is_some();
+        any.then(|| (user.unwrap_or_default(), password.unwrap_or_default()))
+    }
+}
+
+/// A character of an index's name as it stands in names of variables.
+fn variable(c: char) -> char {
+    if c.is_ascii_alphanumeric() {
+        c.to_ascii_uppercase()
+    } else {
+        '_'
+    }
+}
+
+/// An address without user name, password and the slash at its end.
+fn without_login(address: &str) -> Option<String> {
+    let mut url = web_url(address)?;
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// Texts of pip's configuration files, the one that counts most first (pip documentation, "Configuration").
@@ -113,16 +174,17 @@ fn setting(text: &str, key: &str) -> Option<String> {
 }
 
 /// uv's default index in the user's or the system's `uv.toml`.
-fn of_uv(ctx: &Context) -> Result<Option<String>, Failure> {
+fn of_uv(ctx: &Context) -> Result<Option<Index>, Failure> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "kebab-case")]
     struct Uv {
         index_url: Option<String>,
         #[serde(default)]
-        index: Vec<Index>,
+        index: Vec<Listed>,
     }
     #[derive(serde::Deserialize)]
-    struct Index {
+    struct Listed {
+        name: Option<String>,
         url: String,
         #[serde(default)]
         default: bool,
@@ -144,7 +206,12 @@ fn of_uv(ctx: &Context) -> Result<Option<String>, Failure> {
             ))
         })?;
         let default = uv.index.into_iter().find(|index| index.default);
-        if let Some(found) = default.map(|index| index.url).or(uv.index_url) {
+        let default = default.map(|index| Index {
+            name: index.name,
+            url: index.url,
+        });
+        let plain = uv.index_url.map(|url| Index { name: None, url });
+        if let Some(found) = default.or(plain) {
             return Ok(Some(found));
         }
     }

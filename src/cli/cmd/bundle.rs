@@ -18,6 +18,7 @@ use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::cmd::resolve::denied;
 use crate::cli::connect;
 use crate::cli::exit::Exit;
+use crate::cli::native;
 use crate::cli::project::Project;
 use crate::cli::secret::KeyArgs;
 use crate::cli::ui::{self, Failure, Outcome};
@@ -72,7 +73,7 @@ impl Fault for BundleRefused {
 
 /// Write one signed, reproducible bundle of the lock, or of a folder of plain files.
 ///
-/// Fetches what is missing, adds the SBOM and the private CA, and signs as builder. releases.toml beside the manifest
+/// Fetches what is missing, names shared libraries that nobody staged (as `stage fetch` does), adds the SBOM and the private CA, and signs as builder. releases.toml beside the manifest
 /// remembers every bundle: the same inputs give the same bytes again, changed inputs give the next serial.
 #[derive(Debug, Args)]
 #[command(
@@ -220,13 +221,16 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let ca = private_ca(ctx, project)?;
     let store = connect::store(ctx)?;
     fetch_missing(ctx, project, &lock, &store)?;
+    let native = native::check(ctx, Some(project), &lock, &store)?;
     let contents = Contents::gather(&lock, &records, ca, &store)?;
     let settings = job.settings()?;
     let inputs = contents.inputs(&settings);
     let decision = job.decide(inputs)?;
     let files = contents.files(&settings, decision.serial, decision.created)?;
     let carried = lock.packages.iter().filter(|p| p.is_carried()).count();
-    job.finish(files, inputs, decision, &ui::plural(carried, "package"))
+    let mut outcome = job.finish(files, inputs, decision, &ui::plural(carried, "package"))?;
+    native::report(ctx, &native, &mut outcome);
+    Ok(outcome)
 }
 
 fn private_ca(ctx: &Context, project: &Project) -> Result<Option<Vec<u8>>, Failure> {

@@ -7,12 +7,13 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::base::limits::LIMITS;
+use crate::cli::apt_signer;
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::repo::RepoDir;
 use crate::cli::exit::Exit;
 use crate::cli::ui::{self, Outcome};
 use crate::cli::{Context, UsageError};
-use crate::eco::{self, ClientFile};
+use crate::eco::{self, ClientFile, ClientSetup};
 use crate::fs;
 use crate::import::layout::Layout;
 use crate::import::state;
@@ -59,9 +60,15 @@ pub(crate) fn run(ctx: &Context, args: &ClientConfigArgs) -> CommandResult {
         )
         .data(text));
     }
+    let (suites, apt_key) = apt_signer::published(&layout.current())?;
+    let setup = ClientSetup {
+        base_url: &base_url,
+        suites: &suites,
+        apt_key: apt_key.as_deref(),
+    };
     let files: Vec<ClientFile> = eco::ALL
         .iter()
-        .flat_map(|ecosystem| ecosystem.client_files(&base_url))
+        .flat_map(|ecosystem| ecosystem.configured_clients(&setup))
         .collect();
     if args.check {
         return check(ctx, args, &layout, &files);

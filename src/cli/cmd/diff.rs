@@ -57,6 +57,7 @@ pub(crate) fn run(ctx: &Context, args: &DiffArgs) -> CommandResult {
         "requirements_removed": diff.requirements_removed,
         "changes": diff.changes.iter().map(change_json).collect::<Vec<_>>(),
         "unchanged": diff.unchanged,
+        "size_change": diff.size_change(),
     });
     Ok(Outcome::new("stage/diff-report/v1", report)
         .data(text(&diff))
@@ -72,6 +73,8 @@ fn change_json(change: &ReleaseChange) -> Value {
         "kind": change.kind,
         "ecosystem": change.ecosystem,
         "name": escaped(&change.name),
+        "size_change": change.size_change(),
+        "license_changed": change.license_changed(),
         "old": change.old.as_ref().map(side_json),
         "new": change.new.as_ref().map(side_json),
         "reason": change.reason.iter().map(|r| escaped(r)).collect::<Vec<_>>(),
@@ -110,7 +113,14 @@ fn summary(diff: &LockDiff) -> String {
         .map(|(count, word)| format!("{count} {word}"))
         .collect();
     parts.push(format!("{} unchanged", diff.unchanged));
-    format!("Compared {}", parts.join(", "))
+    let size = match diff.size_change() {
+        None | Some(0) => String::new(),
+        Some(change) => {
+            let sign = if change > 0 { '+' } else { '-' };
+            format!("; {sign}{} to carry", ui::bytes(change.unsigned_abs()))
+        }
+    };
+    format!("Compared {}{size}", parts.join(", "))
 }
 
 fn text(diff: &LockDiff) -> String {
@@ -160,9 +170,16 @@ fn change_lines(lines: &mut Vec<String>, change: &ReleaseChange) {
                 .map(|d| format!("    {d}")),
         );
     }
-    if change.kind == ChangeKind::Added && change.reason.len() > 2 {
-        let chain: Vec<String> = change.reason.iter().map(|r| escaped(r)).collect();
-        lines.push(format!("    needed by: {}", chain.join(" > ")));
+    let word = match change.kind {
+        ChangeKind::Removed => "was needed by",
+        _ => "needed by",
+    };
+    let chain: Vec<String> = change.reason.iter().map(|r| escaped(r)).collect();
+    match chain.as_slice() {
+        [] | [_] => {}
+        // The requirement asks for the release itself.
+        [requirement, _] => lines.push(format!("    {word}: the requirement {requirement}")),
+        _ => lines.push(format!("    {word}: {}", chain.join(" > "))),
     }
 }
 
@@ -186,11 +203,27 @@ fn about(side: Option<&Side>) -> String {
     format!(" ({})", parts.join(", "))
 }
 
+/// `1.0 MB -> 1.5 MB (+0.5 MB)`.
+fn change_of_size(before: u64, after: u64) -> String {
+    let sign = if after >= before { '+' } else { '-' };
+    format!(
+        "{} -> {} ({sign}{})",
+        ui::bytes(before),
+        ui::bytes(after),
+        ui::bytes(after.abs_diff(before))
+    )
+}
+
 fn differences(old: &Side, new: &Side) -> Vec<String> {
     let mut out = Vec::new();
     if old.license != new.license {
         let word = |side: &Side| side.license.as_deref().map_or("none".to_owned(), escaped);
         out.push(format!("license: {} -> {}", word(old), word(new)));
+    }
+    if let (Some(before), Some(after)) = (old.size, new.size)
+        && before != after
+    {
+        out.push(format!("size: {}", change_of_size(before, after)));
     }
     if old.platforms != new.platforms {
         let list = |side: &Side| {

@@ -10,6 +10,7 @@ use crate::base::fault::Fault as _;
 use crate::cli::Context;
 use crate::cli::cmd::CommandResult;
 use crate::cli::connect::{self, Connection};
+use crate::cli::native;
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::fetch::{self, FetchFailure, FetchReport};
@@ -18,7 +19,9 @@ use crate::store::Store;
 
 /// Download every artifact of stage.lock that is not in the store yet.
 ///
-/// Nothing is stored unless its checksum is the one in the lock. An interrupted fetch goes on where it stopped.
+/// Nothing is stored unless its checksum is the one in the lock. An interrupted fetch goes on where it stopped. Then
+/// every program, wheel and module is looked into: a shared library that it needs and that is neither staged nor part of
+/// the baseline nor of the target's C library is named, with the Debian package that has it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  stage fetch\n  stage fetch --jobs 8 --cache /var/cache/stage")]
 pub struct FetchArgs {
@@ -46,8 +49,10 @@ pub(crate) fn run(ctx: &Context, args: &FetchArgs) -> CommandResult {
         ui::bytes(report.bytes),
         started.elapsed().as_secs_f64(),
     );
-    let outcome = Outcome::new("stage/fetch-report/v1", fields).line(summary);
+    let mut outcome = Outcome::new("stage/fetch-report/v1", fields).line(summary);
     if report.failures.is_empty() {
+        let found = native::check(ctx, Some(&project), &lock, &store)?;
+        native::report(ctx, &found, &mut outcome);
         return Ok(outcome);
     }
     for line in &outcome.summary {
@@ -84,6 +89,7 @@ fn fields(report: &FetchReport, connection: &Connection) -> Value {
         "bytes": report.bytes,
         "failures": report.failures.iter().map(failure_json).collect::<Vec<_>>(),
         "egress": connection.egress(),
+        "findings": [],
     })
 }
 

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::cli::apt_signer::AptSigner;
 use crate::cli::cmd::CommandResult;
 use crate::cli::ui::{self, Outcome};
 use crate::cli::{Context, VERSION};
 use crate::fs;
+use crate::import::layout::Layout;
 use crate::import::{self, ImportError, ImportRequest, Imported};
 
 /// Verify a bundle while reading it and publish it in a repository.
@@ -36,11 +38,13 @@ pub struct ImportArgs {
 }
 
 pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
+    let signer = AptSigner::new(&Layout::new(&args.repo).state_dir(), ctx.now);
     let request = ImportRequest {
         repository: &args.repo,
         now: ctx.now,
         allow_root: args.allow_root,
         tool: concat!("stage ", env!("CARGO_PKG_VERSION")),
+        signer: &signer,
     };
     ctx.ui.detail(&format!(
         "stage {VERSION} imports into {}",

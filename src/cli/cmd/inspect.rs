@@ -27,7 +27,7 @@ use crate::sbom::{self, Member, Members};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  stage inspect stage.lock\n  stage inspect openclaw.stage --trust root.json\n  \
-    stage inspect stage.lock --format purl --platform linux/arm64"
+    stage inspect stage.lock --format purl --platform linux/arm64\n  stage inspect stage.lock --native"
 )]
 pub struct InspectArgs {
     /// A lock or a bundle
@@ -39,6 +39,10 @@ pub struct InspectArgs {
     /// Only what is carried for this platform, such as linux/amd64
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
+    /// Every shared library that staged files need from elsewhere, and who has it; looks into the artifacts in the store
+    #[cfg(feature = "connected")]
+    #[arg(long, conflicts_with_all = ["repo", "trust"])]
+    native: bool,
     /// The trust root to verify a bundle by
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
@@ -125,6 +129,13 @@ fn file(ctx: &Context, args: &InspectArgs, path: &Path) -> CommandResult {
     let members = members.unwrap_or_default();
     if ctx.global.format == Format::Purl {
         return purls(&members);
+    }
+    #[cfg(feature = "connected")]
+    if args.native {
+        let Subject::Lock(lock) = &subject else {
+            return Err(UsageError::new("--native needs a lock: it looks into the store").into());
+        };
+        return crate::cli::native::list(ctx, path, lock, args.platform);
     }
     let mut lines = Vec::new();
     let (kind, verified, bundle) = match &subject {

@@ -7,10 +7,13 @@ use serde_json::json;
 
 use crate::base::digest::Digest;
 use crate::base::fault::{Class, Code, Fault};
+use crate::base::limits::LIMITS;
 use crate::base::time::{Span, Timestamp};
+use crate::cli::apt_signer::AptSigner;
 use crate::cli::cmd::{CommandResult, client_config};
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
+use crate::fs;
 use crate::import::init::{self, BaseUrl, Made};
 use crate::import::layout::Layout;
 use crate::import::rollback::RollbackTarget;
@@ -93,6 +96,13 @@ struct InitArgs {
     /// Where the tree will be served; on an existing repository, changes it [default: `http://127.0.0.1:8080`]
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
+    /// Sign the apt index with this command instead of the repository's own key, for RSA keys and HSMs: it gets the
+    /// Release on stdin and prints it clear-signed, or a detached armoured signature, or both after each other
+    #[arg(long, value_name = "CMD", requires = "apt_certificate")]
+    apt_sign_command: Option<String>,
+    /// The armoured OpenPGP certificate that what the command prints must verify with
+    #[arg(long, value_name = "FILE", requires = "apt_sign_command")]
+    apt_certificate: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -150,7 +160,24 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
     let root = TrustRoot::load(&args.trust)?;
     let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
     let path = &args.dir.repo;
-    let made = init::init(path, &root, fingerprint, base_url.as_ref(), ctx.now)?;
+    let certificate = args.apt_certificate.as_ref();
+    let certificate = certificate
+        .map(|file| fs::read(file, LIMITS.metadata))
+        .transpose()?;
+    let layout = Layout::new(path);
+    let signer = AptSigner::new(&layout.state_dir(), ctx.now);
+    let made = init::init(
+        path,
+        &root,
+        fingerprint,
+        base_url.as_ref(),
+        ctx.now,
+        &signer,
+    )?;
+    match (&args.apt_sign_command, certificate) {
+        (Some(command), Some(certificate)) => signer.configure(command, &certificate)?,
+        (_, _) => signer.prepare()?,
+    }
     let line = match made {
         Made::New => format!(
             "Made repository {}, pinned to trust root version {} ({})",
@@ -167,7 +194,7 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
             )
         }
     };
-    let memory = state::read(&Layout::new(path))?;
+    let memory = state::read(&layout)?;
     let report = json!({
         "repository": path,
         "root": {"version": root.version(), "fingerprint": root.fingerprint()},
@@ -325,7 +352,8 @@ fn roll_back(ctx: &Context, args: &RollbackArgs) -> CommandResult {
         None => RollbackTarget::Generation(args.to),
     };
     let mut repository = Repository::open(&args.dir.repo)?;
-    let (generation, bundles) = repository.roll_back(&target, ctx.now)?;
+    let signer = AptSigner::new(&Layout::new(&args.dir.repo).state_dir(), ctx.now);
+    let (generation, bundles) = repository.roll_back(&target, ctx.now, &signer)?;
     let report = json!({"repository": args.dir.repo, "generation": generation, "bundles": bundles});
     Ok(
         Outcome::new("stage/repository-rollback/v1", report).line(format!(
@@ -337,7 +365,7 @@ fn roll_back(ctx: &Context, args: &RollbackArgs) -> CommandResult {
 
 fn serve(ctx: &Context, args: &ServeArgs) -> CommandResult {
     let repository = args.dir.repo.clone();
-    if !crate::fs::exists(&repository) {
+    if !fs::exists(&repository) {
         return Err(UsageError::new(format!("{} does not exist", shown(&repository))).into());
     }
     let options = Options {

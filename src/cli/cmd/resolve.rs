@@ -21,16 +21,20 @@ use crate::cli::exit::Exit;
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
+use crate::eco;
 use crate::fetch::Supply;
 use crate::fs;
 use crate::lock::chain::Chains;
-use crate::lock::{Lock, Records, format};
+use crate::lock::{Lock, LockedPackage, Records, format};
 use crate::manifest::ExcludeNewer;
 use crate::resolve::{self, Closure, Input, PlannedInstall, ResolveError};
 use crate::trial::{self, Trial, Tried};
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[&LOCK_STALE];
+
+/// Most changes of letters in a name that is taken for a slip of the pen.
+const NEAR: usize = 2;
 
 static LOCK_STALE: Code = Code::new("lock-stale", Kind::Stale);
 
@@ -63,7 +67,7 @@ impl Fault for StaleError {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  stage resolve\n  stage resolve --locked        # for CI: exit 6 if the lock would \
-    change\n  stage resolve --why undici    # who needs it\n  stage resolve --plan          # hosts, sizes, disk; \
+    change\n  stage resolve --why undici    # who needs it\n  stage resolve --upgrade=npm:undici --upgrade=certifi   # these two, nothing else\n  stage resolve --plan          # hosts, sizes, disk; \
     nothing is resolved"
 )]
 pub struct ResolveArgs {
@@ -73,9 +77,10 @@ pub struct ResolveArgs {
     /// Write nothing; exit 6 if the lock would change
     #[arg(long)]
     locked: bool,
-    /// Look for newer versions of everything, or of one package
+    /// Look for newer versions of everything, or of one package (`name`, or `npm:name`) and what that forces; may be
+    /// given several times
     #[arg(long, value_name = "PKG", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    upgrade: Option<String>,
+    upgrade: Vec<String>,
     /// Print the chain that needs PKG (`name` or `name@version`) from the lock; no network
     #[arg(long, value_name = "PKG", conflicts_with_all = ["locked", "upgrade", "plan"])]
     why: Option<String>,
@@ -187,17 +192,18 @@ fn input<'a>(
         Some(ExcludeNewer::At(at)) => Some(at),
         Some(ExcludeNewer::MinAge(age)) => {
             let kept = previous
-                .filter(|_| args.upgrade.is_none())
+                .filter(|_| args.upgrade.is_empty())
                 .and_then(|lock| lock.exclude_newer);
             Some(kept.unwrap_or_else(|| ctx.now.plus_seconds(-age.seconds())))
         }
     };
+    let upgrade = Upgrade::new(&args.upgrade, previous)?;
     let mut installs = Vec::new();
     for (ecosystem, number, install) in &project.installs {
-        let inputs = project.inputs(install.as_ref())?;
+        let inputs = project.inputs(ctx, install.as_ref())?;
         installs.push(PlannedInstall {
             requirements: install.requirements(&inputs)?,
-            prefer: prefer(args, ecosystem, previous),
+            prefer: prefer(&upgrade, ecosystem, previous),
             ecosystem: ecosystem.clone(),
             number: *number,
             install: install.as_ref(),
@@ -215,19 +221,59 @@ fn input<'a>(
     })
 }
 
+/// Packages that are to be upgraded: those named, of any ecosystem or of the one before the colon. Names that the lock
+/// does not have are errors: nothing would happen.
+struct Upgrade<'a>(Vec<(Option<EcosystemId>, &'a str)>);
+
+impl<'a> Upgrade<'a> {
+    fn new(named: &'a [String], previous: Option<&Lock>) -> Result<Self, UsageError> {
+        let parse = |text: &'a String| match text.split_once(':') {
+            Some((id, name)) if eco::ALL.iter().any(|e| e.key() == id) => (id.parse().ok(), name),
+            _ => (None, text.as_str()),
+        };
+        let upgrade = Self(named.iter().map(parse).collect());
+        for (id, name) in upgrade.0.iter().filter(|(_, name)| !name.is_empty()) {
+            let Some(lock) = previous else {
+                return Err(UsageError::new(
+                    "there is no lock yet in which a package could be upgraded",
+                ));
+            };
+            let of = |p: &&LockedPackage| id.as_ref().is_none_or(|id| *id == p.ecosystem);
+            let names = lock.packages.iter().filter(of).map(|p| p.name.as_str());
+            let names: BTreeSet<&str> = names.collect();
+            if !names.contains(name) {
+                let distance = |known: &&str| strsim::osa_distance(known, name);
+                let near = names.into_iter().filter(|known| distance(known) <= NEAR);
+                let near = near.min_by_key(distance);
+                let near = near.map(|name| format!("; did you mean {}?", quoted(name)));
+                return Err(UsageError::new(format!(
+                    "the lock has no package {}{}",
+                    quoted(name),
+                    near.unwrap_or_default()
+                )));
+            }
+        }
+        Ok(upgrade)
+    }
+
+    /// Whether this package is to be upgraded; an empty name means every one.
+    fn covers(&self, package: &LockedPackage) -> bool {
+        self.0.iter().any(|(id, name)| {
+            let here = id.as_ref().is_none_or(|id| *id == package.ecosystem);
+            here && (name.is_empty() || *name == package.name)
+        })
+    }
+}
+
 /// Versions that stay: those of the lock, but for what is to be upgraded.
 fn prefer(
-    args: &ResolveArgs,
+    upgrade: &Upgrade<'_>,
     ecosystem: &EcosystemId,
     previous: Option<&Lock>,
 ) -> BTreeMap<String, BTreeSet<String>> {
     let mut prefer: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for package in previous.iter().flat_map(|lock| lock.of(ecosystem)) {
-        let upgraded = args
-            .upgrade
-            .as_ref()
-            .is_some_and(|u| u.is_empty() || *u == package.name);
-        if !upgraded {
+        if !upgrade.covers(package) {
             prefer
                 .entry(package.name.clone())
                 .or_default()

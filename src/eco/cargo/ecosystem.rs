@@ -12,10 +12,10 @@ use crate::eco::{
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
-    eco::OpenEdge,
     eco::cargo::{closure, download, resolve, section},
     eco::install::Install,
-    lock::{Lock, LockedArtifact},
+    eco::{OpenEdge, Unpacked},
+    lock::{Lock, LockedArtifact, LockedPackage},
     manifest::{ManifestError, table::Table},
     upstream::Request,
 };
@@ -81,6 +81,12 @@ impl Ecosystem for Cargo {
 
     fn bootstrap(&self, _view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
         Ok(Vec::new())
+    }
+
+    /// Crates are sources; what they are built into does not exist yet.
+    #[cfg(feature = "connected")]
+    fn unpacked(&self, _package: &LockedPackage) -> Option<Unpacked> {
+        None
     }
 
     #[cfg(feature = "connected")]

@@ -7,7 +7,7 @@ use crate::base::limits::LIMITS;
 use crate::base::platform::Target;
 use crate::eco::cargo::resolve::{self, CargoRequest};
 use crate::eco::cargo::{INDEX_CONFIG, UPSTREAM};
-use crate::eco::install::{Address, Given, InputFile, Inputs, Install};
+use crate::eco::install::{Address, Given, InputFile, Inputs, Install, mirrors};
 use crate::manifest::table::{Found, Table};
 use crate::manifest::{ManifestError, Requirement};
 use crate::upstream::Resolver;
@@ -24,6 +24,8 @@ pub(crate) struct CargoInstall {
     lockfile: Option<PathBuf>,
     /// `index`: address of a sparse index; default is this host's cargo configuration.
     index: Option<String>,
+    /// `mirror`: further addresses with the same content.
+    mirrors: Vec<String>,
 }
 
 /// Reads one table.
@@ -33,11 +35,13 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<CargoInstall
     let packages = packages.map(|found| found.requirements(target));
     let lockfile = table.take("lockfile").map(Found::string).transpose()?;
     let index = table.take("index").map(Found::web_address).transpose()?;
+    let mirrors = table.take("mirror").map(Found::web_addresses).transpose()?;
     table.finish()?;
     let install = CargoInstall {
         packages: packages.transpose()?.unwrap_or_default(),
         lockfile: lockfile.map(PathBuf::from),
         index,
+        mirrors: mirrors.unwrap_or_default(),
     };
     let fail = |key: &str, expected: &str, place| ManifestError::Value {
         key: key.to_owned(),
@@ -69,11 +73,13 @@ impl Install for CargoInstall {
     }
 
     fn addresses(&self) -> Vec<Address> {
-        vec![Address::Upstream {
+        let own = Address::Upstream {
             name: UPSTREAM.to_owned(),
             configured: self.index.clone(),
             first: INDEX_CONFIG.to_owned(),
-        }]
+        };
+        let own = std::iter::once(own);
+        own.chain(mirrors(UPSTREAM, &self.mirrors)).collect()
     }
 
     fn requirements(&self, _inputs: &Inputs) -> Result<Vec<String>, Box<dyn Fault>> {

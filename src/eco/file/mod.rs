@@ -1,8 +1,12 @@
-//! Plain files: a URL and a SHA-256 in the manifest, a path in the enclave. Interpreters, binaries, models.
+//! Plain files: a URL in the manifest with a SHA-256 or a signed list of checksums, a path in the enclave. Interpreters, binaries, models.
 //!
 //! In locks a file's name is its path in the enclave and its version the SHA-256 of its bytes in hex. A file of 4 GiB
 //! or more is carried as consecutive parts `artifacts/file/<sha256>/0001` and joined at import.
 
+#[cfg(feature = "connected")]
+mod checksums;
+#[cfg(feature = "connected")]
+pub mod fault;
 pub mod records;
 #[cfg(feature = "connected")]
 mod resolve;
@@ -21,9 +25,10 @@ use crate::lock::LockedArtifact;
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
-    eco::OpenEdge,
     eco::install::Install,
-    lock::Lock,
+    eco::interpreter::{StagedInterpreter, in_file_name},
+    eco::{OpenEdge, Unpacked},
+    lock::{Lock, LockedPackage},
     manifest::{ManifestError, table::Table},
 };
 
@@ -84,6 +89,36 @@ impl Ecosystem for PlainFile {
 
     fn bootstrap(&self, _view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
         Ok(Vec::new())
+    }
+
+    /// Files whose names say that they are a release of Node.js or Python.
+    #[cfg(feature = "connected")]
+    fn interpreters(&self, lock: &Lock) -> Vec<StagedInterpreter> {
+        let id = EcosystemId::file();
+        let found = lock
+            .of(&id)
+            .filter(|p| p.is_carried())
+            .filter_map(|package| {
+                let name = package.name.rsplit('/').next()?;
+                let (interpreter, version) = in_file_name(name)?;
+                Some(StagedInterpreter {
+                    interpreter,
+                    version,
+                    release: package.id(),
+                    platforms: package.platforms.clone(),
+                    repacked: false,
+                })
+            });
+        found.collect()
+    }
+
+    /// Each file is alone.
+    #[cfg(feature = "connected")]
+    fn unpacked(&self, package: &LockedPackage) -> Option<Unpacked> {
+        Some(Unpacked {
+            roots: vec![format!("file/{}", package.name)],
+            strip: 0,
+        })
     }
 
     /// Plain files have no edges.

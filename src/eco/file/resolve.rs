@@ -1,4 +1,5 @@
-//! Plain files need no solving: the manifest already says everything. This turns its tables into locked packages.
+//! Plain files need no solving: the manifest says everything, or names a signed list of checksums that does. This turns
+//! its tables into locked packages.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +7,28 @@ use crate::base::digest::{Digest, UpstreamChecksum};
 use crate::base::fault::Fault;
 use crate::base::package::EcosystemId;
 use crate::base::path::RelPath;
-use crate::base::platform::Target;
+use crate::base::platform::Platform;
+use crate::base::text::{escaped, quoted};
+use crate::base::time::Timestamp;
+use crate::eco::file::checksums::Documents;
+use crate::eco::file::fault::FileError;
 use crate::eco::file::records::{self, FileRecord, FileRecords};
-use crate::eco::file::section::FileSource;
-use crate::lock::{LockedArtifact, LockedPackage};
-use crate::upstream::{Answer, Request, Resolution, Resolver};
+use crate::eco::file::section::{Expected, FileSource, Published, document, keyring_role};
+use crate::eco::install::Given;
+use crate::lock::{LockedArtifact, LockedInput, LockedPackage};
+use crate::openpgp::{MESSAGE_LIMIT, SIGNATURE_LIMIT};
+use crate::upstream::{Answer, Request, Resolution, Resolver, UpstreamError, Want};
 
-/// The requirement text of one file: `path sha256:<hex> <last segment of the URL>`.
+/// The requirement text of one file: `path sha256:<hex> <last segment of the URL>`, or the name of the list of checksums
+/// in place of the digest.
 pub(crate) fn requirement(file: &FileSource) -> String {
-    format!("{} {} {}", file.path, file.sha256, source_name(&file.url))
+    let by = match &file.expected {
+        Expected::Pinned(digest) => digest.to_string(),
+        Expected::Published(published) => {
+            format!("checksums:{}", source_name(&published.checksums))
+        }
+    };
+    format!("{} {by} {}", file.path, source_name(&file.url))
 }
 
 fn source_name(url: &str) -> &str {
@@ -23,36 +37,181 @@ fn source_name(url: &str) -> &str {
 }
 
 /// A resolver for files.
-pub(crate) fn resolver(sources: &[FileSource], target: &Target) -> Box<dyn Resolver> {
-    let mut resolution = Resolution::default();
-    let mut files = BTreeMap::new();
-    for file in sources {
-        let platforms = if file.platforms.is_empty() {
-            target.platforms.clone()
+pub(crate) fn resolver(sources: &[FileSource], given: &Given<'_>) -> Box<dyn Resolver> {
+    let mut files = Vec::new();
+    let mut requests = Vec::new();
+    for source in sources {
+        let platforms = if source.platforms.is_empty() {
+            given.target.platforms.clone()
         } else {
-            file.platforms.clone()
+            source.platforms.clone()
         };
-        let package = locked(&file.path, file.sha256, platforms);
-        resolution.packages.push(package);
-        let record = FileRecord {
-            sha256: file.sha256,
-            source_name: source_name(&file.url).to_owned(),
+        let expected = match &source.expected {
+            Expected::Pinned(digest) => Wanted::Pinned(*digest),
+            Expected::Published(published) => {
+                requests.push(ask(&source.path, "checksums", MESSAGE_LIMIT));
+                if published.signature.is_some() {
+                    requests.push(ask(&source.path, "signature", SIGNATURE_LIMIT));
+                }
+                let keyring = given.inputs.get(&keyring_role(&published.keyring));
+                Wanted::Published {
+                    published: Published {
+                        checksums: published.checksums.clone(),
+                        signature: published.signature.clone(),
+                        keyring: published.keyring.clone(),
+                    },
+                    keyring: keyring.cloned().unwrap_or_default(),
+                }
+            }
         };
-        files.insert(file.path.to_string(), record);
+        files.push(File {
+            path: source.path.clone(),
+            name: source_name(&source.url).to_owned(),
+            platforms,
+            expected,
+        });
     }
-    let document = records::write(&FileRecords {
+    Box::new(FileResolver {
+        number: given.number,
+        now: given.now,
         files,
-        ..FileRecords::default()
-    });
-    resolution.records.insert(EcosystemId::file(), document);
-    Box::new(Done(resolution))
+        requests,
+        documents: BTreeMap::new(),
+    })
 }
 
-fn locked(
-    path: &RelPath,
-    sha256: Digest,
-    platforms: Vec<crate::base::platform::Platform>,
-) -> LockedPackage {
+fn ask(path: &RelPath, role: &str, limit: usize) -> Request {
+    Request {
+        upstream: "file".to_owned(),
+        path: document(path, role),
+        accept: None,
+        limit: limit as u64,
+        want: Want::Document,
+        link: None,
+    }
+}
+
+/// One file.
+struct File {
+    path: RelPath,
+    name: String,
+    platforms: Vec<Platform>,
+    expected: Wanted,
+}
+
+/// What it must be.
+enum Wanted {
+    Pinned(Digest),
+    Published {
+        published: Published,
+        keyring: Vec<u8>,
+    },
+}
+
+/// Asks for lists of checksums and their signatures.
+struct FileResolver {
+    number: u32,
+    now: Timestamp,
+    files: Vec<File>,
+    requests: Vec<Request>,
+    documents: BTreeMap<String, Result<Vec<u8>, UpstreamError>>,
+}
+
+impl FileResolver {
+    /// A document that was asked for.
+    fn take(&mut self, path: &RelPath, role: &'static str) -> Result<Vec<u8>, FileError> {
+        let missing = || {
+            Err(UpstreamError::NotListed {
+                upstream: "file".to_owned(),
+                file: role.to_owned(),
+            })
+        };
+        let found = self.documents.remove(&document(path, role));
+        found
+            .unwrap_or_else(missing)
+            .map_err(|source| FileError::Upstream {
+                path: quoted(&path.to_string()),
+                role,
+                source: Box::new(source),
+            })
+    }
+
+    /// The digest of a file, and the list that says so.
+    fn digest(&mut self, file: &File) -> Result<(Digest, Option<LockedInput>), FileError> {
+        let (published, keyring) = match &file.expected {
+            Wanted::Pinned(digest) => return Ok((*digest, None)),
+            Wanted::Published { published, keyring } => (published, keyring),
+        };
+        let checksums = self.take(&file.path, "checksums")?;
+        let signature = match &published.signature {
+            Some(_) => Some(self.take(&file.path, "signature")?),
+            None => None,
+        };
+        let documents = Documents {
+            path: &file.path.to_string(),
+            checksums: &checksums,
+            signature: signature.as_deref(),
+            keyring,
+            now: self.now,
+        };
+        let digest = documents.digest(&file.name)?;
+        let input = LockedInput {
+            ecosystem: EcosystemId::file(),
+            install: self.number,
+            name: format!(
+                "{} {}",
+                file.path,
+                escaped(source_name(&published.checksums))
+            ),
+            digest: Digest::of(&checksums),
+            date: None,
+        };
+        Ok((digest, Some(input)))
+    }
+}
+
+impl Resolver for FileResolver {
+    fn take_requests(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.requests)
+    }
+
+    fn answer(&mut self, request: &Request, answer: Answer) -> Result<(), Box<dyn Fault>> {
+        let bytes = answer.and_then(|content| {
+            content
+                .into_bytes()
+                .map_err(|error| UpstreamError::NoAddress {
+                    reason: escaped(&error.to_string()),
+                })
+        });
+        self.documents.insert(request.path.clone(), bytes);
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Resolution, Box<dyn Fault>> {
+        let mut resolution = Resolution::default();
+        let mut known = BTreeMap::new();
+        for file in std::mem::take(&mut self.files) {
+            let (sha256, input) = self.digest(&file)?;
+            resolution.inputs.extend(input);
+            let record = FileRecord {
+                sha256,
+                source_name: file.name.clone(),
+            };
+            known.insert(file.path.to_string(), record);
+            resolution
+                .packages
+                .push(locked(&file.path, sha256, file.platforms));
+        }
+        let document = records::write(&FileRecords {
+            files: known,
+            ..FileRecords::default()
+        });
+        resolution.records.insert(EcosystemId::file(), document);
+        Ok(resolution)
+    }
+}
+
+fn locked(path: &RelPath, sha256: Digest, platforms: Vec<Platform>) -> LockedPackage {
     LockedPackage {
         ecosystem: EcosystemId::file(),
         name: path.to_string(),
@@ -71,22 +230,5 @@ fn locked(
             path: path.to_string(),
             size: None,
         }],
-    }
-}
-
-/// Asks nothing.
-struct Done(Resolution);
-
-impl Resolver for Done {
-    fn take_requests(&mut self) -> Vec<Request> {
-        Vec::new()
-    }
-
-    fn answer(&mut self, _request: &Request, _answer: Answer) -> Result<(), Box<dyn Fault>> {
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> Result<Resolution, Box<dyn Fault>> {
-        Ok(self.0)
     }
 }

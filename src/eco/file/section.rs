@@ -1,5 +1,7 @@
 //! `[[file]]` of the manifest.
 
+use std::path::PathBuf;
+
 use crate::base::digest::Digest;
 use crate::base::fault::Fault;
 use crate::base::path::RelPath;
@@ -7,7 +9,8 @@ use crate::base::platform::{Platform, Target};
 use crate::eco::file::resolve;
 use crate::eco::install::{Address, Given, InputFile, Inputs, Install};
 use crate::manifest::ManifestError;
-use crate::manifest::table::Table;
+use crate::manifest::table::{Found, Table};
+use crate::openpgp::KEYRING_LIMIT;
 use crate::upstream::Resolver;
 
 /// One `[[file]]`.
@@ -16,14 +19,34 @@ pub(crate) struct FileSource {
     /// Where it is downloaded from.
     pub(crate) url: String,
     /// What it must be.
-    pub(crate) sha256: Digest,
+    pub(crate) expected: Expected,
     /// Where it goes in the enclave, below `files/<channel>/`.
     pub(crate) path: RelPath,
     /// Platforms it is for; empty = all of the target.
     pub(crate) platforms: Vec<Platform>,
 }
 
-/// Every `[[file]]`, resolved as one install.
+/// How it is known what a file must be.
+#[derive(Debug)]
+pub(crate) enum Expected {
+    /// `sha256`.
+    Pinned(Digest),
+    /// `checksums`, `signature` and `keyring`.
+    Published(Published),
+}
+
+/// A list of checksums that its publisher signs.
+#[derive(Debug)]
+pub(crate) struct Published {
+    /// URL of the list.
+    pub(crate) checksums: String,
+    /// URL of its signature; `None` = the list is a cleartext signed message.
+    pub(crate) signature: Option<String>,
+    /// The keyring, relative to the manifest's folder.
+    pub(crate) keyring: String,
+}
+
+/// All `[[file]]` tables, which are one install.
 #[derive(Debug)]
 pub(crate) struct FileInstall(Vec<FileSource>);
 
@@ -35,9 +58,7 @@ pub(crate) fn read(tables: Vec<Table<'_>>, target: &Target) -> Result<FileInstal
 
 fn source(mut table: Table<'_>, target: &Target) -> Result<FileSource, ManifestError> {
     let url = table.require("url")?.web_address()?;
-    let found = table.require("sha256")?;
-    let fail = found.error("64 lowercase hex digits");
-    let sha256 = Digest::from_hex(&found.string()?).map_err(|_bad| fail)?;
+    let expected = expected(&mut table)?;
     let path = table
         .require("path")?
         .parsed("a relative path of plain ASCII names")?;
@@ -47,23 +68,74 @@ fn source(mut table: Table<'_>, target: &Target) -> Result<FileSource, ManifestE
     table.finish()?;
     Ok(FileSource {
         url,
-        sha256,
+        expected,
         path,
         platforms,
     })
 }
 
+fn expected(table: &mut Table<'_>) -> Result<Expected, ManifestError> {
+    let Some(found) = table.take("checksums") else {
+        let found = table.require("sha256")?;
+        let fail = found.error("64 lowercase hex digits");
+        let digest = Digest::from_hex(&found.string()?).map_err(|_bad| fail)?;
+        return Ok(Expected::Pinned(digest));
+    };
+    if let Some(both) = table.take("sha256") {
+        return Err(both.error("absent where `checksums` is given"));
+    }
+    let signature = table.take("signature");
+    Ok(Expected::Published(Published {
+        checksums: found.web_address()?,
+        signature: signature.map(Found::web_address).transpose()?,
+        keyring: table.require("keyring")?.string()?,
+    }))
+}
+
+/// Role of a keyring among the inputs.
+pub(super) fn keyring_role(path: &str) -> String {
+    format!("keyring {path}")
+}
+
+/// How a document about a file is called where files are asked for. No path of a file has a `#`.
+pub(super) fn document(path: &RelPath, role: &str) -> String {
+    format!("{path}#{role}")
+}
+
 impl Install for FileInstall {
     fn inputs(&self, _known: &Inputs) -> Result<Vec<InputFile>, Box<dyn Fault>> {
-        Ok(Vec::new())
+        let keyring = |file: &FileSource| match &file.expected {
+            Expected::Pinned(_) => None,
+            Expected::Published(published) => Some(InputFile {
+                role: keyring_role(&published.keyring),
+                path: PathBuf::from(&published.keyring),
+                limit: KEYRING_LIMIT as u64,
+            }),
+        };
+        let mut files: Vec<InputFile> = self.0.iter().filter_map(keyring).collect();
+        files.sort();
+        files.dedup();
+        Ok(files)
     }
 
     fn addresses(&self) -> Vec<Address> {
-        let address = |file: &FileSource| Address::File {
-            path: file.path.to_string(),
-            url: file.url.clone(),
-        };
-        self.0.iter().map(address).collect()
+        let mut addresses = Vec::new();
+        for file in &self.0 {
+            let mut add = |path: String, url: &str| {
+                addresses.push(Address::File {
+                    path,
+                    url: url.to_owned(),
+                });
+            };
+            add(file.path.to_string(), &file.url);
+            if let Expected::Published(published) = &file.expected {
+                add(document(&file.path, "checksums"), &published.checksums);
+                if let Some(signature) = &published.signature {
+                    add(document(&file.path, "signature"), signature);
+                }
+            }
+        }
+        addresses
     }
 
     fn requirements(&self, _inputs: &Inputs) -> Result<Vec<String>, Box<dyn Fault>> {
@@ -71,6 +143,6 @@ impl Install for FileInstall {
     }
 
     fn resolver(&self, given: Given<'_>) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
-        Ok(resolve::resolver(&self.0, given.target))
+        Ok(resolve::resolver(&self.0, &given))
     }
 }

@@ -13,10 +13,11 @@ use crate::eco::{
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
-    eco::OpenEdge,
     eco::install::Install,
-    eco::npm::{closure, section},
-    lock::Lock,
+    eco::interpreter::{Interpreter, StagedInterpreter, Unfit},
+    eco::npm::{closure, engines, section},
+    eco::{OpenEdge, Unpacked},
+    lock::{Lock, LockedPackage},
     manifest::{ManifestError, table::Table},
 };
 
@@ -72,6 +73,34 @@ impl Ecosystem for Npm {
 
     fn bootstrap(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
         bootstrap::bootstrap(view)
+    }
+
+    #[cfg(feature = "connected")]
+    fn runs_in(&self) -> Option<Interpreter> {
+        Some(Interpreter::Node)
+    }
+
+    #[cfg(feature = "connected")]
+    fn interpreters(&self, lock: &Lock) -> Vec<StagedInterpreter> {
+        engines::interpreters(lock)
+    }
+
+    #[cfg(feature = "connected")]
+    fn unfit(&self, lock: &Lock, records: &[u8], version: &str) -> Result<Vec<Unfit>, EcoError> {
+        engines::unfit(lock, records, version)
+    }
+
+    /// The folder in a tarball, `package` or other, becomes the package's place in `node_modules`.
+    #[cfg(feature = "connected")]
+    fn unpacked(&self, package: &LockedPackage) -> Option<Unpacked> {
+        let places = package.places.iter();
+        let roots = places.filter_map(|place| place.split_once(':'));
+        Some(Unpacked {
+            roots: roots
+                .map(|(install, at)| format!("npm/{install}/{at}"))
+                .collect(),
+            strip: 1,
+        })
     }
 
     #[cfg(feature = "connected")]

@@ -11,6 +11,8 @@ mod catalog;
 pub mod closure;
 mod ecosystem;
 #[cfg(feature = "connected")]
+mod engines;
+#[cfg(feature = "connected")]
 pub mod fault;
 #[cfg(feature = "connected")]
 pub mod lockfile;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::base::fault::Fault;
 use crate::base::limits::LIMITS;
 use crate::base::platform::Target;
-use crate::eco::install::{Address, Given, InputFile, Inputs, Install};
+use crate::eco::install::{Address, Given, InputFile, Inputs, Install, mirrors};
 use crate::eco::npm::assemble::UPSTREAM;
 use crate::eco::npm::lockfile;
 use crate::eco::npm::resolve::{self, InstallRequest};
@@ -27,6 +27,8 @@ pub(crate) struct NpmInstall {
     lockfile: Option<PathBuf>,
     /// `registry`; default is this host's npm configuration.
     registry: Option<String>,
+    /// `mirror`: further addresses with the same content.
+    mirrors: Vec<String>,
     /// `include`: kinds of dependencies.
     include: Vec<String>,
 }
@@ -38,6 +40,7 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<NpmInstall, 
     let packages = packages.map(|found| found.requirements(target));
     let lockfile = table.take("lockfile").map(Found::string).transpose()?;
     let registry = table.take("registry").map(Found::web_address).transpose()?;
+    let mirrors = table.take("mirror").map(Found::web_addresses).transpose()?;
     let mut include: Vec<String> = ["prod", "optional", "peer"].map(str::to_owned).to_vec();
     if let Some(found) = table.take("include") {
         include.clear();
@@ -57,6 +60,7 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<NpmInstall, 
         packages: packages.transpose()?.unwrap_or_default(),
         lockfile: lockfile.map(PathBuf::from),
         registry,
+        mirrors: mirrors.unwrap_or_default(),
         include,
     };
     if install.packages.is_empty() == install.lockfile.is_none() {
@@ -92,7 +96,8 @@ impl Install for NpmInstall {
             configured: self.registry.clone(),
             first: first.to_owned(),
         };
-        firsts.into_iter().map(address).collect()
+        let named = firsts.into_iter().map(address);
+        named.chain(mirrors(UPSTREAM, &self.mirrors)).collect()
     }
 
     fn requirements(&self, inputs: &Inputs) -> Result<Vec<String>, Box<dyn Fault>> {

@@ -14,8 +14,9 @@ use crate::{
     base::platform::{Platform, Target},
     eco::OpenEdge,
     eco::install::Install,
+    eco::interpreter::{Interpreter, StagedInterpreter, Unfit},
     eco::pypi::name::Name,
-    eco::pypi::{closure, section, simple},
+    eco::pypi::{closure, python, section, simple},
     lock::{Lock, LockedArtifact},
     manifest::{ManifestError, table::Table},
     upstream::Request,
@@ -79,6 +80,21 @@ impl Ecosystem for PyPi {
 
     fn bootstrap(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
         bootstrap::bootstrap(view)
+    }
+
+    #[cfg(feature = "connected")]
+    fn runs_in(&self) -> Option<Interpreter> {
+        Some(Interpreter::Python)
+    }
+
+    #[cfg(feature = "connected")]
+    fn interpreters(&self, lock: &Lock) -> Vec<StagedInterpreter> {
+        python::interpreters(lock)
+    }
+
+    #[cfg(feature = "connected")]
+    fn unfit(&self, lock: &Lock, records: &[u8], version: &str) -> Result<Vec<Unfit>, EcoError> {
+        python::unfit(lock, records, version)
     }
 
     #[cfg(feature = "connected")]

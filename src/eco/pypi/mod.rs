@@ -33,6 +33,8 @@ mod peek;
 pub mod pins;
 #[cfg(feature = "connected")]
 pub mod pylock;
+#[cfg(feature = "connected")]
+mod python;
 pub mod records;
 pub mod repo;
 #[cfg(feature = "connected")]

@@ -8,7 +8,7 @@ use crate::base::fault::Fault;
 use crate::base::limits::LIMITS;
 use crate::base::platform::Target;
 use crate::base::text::{escaped, quoted};
-use crate::eco::install::{Address, Given, InputFile, Inputs, Install};
+use crate::eco::install::{Address, Given, InputFile, Inputs, Install, mirrors};
 use crate::eco::pypi::foreign::{Direct, ForeignError, Selected, Wanted as Asked};
 use crate::eco::pypi::markers::Environment;
 use crate::eco::pypi::name::Name;
@@ -34,6 +34,8 @@ pub(crate) struct PypiInstall {
     asked: Asked,
     /// `index`: address of a simple index; default is this host's configuration of pip or uv.
     index: Option<String>,
+    /// `mirror`: further addresses with the same content.
+    mirrors: Vec<String>,
     /// `sdist`: projects that may be built from sources in the enclave.
     sdist: BTreeSet<Name>,
 }
@@ -48,6 +50,7 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<PypiInstall,
     let extras = table.take("extras").map(names).transpose()?;
     let groups = table.take("groups").map(names).transpose()?;
     let index = table.take("index").map(Found::web_address).transpose()?;
+    let mirrors = table.take("mirror").map(Found::web_addresses).transpose()?;
     let sdist = table.take("sdist").map(names).transpose()?;
     table.finish()?;
     let install = PypiInstall {
@@ -59,6 +62,7 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<PypiInstall,
             groups: groups.unwrap_or_default(),
         },
         index,
+        mirrors: mirrors.unwrap_or_default(),
         sdist: sdist.unwrap_or_default(),
     };
     let fail = |key: &str, expected: &str| ManifestError::Value {
@@ -217,11 +221,13 @@ impl Install for PypiInstall {
     fn addresses(&self) -> Vec<Address> {
         let mut first = self.requirements.iter();
         let first = first.find_map(|r| Wanted::parse(&r.spec).ok());
-        vec![Address::Upstream {
+        let own = Address::Upstream {
             name: UPSTREAM.to_owned(),
             configured: self.index.clone(),
             first: first.map_or_else(String::new, |w| simple::page_path(&w.name)),
-        }]
+        };
+        let own = std::iter::once(own);
+        own.chain(mirrors(UPSTREAM, &self.mirrors)).collect()
     }
 
     fn requirements(&self, inputs: &Inputs) -> Result<Vec<String>, Box<dyn Fault>> {

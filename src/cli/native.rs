@@ -1,0 +1,142 @@
+//! Native needs on the command line: findings after a fetch, and the whole list for `stage inspect --native`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::base::platform::Platform;
+use crate::base::text::{escaped, quoted};
+use crate::cli::cmd::CommandResult;
+use crate::cli::project::Project;
+use crate::cli::ui::{self, Failure, Outcome};
+use crate::cli::{Context, connect};
+use crate::eco::install::Inputs;
+use crate::fs;
+use crate::lock::Lock;
+use crate::manifest;
+use crate::native::{self, Report};
+use crate::store::Store;
+
+/// The role under which an install names the package status of the target's image (dpkg(1), `status`).
+const STATUS: &str = "baseline";
+
+/// Looks into what is staged. The baseline is that of `project`.
+pub(crate) fn check(
+    ctx: &Context,
+    project: Option<&Project>,
+    lock: &Lock,
+    store: &Store,
+) -> Result<Report, Failure> {
+    let mut baseline = BTreeSet::new();
+    if let Some(project) = project {
+        for (_, _, install) in &project.installs {
+            let files = install.inputs(&Inputs::new())?;
+            for file in files.iter().filter(|file| file.role == STATUS) {
+                let path = manifest::beside(&project.manifest_path, &file.path);
+                let status = fs::read(&path, file.limit)?;
+                baseline.extend(installed(&String::from_utf8_lossy(&status)));
+            }
+        }
+    }
+    Ok(native::check(lock, store, &baseline, &ctx.ui)?)
+}
+
+/// Names of the packages that a dpkg status file calls installed.
+fn installed(status: &str) -> BTreeSet<String> {
+    let stanzas = status.split("\n\n");
+    let names = stanzas.filter_map(|stanza| {
+        let field = |name: &str| {
+            let mut lines = stanza.lines();
+            lines
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::trim)
+        };
+        let state = field("Status:")?.split_whitespace().last()?;
+        let there = ["installed", "triggers-pending", "triggers-awaited"].contains(&state);
+        field("Package:").filter(|_| there).map(str::to_owned)
+    });
+    names.collect()
+}
+
+/// Prints the findings and adds them to a report that has a list of them; the summary has the one line that closes all.
+pub(crate) fn report(ctx: &Context, found: &Report, outcome: &mut Outcome) {
+    ctx.ui.findings(&found.findings);
+    if found.findings.len() > 1 && !found.packages.is_empty() {
+        let packages: Vec<String> = found.packages.iter().map(|name| quoted(name)).collect();
+        outcome.summary.push(format!(
+            "Missing libraries would come with `[debian] packages = [{}]`",
+            packages.join(", ")
+        ));
+    }
+    if let Value::Object(report) = &mut outcome.report
+        && let Some(Value::Array(listed)) = report.get_mut("findings")
+    {
+        listed.extend(found.findings.iter().map(ui::finding_json));
+    }
+}
+
+/// `stage inspect LOCK --native`. The baseline is that of the manifest beside the lock, if there is one.
+pub(crate) fn list(
+    ctx: &Context,
+    path: &Path,
+    lock: &Lock,
+    platform: Option<Platform>,
+) -> CommandResult {
+    let manifest = path.with_extension("toml");
+    let project = if fs::exists(&manifest) {
+        Some(Project::load(&manifest)?)
+    } else {
+        None
+    };
+    let found = check(ctx, project.as_ref(), lock, &connect::store(ctx)?)?;
+    ctx.ui.findings(&found.findings);
+    if found.absent > 0 {
+        ctx.ui.warn(&format!(
+            "{} not in the store and not looked into; run `stage fetch` first",
+            ui::plural(found.absent, "artifact")
+        ));
+    }
+    let wanted = |need: &&native::Need| platform.is_none_or(|p| p == need.platform);
+    let (mut lines, mut listed) = (Vec::new(), Vec::new());
+    for need in found.needs.iter().filter(wanted) {
+        let release = escaped(&need.release.to_string());
+        lines.push(format!(
+            "{} {} {release} {} needs {}: {}\n",
+            need.platform,
+            need.ecosystem,
+            escaped(&need.file),
+            escaped(&need.soname),
+            need.provider
+        ));
+        listed.push(json!({
+            "platform": need.platform,
+            "ecosystem": need.ecosystem,
+            "release": need.release,
+            "file": escaped(&need.file),
+            "soname": escaped(&need.soname),
+            "provider": need.provider.to_string(),
+        }));
+    }
+    let report = json!({
+        "kind": "lock",
+        "file": escaped(&path.to_string_lossy()),
+        "verified": null,
+        "bundle": null,
+        "native": listed,
+    });
+    Ok(Outcome::new("stage/inspect-report/v1", report).data(lines.concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::installed;
+
+    #[test]
+    fn only_what_is_installed_counts() {
+        let status = "Package: libx11-6\nStatus: install ok installed\n\nPackage: libxi6\nStatus: deinstall ok \
+                      config-files\n\nPackage: libz\nVersion: 1\n";
+        let names: Vec<_> = installed(status).into_iter().collect();
+        assert_eq!(names, ["libx11-6"]);
+    }
+}
