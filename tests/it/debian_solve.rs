@@ -14,12 +14,11 @@ use stage::eco::debian::version::Version;
 /// A stanza: `name=version`, and its other fields.
 fn package(title: &str, fields: &str) -> String {
     let (name, version) = title.split_once('=').unwrap_or((title, "1"));
-    let fields: String = fields
-        .split(';')
-        .map(str::trim)
-        .filter(|f| !f.is_empty())
-        .map(|f| format!("{f}\n"))
-        .collect();
+    let fields: Vec<&str> = fields.split(';').map(str::trim).collect();
+    let mut fields = fields.join("\n");
+    if !fields.is_empty() {
+        fields.push('\n');
+    }
     let arch = if fields.contains("Architecture:") {
         ""
     } else {
@@ -59,9 +58,19 @@ fn offers(lines: &str) -> Pool {
 fn has(pool: &mut Pool, lines: &str) {
     let stanzas: Vec<String> = index(lines)
         .split_terminator("\n\n")
-        .map(|stanza| match stanza.contains("Status:") {
-            true => format!("{stanza}\n\n"),
-            false => format!("{stanza}\nStatus: install ok installed\n\n"),
+        .map(|stanza| {
+            let given = stanza.contains("Status:");
+            let state = if given {
+                ""
+            } else {
+                "
+Status: install ok installed"
+            };
+            format!(
+                "{stanza}{state}
+
+"
+            )
         })
         .collect();
     let status = status::parse(stanzas.concat().as_bytes()).unwrap();
@@ -664,10 +673,17 @@ fn versions_compare_as_they_do_for_dpkg() {
     let near = (1..count).map(|at| (at - 1, at));
     let far = (0..count).flat_map(|at| [(at, at * 7919 % count), (at * 104_729 % count, at)]);
     let pairs: Vec<(usize, usize)> = near.chain(far).collect();
-    let input: String = pairs
+    let input: Vec<String> = pairs
         .iter()
-        .map(|(a, b)| format!("{} {}\n", sorted[*a], sorted[*b]))
+        .map(|(a, b)| {
+            format!(
+                "{} {}
+",
+                sorted[*a], sorted[*b]
+            )
+        })
         .collect();
+    let input = input.concat();
     let script = "use Dpkg::Version; $| = 0; while (<STDIN>) { my ($a, $b) = split; print version_compare($a, $b), qq(\n) }";
     let child = Command::new("perl")
         .args(["-e", script])

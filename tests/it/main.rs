@@ -32,6 +32,10 @@ mod crates;
 #[cfg(feature = "connected")]
 mod credentials;
 #[cfg(feature = "connected")]
+mod debian_archive;
+#[cfg(feature = "connected")]
+mod debian_chain;
+#[cfg(feature = "connected")]
 mod debian_solve;
 #[cfg(feature = "connected")]
 mod fetch;
@@ -57,7 +61,13 @@ mod packages;
 #[cfg(feature = "connected")]
 mod programs;
 #[cfg(feature = "connected")]
+mod pypi_index;
+#[cfg(feature = "connected")]
 mod pypi_repo;
+#[cfg(feature = "connected")]
+mod pypi_resolve;
+#[cfg(feature = "connected")]
+mod ranges;
 #[cfg(feature = "connected")]
 mod sbom;
 mod schemas;

@@ -98,7 +98,9 @@ impl Dist {
     pub(crate) fn metadata(&self) -> String {
         let (format, name, version, headers) =
             (self.format, self.name, self.version, &self.headers);
-        format!("Metadata-Version: {format}\nName: {name}\nVersion: {version}\nLicense: MIT\n{headers}\n")
+        format!(
+            "Metadata-Version: {format}\nName: {name}\nVersion: {version}\nLicense: MIT\n{headers}\n"
+        )
     }
 
     pub(crate) fn pack(&self) -> Vec<u8> {
@@ -190,7 +192,8 @@ impl Index {
             of_project.push(dist.listed(self));
             self.files.insert(dist.file(), dist.pack());
             let metadata = dist.metadata().into_bytes();
-            self.files.insert(format!("{}.metadata", dist.file()), metadata);
+            self.files
+                .insert(format!("{}.metadata", dist.file()), metadata);
         }
         for (path, files) in listed {
             let page = json!({"meta": {"api-version": "1.1"}, "name": "x", "files": files});
@@ -264,7 +267,8 @@ pub(crate) fn request(specs: &[&str]) -> PypiRequest {
 
 impl Upstream for Index {
     fn submit(&mut self, request: Request) {
-        self.asked.push(format!("{} {:?}", request.path, request.want));
+        self.asked
+            .push(format!("{} {:?}", request.path, request.want));
         self.open.push(request);
     }
 

@@ -67,6 +67,14 @@ fn publish(shelves: &[Shelf], root: &Path, base: &str) {
     std::os::unix::fs::symlink("gen/1", root.join("current")).unwrap();
 }
 
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that proves nothing here says so"
+)]
+fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
 /// A program of the environment that `scripts/test` makes below the target directory: `python` (with pip) or `uv`.
 fn tool(name: &str) -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_BIN_EXE_stage"))
@@ -76,7 +84,7 @@ fn tool(name: &str) -> Option<PathBuf> {
     let program = target.join("venv/uv/bin").join(name);
     let found = program.exists().then_some(program);
     if found.is_none() {
-        eprintln!("skipped: scripts/test makes an environment with pip and uv, which is not there");
+        skip("scripts/test makes an environment with pip and uv, which is not there");
     }
     found
 }
@@ -189,7 +197,7 @@ impl Plain {
             .read_line(&mut line)
             .unwrap();
         let url = line
-            .split_once("(")
+            .split_once('(')
             .unwrap()
             .1
             .split_once("/)")
@@ -320,7 +328,12 @@ fn uv_installs_pins_in_both_forms() {
     let Some(program) = tool("uv") else { return };
     let python = program.with_file_name("python");
     let folder = Folder::new("pypi-uv");
-    publish(&[Shelf::new(&world())], &folder.0, BASE);
+    // The pins are for the minor version that the lock is for.
+    let mut shelf = Shelf::new(&world());
+    let mut version = client(&python, &folder.0);
+    version.args(["-c", "import platform; print(platform.python_version())"]);
+    shelf.lock.target.python = Some(ok(&version.output().unwrap()).trim().to_owned());
+    publish(&[shelf], &folder.0, BASE);
     let served = Served::start(&folder.0, 8);
     let home = home(&folder, "home", &served.url());
     let machine = if cfg!(target_arch = "x86_64") {
@@ -371,6 +384,15 @@ fn uv_installs_pins_in_both_forms() {
         &["pip", "install", "--target", "locked", "-r", "pylock.toml"],
     ));
     assert_eq!(run_app(&python, &home, "locked"), "app 1.0 1.0+local.1\n");
+
+    let later = pylock.replace("requires-python = \"==3.", "requires-python = \"==9.");
+    assert_ne!(later, pylock);
+    std::fs::write(home.join("pylock.toml"), later).unwrap();
+    fails(&uv(
+        &program,
+        &home,
+        &["pip", "sync", "--target", "later", "pylock.toml"],
+    ));
 
     let other = if machine == "linux-amd64" {
         "linux-arm64"
@@ -441,14 +463,16 @@ fn pip_and_uv_install_in_a_namespace_without_network() {
         .stderr(Stdio::null())
         .status();
     if !probe.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this host gives no network namespace");
+        skip("this host gives no network namespace");
         return;
     }
     let folder = Folder::new("pypi-alone");
-    let url = "http://127.0.0.1:8080";
+    // An address that pip does not trust unless its configuration says so.
+    let url = "http://10.9.8.7:8080";
     publish(&[Shelf::new(&world())], &folder.join("repo"), url);
     let home = home(&folder, "home", url);
-    let script = "set -eu; ip link set lo up; \"$1\" repo serve --repo ../repo --listen 127.0.0.1:8080 2>served & server=$!
+    let script = "set -eu; ip link set lo up; ip address add 10.9.8.7/32 dev lo
+        \"$1\" repo serve --repo ../repo --listen 10.9.8.7:8080 2>served & server=$!
         trap 'kill $server' EXIT
         for i in 1 2 3 4 5 6 7 8 9 10; do test -s served && break; sleep 0.2; done
         \"$2\" -m pip install --target pip 'App[fast]' >&2

@@ -206,7 +206,10 @@ fn a_contradiction_is_explained_by_who_wants_what() {
     lines.sort_by_key(|line| (!line.starts_with("the manifest"), *line));
     assert_eq!(lines.join("\n"), expected, "{why}");
     let (code, why) = error(&dists, request(&["nothing-here"]));
-    assert_eq!((code, why.as_str()), ("upstream-pypi-not-found", "the manifest"));
+    assert_eq!(
+        (code, why.as_str()),
+        ("upstream-pypi-not-found", "the manifest")
+    );
     let (code, why) = error(&[Dist::new("a", "1").needs("gone>1")], request(&["a"]));
     assert_eq!(code, "upstream-pypi-no-solution");
     assert!(why.contains("the index has no version of gone"), "{why}");
@@ -217,7 +220,9 @@ fn a_platform_without_a_wheel_denies_unless_sources_are_allowed() {
     let build = "[build-system]\nrequires = [\"backend>=2\"]\nbuild-backend = \"backend\"\n";
     let dists = [
         Dist::new("native", "1.0").tags("cp312-cp312-manylinux_2_17_x86_64"),
-        Dist::sdist("native", "1.0", "2.2").needs("dep").pyproject(build),
+        Dist::sdist("native", "1.0", "2.2")
+            .needs("dep")
+            .pyproject(build),
         Dist::new("dep", "1.0"),
         Dist::new("backend", "2.1").needs("dep"),
         Dist::sdist("old", "1.0", "2.1").needs("dep"),
@@ -227,7 +232,10 @@ fn a_platform_without_a_wheel_denies_unless_sources_are_allowed() {
         ..request(&["native"])
     };
     let closure = Index::new(&dists).resolve(both.clone()).unwrap();
-    assert_eq!(found(&closure, Severity::Deny), ["pypi-no-wheel pypi native"]);
+    assert_eq!(
+        found(&closure, Severity::Deny),
+        ["pypi-no-wheel pypi native"]
+    );
     let finding = &closure.findings[0];
     assert!(finding.message.contains("linux/arm64"), "{finding:?}");
     let fix = finding.fix.as_ref().unwrap();
@@ -236,7 +244,10 @@ fn a_platform_without_a_wheel_denies_unless_sources_are_allowed() {
     allowed.sdist.insert("native".parse().unwrap());
     let closure = Index::new(&dists).resolve(allowed).unwrap();
     assert_eq!(found(&closure, Severity::Deny), [""; 0]);
-    assert_eq!(found(&closure, Severity::Warn), ["pypi-sdist pypi native@1.0"]);
+    assert_eq!(
+        found(&closure, Severity::Warn),
+        ["pypi-sdist pypi native@1.0"]
+    );
     assert_eq!(ids(&closure), ["backend@2.1", "dep@1.0", "native@1.0"]);
     let backend = &closure.lock.packages[0];
     assert_eq!(backend.places, ["1:linux/arm64:build:native"]);
@@ -260,7 +271,13 @@ fn direct_references_deny() {
         .unwrap();
     let denied = found(&closure, Severity::Deny);
     let direct: Vec<&String> = denied.iter().filter(|d| d.starts_with("pypi-")).collect();
-    assert_eq!(direct, ["pypi-direct-reference pypi b", "pypi-direct-reference pypi vcs"]);
+    assert_eq!(
+        direct,
+        [
+            "pypi-direct-reference pypi b",
+            "pypi-direct-reference pypi vcs"
+        ]
+    );
     let chain = &closure.findings.iter().find(|f| f.subject == "pypi vcs");
     assert_eq!(chain.unwrap().chain, ["a", "a@1.0"]);
 }
@@ -274,7 +291,10 @@ fn what_is_newer_or_of_unknown_time_does_not_exist() {
         Dist::new("a", "1.3").at(Some("yesterday")),
     ];
     assert_eq!(resolved(&dists, &["a"]), ["a@1.3"]);
-    for (limit, expected) in [("2026-02-01T00:00:00Z", "a@1.0"), ("2026-03-01T00:00:00Z", "a@1.1")] {
+    for (limit, expected) in [
+        ("2026-02-01T00:00:00Z", "a@1.0"),
+        ("2026-03-01T00:00:00Z", "a@1.1"),
+    ] {
         let mut limited = request(&["a"]);
         limited.exclude_newer = Some(limit.parse().unwrap());
         let closure = Index::new(&dists).resolve(limited).unwrap();
@@ -338,7 +358,10 @@ fn a_lock_of_another_tool_is_taken_as_it_is_and_checked() {
         locked("b", "7.0", None),
     ]);
     let denied = found(&other, Severity::Deny);
-    assert_eq!(denied, ["pypi-locked-file pypi a@1.0", "pypi-locked-file pypi b@7.0"]);
+    assert_eq!(
+        denied,
+        ["pypi-locked-file pypi a@1.0", "pypi-locked-file pypi b@7.0"]
+    );
 }
 
 #[test]
@@ -347,7 +370,12 @@ fn hostile_pages_are_errors_and_printed_safely() {
     let whole = good.pages["app/"].clone();
     let half = whole[..whole.len() / 2].to_vec();
     let nested = "[".repeat(100_000).into_bytes();
-    for page in [half, nested, "\u{202e}html".as_bytes().to_vec(), vec![0xff; 10]] {
+    for page in [
+        half,
+        nested,
+        "\u{202e}html".as_bytes().to_vec(),
+        vec![0xff; 10],
+    ] {
         let mut index = Index::new(&world());
         index.pages.insert("app/".to_owned(), page);
         let error = index.resolve(request(&["app"])).unwrap_err().into_fault();
@@ -370,7 +398,10 @@ fn hostile_pages_are_errors_and_printed_safely() {
     // Names and versions in a page cannot leave their place.
     let mut index = Index::new(&[Dist::new("a", "1.0")]);
     let text = String::from_utf8(index.pages["a/"].clone()).unwrap();
-    let evil = text.replace("\"a-1.0-py3-none-any.whl\"", "\"../../a-1.0-py3-none-any.whl\"");
+    let evil = text.replace(
+        "\"a-1.0-py3-none-any.whl\"",
+        "\"../../a-1.0-py3-none-any.whl\"",
+    );
     index.pages.insert("a/".to_owned(), evil.into_bytes());
     let error = index.resolve(request(&["a"])).unwrap_err().into_fault();
     assert_eq!(error.code().name, "upstream-pypi-no-solution");
@@ -405,12 +436,18 @@ fn the_closure_check_finds_what_is_taken_out() {
     let expected = "required dependency \"speed\" \"\" is not in the lock for linux/amd64";
     assert!(without.iter().any(|m| m == expected), "{without:?}");
     let older = open(&|lock| lock.packages[1].version = "2.0".to_owned());
-    assert!(older.iter().any(|m| m.contains("\"base\" \"<2\"")), "{older:?}");
+    assert!(
+        older.iter().any(|m| m.contains("\"base\" \"<2\"")),
+        "{older:?}"
+    );
     let elsewhere = open(&|lock| lock.packages[3].platforms = vec![Platform::LinuxArm64]);
     assert!(!elsewhere.is_empty());
     let strange = open(&|lock| {
         let file = &mut lock.packages[3].artifacts[0].file;
         *file = file.replace("cp312-cp312", "cp311-cp311");
     });
-    assert!(strange.iter().any(|m| m.starts_with("file dependency")), "{strange:?}");
+    assert!(
+        strange.iter().any(|m| m.starts_with("file dependency")),
+        "{strange:?}"
+    );
 }

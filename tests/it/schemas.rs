@@ -127,8 +127,8 @@ fn is_manifest(text: &str) -> bool {
 #[cfg(feature = "connected")]
 #[test]
 fn manifests() {
-    for runtime in ["openclaw", "blank"] {
-        let text = starter::for_runtime(runtime).unwrap();
+    for runtime in ["openclaw", "nanobot", "zeroclaw", "blank"] {
+        let text = starter::starter(&starter::for_runtime(runtime).unwrap());
         assert_valid("manifest.json", &from_toml(&text));
     }
     let everything = r#"
@@ -149,6 +149,15 @@ fn manifests() {
         mirror = ["https://npm.second.example/", "http://npm.third.example/x"]
         [[npm]]
         lockfile = "package-lock.json"
+        [[pypi]]
+        requirements = ["bot[x]>=1 ; python_version > '3.8'", { spec = "b", platforms = ["linux/arm64"] }]
+        file = "requirements.txt"
+        index = "https://pypi.mirror.example/simple/"
+        sdist = ["b"]
+        [[pypi]]
+        lockfile = "locks/pylock.bot.toml"
+        extras = ["x"]
+        groups = ["dev"]
         [cargo]
         packages = ["ripgrep@15.2.0"]
         index = "https://crates.mirror.example/"
@@ -192,6 +201,10 @@ fn manifests() {
         ("https://files", "ftp://files"),
         ("https://crates", "sparse+https://crates"),
         ("packages = [\"ripgrep@15.2.0\"]", ""),
+        ("pylock.bot.toml", "poetry.toml"),
+        ("sdist = [\"b\"]", "extras = [\"b\"]"),
+        ("sdist = [\"b\"]", "lockfile = \"uv.lock\""),
+        ("https://pypi", "pypi"),
         ("tools/a", "../a"),
         ("keyring = \"keys/node.gpg\"", ""),
         ("checksums =", "sha256 ="),
@@ -285,6 +298,13 @@ fn records() {
     let document = serde_json::from_slice(&cargo_records::write(&crates)).unwrap();
     assert_valid("records-cargo.json", &document);
 
+    let document = json!({"schema": 1, "files": {"tools/a.tar.gz":
+        {"sha256": Digest::of(b"x"), "source_name": "a.tar.gz"}}});
+    assert_valid("records-file.json", &document);
+}
+
+#[test]
+fn records_of_python_packages() {
     let mut pypi = pypi_records::PypiRecords::default();
     let mut wheel = pypi_records::PypiFile::new(Digest::of(b"x"));
     wheel.size = Some(1);
@@ -298,10 +318,6 @@ fn records() {
     release.files.insert(file, wheel);
     let document = serde_json::from_slice(&pypi_records::write(&pypi)).unwrap();
     assert_valid("records-pypi.json", &document);
-
-    let document = json!({"schema": 1, "files": {"tools/a.tar.gz":
-        {"sha256": Digest::of(b"x"), "source_name": "a.tar.gz"}}});
-    assert_valid("records-file.json", &document);
 }
 
 #[test]

@@ -598,10 +598,10 @@ fn init_starts_from_what_the_user_has_and_replaces_nothing() {
     let written = desk.read("stage.toml");
     assert_eq!(desk.stage(&["init", "--runtime", "openclaw"]).code, 2);
     assert_eq!(desk.read("stage.toml"), written);
-    let later = desk.stage(&["init", "--runtime", "nanobot", "-o", "n.toml"]);
+    let later = desk.stage(&["init", "--runtime", "nanoclaw", "-o", "n.toml"]);
     assert_eq!(later.code, 2);
     assert!(
-        later.stderr.contains("comes with stage 0.2"),
+        later.stderr.contains("comes with stage 0.4"),
         "{}",
         later.stderr
     );

@@ -6,12 +6,14 @@ use clap::Args;
 use serde_json::json;
 
 use crate::base::text::quoted;
+use crate::cli::clients::apt;
 use crate::cli::cmd::CommandResult;
 use crate::cli::ui::{Failure, Outcome};
 use crate::cli::{Context, UsageError};
 use crate::eco;
 use crate::eco::npm::lockfile::{self, ClientFileKind};
 use crate::fs;
+use crate::manifest::starter::Start;
 use crate::manifest::{self, Manifest, starter};
 
 /// Largest client file that is read, in bytes.
@@ -19,18 +21,18 @@ const LIMIT: u64 = 256 << 20;
 
 /// Write a commented starter manifest.
 ///
-/// Start from a runtime that stage knows, from what you have (a package-lock.json is taken as it is, a package.json
-/// gives its requirements), or from a blank page. Then adapt its target and run `stage resolve`.
+/// Start from a runtime that stage knows, from what you have (lock files and a requirements.txt are taken as they are, a
+/// package.json gives its requirements), or from a blank page. Then adapt its target and run `stage resolve`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  stage init --runtime openclaw\n  stage init --from package-lock.json\n  \
-    stage init --from package.json -o web.toml"
+    stage init --from package.json -o web.toml\n  stage init --from uv.lock"
 )]
 pub struct InitArgs {
-    /// Agent runtime: openclaw or blank (nanobot, zeroclaw and nanoclaw come with later versions)
+    /// Agent runtime: openclaw, nanobot, zeroclaw or blank (nanoclaw comes with a later version)
     #[arg(long, value_name = "NAME", conflicts_with = "from")]
     runtime: Option<String>,
-    /// A package-lock.json (version 2 or 3) or package.json to start from
+    /// A file to start from: package-lock.json, package.json, requirements.txt, uv.lock, pylock.toml or Cargo.lock
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// Channel of the bundles [default: the runtime's name, or the name in the file]
@@ -41,10 +43,12 @@ pub struct InitArgs {
     output: PathBuf,
 }
 
-pub(crate) fn run(_ctx: &Context, args: &InitArgs) -> CommandResult {
+pub(crate) fn run(ctx: &Context, args: &InitArgs) -> CommandResult {
+    let sources = apt::starter(ctx);
+    let sources = sources.as_deref();
     let text = match (&args.from, args.runtime.as_deref().unwrap_or("blank")) {
-        (Some(from), _) => from_file(args, from)?,
-        (None, runtime) => from_runtime(runtime)?,
+        (Some(from), _) => from_file(args, from, sources)?,
+        (None, runtime) => from_runtime(runtime, sources)?,
     };
     let text = match &args.channel {
         Some(channel) => with_channel(&text, channel)?,
@@ -82,9 +86,12 @@ pub(crate) fn file_option(manifest: &Path) -> String {
     }
 }
 
-fn from_runtime(name: &str) -> Result<String, Failure> {
-    if let Some(text) = starter::for_runtime(name) {
-        return Ok(text);
+fn from_runtime(name: &str, apt_sources: Option<&str>) -> Result<String, Failure> {
+    if let Some(start) = starter::for_runtime(name) {
+        return Ok(starter::starter(&Start {
+            apt_sources,
+            ..start
+        }));
     }
     let known = starter::RUNTIMES.iter().find(|r| r.name == name);
     let message = if let Some(version) = known.and_then(|r| r.comes_with) {
@@ -103,8 +110,42 @@ fn from_runtime(name: &str) -> Result<String, Failure> {
     Err(UsageError::new(message).into())
 }
 
-fn from_file(args: &InitArgs, from: &Path) -> Result<String, Failure> {
+/// The table and the key that take a client's file as it is, by the file's name.
+fn taken_whole(from: &Path) -> Option<(&'static str, &'static str)> {
+    let name = from.file_name()?.to_str()?;
+    let is_pylock = name.starts_with("pylock.") && name.ends_with(".toml");
+    match name {
+        "Cargo.lock" => Some(("cargo", "lockfile")),
+        "uv.lock" => Some(("pypi", "lockfile")),
+        _ if is_pylock => Some(("pypi", "lockfile")),
+        _ if from.extension().is_some_and(|end| end == "txt") => Some(("pypi", "file")),
+        _ => None,
+    }
+}
+
+fn from_file(
+    args: &InitArgs,
+    from: &Path,
+    apt_sources: Option<&str>,
+) -> Result<String, Failure> {
     let bytes = fs::read(from, LIMIT)?;
+    let path = relative(from, fs::parent(&args.output))?;
+    let path = path.to_string_lossy();
+    let start = |channel: &str, table: &str, lines: &str| {
+        starter::starter(&Start {
+            channel,
+            table,
+            lines,
+            apt_sources,
+        })
+    };
+    if let Some((table, key)) = taken_whole(from) {
+        let line = match key {
+            "file" => format!("file = {}", starter::toml_string(&path)),
+            key => starter::lockfile_line(key, &path),
+        };
+        return Ok(start("default", table, &line));
+    }
     let name = serde_json::from_slice::<Named>(&bytes)
         .ok()
         .and_then(|named| named.name);
@@ -112,17 +153,16 @@ fn from_file(args: &InitArgs, from: &Path) -> Result<String, Failure> {
     match lockfile::detect(&bytes) {
         Some(ClientFileKind::PackageLock) => {
             lockfile::requirements_from_lockfile(&bytes, &[])?;
-            let path = relative(from, fs::parent(&args.output))?;
-            Ok(starter::for_lockfile(&channel, &path.to_string_lossy()))
+            Ok(start(&channel, "npm", &starter::lockfile_line("lockfile", &path)))
         }
         Some(ClientFileKind::PackageJson) => {
             let requirements = lockfile::requirements_from_package_json(&bytes)?;
-            Ok(starter::for_requirements(&channel, &requirements))
+            Ok(start(&channel, "npm", &starter::requirement_lines(&requirements)))
         }
         None => {
             let path = quoted(&from.to_string_lossy());
             Err(UsageError::new(format!(
-                "{path} is neither a package-lock.json nor a package.json"
+                "{path} is none of package-lock.json, package.json, requirements.txt, uv.lock, pylock.toml, Cargo.lock"
             ))
             .into())
         }

@@ -9,8 +9,8 @@ use crate::eco::pypi::name::Name;
 pub const MAX_TEXT: usize = 8 << 20;
 /// Most headers.
 const MAX_HEADERS: usize = 20_000;
-/// Longest value of a header, in bytes, descriptions and license texts aside.
-const MAX_VALUE: usize = 64 << 10;
+/// Longest value that is taken into facts, in bytes.
+const MAX_FACT: usize = 4 << 10;
 
 /// Why a text is no core metadata. Safe to print.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -164,26 +164,27 @@ impl Metadata {
             &self.maintainer,
             &self.maintainer_email,
         ];
+        let supplier = supplier.into_iter().find_map(Clone::clone);
+        let homepage = self.home_page.clone();
+        let homepage = homepage.or_else(|| labelled(&["homepage", "home"]));
+        let repository = labelled(&["source", "repository", "sourcecode", "github", "code"]);
+        let short = |fact: Option<String>| fact.filter(|text| text.len() <= MAX_FACT);
         ReleaseFacts {
-            supplier: supplier.into_iter().find_map(Clone::clone),
-            license: self.declared_license(),
-            description: self.summary.clone(),
-            homepage: self
-                .home_page
-                .clone()
-                .or_else(|| labelled(&["homepage", "home"])),
-            repository: labelled(&["source", "repository", "sourcecode", "github", "code"]),
+            supplier: short(supplier),
+            license: short(self.declared_license()),
+            description: short(self.summary.clone()),
+            homepage: short(homepage),
+            repository: short(repository),
             ..ReleaseFacts::default()
         }
     }
 }
 
-/// The SPDX identifier of a license classifier that means exactly one license (PEP 639, appendix "Mapping").
+/// The SPDX identifier of a license classifier that means exactly one license; most mean several versions.
 fn spdx_of(classifier: &str) -> Option<&'static str> {
     Some(match classifier {
         "MIT License" => "MIT",
         "MIT No Attribution License (MIT-0)" => "MIT-0",
-        "Apache Software License" => "Apache-2.0",
         "ISC License (ISCL)" => "ISC",
         "Mozilla Public License 2.0 (MPL 2.0)" => "MPL-2.0",
         "The Unlicense (Unlicense)" => "Unlicense",
@@ -240,7 +241,7 @@ impl Headers {
         let named = self.0.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         let values = named.map(|(_, value)| value.trim());
         values
-            .filter(|v| !v.is_empty() && *v != "UNKNOWN" && v.len() <= MAX_VALUE)
+            .filter(|v| !v.is_empty() && *v != "UNKNOWN")
             .map(str::to_owned)
             .collect()
     }
@@ -334,6 +335,15 @@ mod tests {
         assert_eq!(error(&"A: b\n".repeat(20_001)), MetadataError::TooMany);
         let long = "x".repeat(super::MAX_TEXT + 1);
         assert!(matches!(error(&long), MetadataError::TooLarge { .. }));
+        let many = format!(
+            "Name: a\nVersion: 1\nSummary: {0}\nRequires-Dist: {0}\n",
+            "x".repeat(99_999)
+        );
+        let read = Metadata::parse(&many).unwrap();
+        assert_eq!(
+            (read.requires_dist.len(), read.facts().description),
+            (1, None)
+        );
         let shown = error("Name: N\u{1b}[2J\nVersion: 1").to_string();
         assert!(!shown.contains('\u{1b}'), "{shown}");
     }

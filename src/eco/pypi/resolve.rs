@@ -228,7 +228,7 @@ impl PypiResolver {
                 let yanked = track.yanked.entry(name.clone()).or_default();
                 yanked.insert(found.version.clone());
             }
-            track.way = Way::Locked(track.problem().clone(), chosen);
+            track.way = Way::Locked(Box::new(track.problem().clone()), chosen);
         }
         Ok(track)
     }
@@ -550,11 +550,11 @@ impl PypiResolver {
         let Some(FileState::Asked(sparse)) = self.results.known.files.get_mut(key) else {
             return;
         };
-        let look = match stated.is_none_or(|size| size == total) {
-            true => sparse
-                .add(first, bytes, total)
-                .and_then(|()| sparse.metadata(&key.0)),
-            false => Err("it has another size than the index states".to_owned()),
+        let look = if stated.is_none_or(|size| size == total) {
+            let added = sparse.add(first, bytes, total);
+            added.and_then(|()| sparse.metadata(&key.0))
+        } else {
+            Err("it has another size than the index states".to_owned())
         };
         match look {
             Ok(Look::Found(text)) => self.learn(key, Ok(text)),

@@ -42,8 +42,6 @@ struct Pyproject {
 #[derive(Debug, Deserialize)]
 struct BuildSystem {
     requires: Vec<String>,
-    #[serde(rename = "build-backend")]
-    build_backend: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,11 +80,7 @@ pub(crate) fn facts(
     };
     let mut facts = FileFacts::new(name, version, text)?;
     facts.build = match pyproject.build_system {
-        Some(system) => {
-            // Without a backend setuptools is meant (PEP 517), which `requires` then names.
-            let _backend: Option<String> = system.build_backend;
-            system.requires
-        }
+        Some(system) => system.requires,
         None => DEFAULT_BUILD.map(str::to_owned).to_vec(),
     };
     Ok(facts)

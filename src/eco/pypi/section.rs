@@ -9,7 +9,7 @@ use crate::base::limits::LIMITS;
 use crate::base::platform::Target;
 use crate::base::text::{escaped, quoted};
 use crate::eco::install::{Address, Given, InputFile, Inputs, Install, mirrors};
-use crate::eco::pypi::foreign::{Direct, ForeignError, ForeignLock, Selected, Wanted as Asked};
+use crate::eco::pypi::foreign::{Direct, ForeignError, Selected, Wanted as Asked};
 use crate::eco::pypi::markers::Environment;
 use crate::eco::pypi::name::Name;
 use crate::eco::pypi::requirements_txt::{self, Progress, Requirements};
@@ -176,7 +176,6 @@ impl PypiInstall {
                 }
             }
         }
-        drop::<ForeignLock>(lock);
         Ok((merged.into_values().collect(), direct))
     }
 }

@@ -42,7 +42,7 @@ pub(crate) enum Way {
     /// By solving.
     Solve(Box<Solve>),
     /// Another tool has locked them.
-    Locked(Problem, BTreeMap<Name, Chosen>),
+    Locked(Box<Problem>, BTreeMap<Name, Chosen>),
 }
 
 /// How it ended.
@@ -67,7 +67,7 @@ pub(crate) struct Asking {
 
 impl Track {
     /// What it solves, or what its lock is for.
-    pub(crate) const fn problem(&self) -> &Problem {
+    pub(crate) fn problem(&self) -> &Problem {
         match &self.way {
             Way::Solve(solve) => solve.problem(),
             Way::Locked(problem, _) => problem,
@@ -75,7 +75,7 @@ impl Track {
     }
 
     /// Its platform.
-    pub(crate) const fn platform(&self) -> Platform {
+    pub(crate) fn platform(&self) -> Platform {
         self.problem().environment.platform
     }
 

@@ -25,7 +25,7 @@ const MAX_NODES: usize = 100_000;
 pub(crate) struct Explanation {
     /// One sentence each: first what the manifest wants, then what follows from it.
     pub(crate) lines: Vec<String>,
-    /// Projects with versions that have no wheel for the platform.
+    /// Projects of which no version that something wants has a wheel for the platform.
     pub(crate) without_wheel: BTreeSet<Name>,
 }
 
@@ -49,9 +49,7 @@ pub(crate) fn explain(tree: &Tree, problem: &Problem, shelf: &dyn Shelf) -> Expl
                 open.push(&derived.cause1);
             }
             DerivationTree::External(external) => {
-                if let External::Custom(package, _, Refusal::NoWheel) = external {
-                    said.without_wheel.extend(package.name().cloned());
-                }
+                said.without_wheel.extend(without_wheel(external, shelf));
                 let line = sentence(external, problem, shelf);
                 if let Some((weight, line)) = line
                     && known.insert(line.clone())
@@ -69,6 +67,22 @@ pub(crate) fn explain(tree: &Tree, problem: &Problem, shelf: &dyn Shelf) -> Expl
         said.lines.push(format!("and {more} more"));
     }
     said
+}
+
+/// The project of a dependency that no version with a wheel meets, though others would.
+fn without_wheel(external: &External<Package, Range, Refusal>, shelf: &dyn Shelf) -> Option<Name> {
+    let External::FromDependencyOf(_, _, to, wanted) = external else {
+        return None;
+    };
+    let name = to.name()?;
+    let listing = shelf.listing(name)?;
+    let versions = listing.versions().iter();
+    let inside = versions.filter(|version| wanted.contains(version));
+    let mut refusals = inside.map(|version| listing.get(version).map(|o| &o.file));
+    let first = refusals.next()?;
+    let is_no_wheel =
+        |file: Option<&Result<usize, Refusal>>| matches!(file, Some(Err(Refusal::NoWheel)));
+    (is_no_wheel(first) && refusals.all(is_no_wheel)).then(|| name.clone())
 }
 
 fn sentence(

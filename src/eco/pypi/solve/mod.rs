@@ -259,15 +259,6 @@ impl Solve {
             Err(tree) => return Err(Box::new(tree)),
         };
         for (rejected, conflict) in conflicts {
-            let c: Vec<_> = self
-                .state
-                .conflict_packages(&conflict)
-                .map(|i| self.state.package_store[i].to_string())
-                .collect();
-            eprintln!(
-                "T conflict unit {} {c:?}",
-                self.state.package_store[rejected]
-            );
             self.count(rejected, conflict);
         }
         self.reorder();
@@ -282,7 +273,7 @@ impl Solve {
         Ok(true)
     }
 
-    /// Counts a conflict for the package that was rejected and those that were the cause.
+    /// Counts a conflict for the last decision and for the packages that caused it.
     fn count(&mut self, rejected: Id<Package>, conflict: ConflictId<Provider>) {
         let packages = &self.state.package_store;
         let mut is_real = false;
@@ -299,10 +290,11 @@ impl Solve {
             }
         }
         if is_real {
-            let count = self.conflicts.rejected.entry(rejected).or_default();
+            // As in uv, it counts for the package whose decision brought the conflict to light.
+            let count = self.conflicts.rejected.entry(self.next).or_default();
             *count += 1;
             if *count == CONFLICTS {
-                self.conflicts.earlier.push(rejected);
+                self.conflicts.earlier.push(self.next);
             }
         }
     }
@@ -310,14 +302,12 @@ impl Solve {
     /// Gives packages with many conflicts another place, and goes back to before the cause was decided.
     fn reorder(&mut self) {
         for id in std::mem::take(&mut self.conflicts.earlier) {
-            let c = self.priorities.earlier(&self.state.package_store[id]);
-            eprintln!("T early {} {c}", self.state.package_store[id]);
+            self.priorities.earlier(&self.state.package_store[id]);
         }
         for id in std::mem::take(&mut self.conflicts.later) {
             if self.priorities.later(&self.state.package_store[id]) {
                 // One that is not decided needs no way back.
                 let _level: Option<u32> = self.state.backtrack_package(id);
-                eprintln!("T late {} {_level:?}", self.state.package_store[id]);
             }
         }
     }
@@ -388,7 +378,6 @@ impl Solve {
         }
         let known = self.decided.get(&self.next);
         if known.is_some_and(|known| known.contains(&version)) {
-            eprintln!("T Again {}=={version}", self.state.package_store[self.next]);
             self.state.partial_solution.add_decision(self.next, version);
             return Ok(());
         }
@@ -416,13 +405,6 @@ impl Solve {
 
     /// Adds the dependencies of a version and takes it, unless they contradict what is known.
     fn add(&mut self, version: Version, versions: Range, dependencies: Vec<Dependency>) {
-        #[allow(clippy::all, clippy::pedantic, clippy::print_stderr)]
-        {
-            eprintln!(
-                "T Selecting: {}=={version}",
-                self.state.package_store[self.next]
-            );
-        }
         for dependency in &dependencies {
             self.priorities.meet(&dependency.package, dependency.is_pin);
             self.met.extend(dependency.package.name().cloned());
@@ -441,15 +423,6 @@ impl Solve {
             .state
             .add_package_version_dependencies(self.next, version, versions, pairs);
         if let Some(conflict) = conflict {
-            let c: Vec<_> = self
-                .state
-                .conflict_packages(&conflict)
-                .map(|i| self.state.package_store[i].to_string())
-                .collect();
-            eprintln!(
-                "T conflict dep {} {c:?}",
-                self.state.package_store[self.next]
-            );
             self.count(self.next, conflict);
         }
     }
