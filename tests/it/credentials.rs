@@ -455,3 +455,27 @@ fn mirrors_are_asked_in_order_and_must_have_the_same_bytes() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["errors"][0]["code"], "upstream-unreachable");
 }
+
+#[test]
+fn an_index_of_python_packages_has_mirrors_too() {
+    let broken = Server::new(|_| Reply::status(503));
+    let mirror = guarded(&basic("me"), |_| {
+        let mut all = pypi("../../../files/");
+        all.extend(files("files/"));
+        all
+    });
+    let site = Site::new("mirrors-pypi");
+    site.manifest(&format!(
+        "[pypi]\nrequirements = [\"aa\"]\nindex = \"{}pypi/simple/\"\nmirror = [\"{}pypi/simple/\"]\n[network]\n\
+         credentials = [{{ host = \"127.0.0.1:{}\", user = \"me\", password-env = \"WORD\" }}]\n",
+        broken.url(),
+        mirror.url(),
+        mirror.port
+    ));
+    site.walk(&[("WORD", SECRET)]);
+    let asked = broken.asked();
+    assert!(
+        asked.iter().all(|a| a.header("authorization").is_none()),
+        "{asked:?}"
+    );
+}

@@ -487,3 +487,35 @@ fn a_server_that_says_nothing_is_given_up() {
     assert!(started.elapsed() < Duration::from_secs(2));
     assert_eq!(server.asked().len(), 4);
 }
+
+#[test]
+fn a_registry_that_hangs_is_asked_once_and_its_mirror_from_then_on() {
+    let folder = Folder::new("mirror-hang");
+    let slow = Server::new(|_| {
+        let mut reply = Reply::ok("slow");
+        reply.delay = 10_000;
+        reply
+    });
+    let mirror = Server::new(|_| Reply::ok("mirror"));
+    let mut settings = settings(&folder, &slow.url());
+    settings.timing.stall = Duration::from_millis(100);
+    settings.add_mirror("npm", &mirror.url()).unwrap();
+    let mut upstream = HttpUpstream::new(settings).unwrap();
+    for path in ["one", "two", "three"] {
+        upstream.submit(request(path));
+        let (_, answer) = upstream.next_answer().unwrap();
+        assert_eq!(answer.unwrap().into_bytes().unwrap(), b"mirror");
+    }
+    assert_eq!(slow.asked().len(), 1);
+    assert_eq!(mirror.asked().len(), 3);
+    // A document that is not there is an answer, which the mirror does not change.
+    let absent = Server::new(|_| Reply::status(404));
+    let folder = Folder::new("mirror-absent");
+    let mut settings = self::settings(&folder, &absent.url());
+    settings.add_mirror("npm", &mirror.url()).unwrap();
+    let missing = ask(&settings, &request("one")).unwrap_err();
+    assert!(
+        matches!(missing, UpstreamError::NotFound { .. }),
+        "{missing}"
+    );
+}

@@ -146,6 +146,7 @@ fn manifests() {
         packages = ["claw@1", { spec = "@scope/native", platforms = ["linux/arm64"] }]
         include = ["prod", "dev"]
         registry = "https://npm.mirror.example/"
+        mirror = ["https://npm.second.example/", "http://npm.third.example/x"]
         [[npm]]
         lockfile = "package-lock.json"
         [[pypi]]
@@ -160,6 +161,13 @@ fn manifests() {
         [cargo]
         packages = ["ripgrep@15.2.0"]
         index = "https://crates.mirror.example/"
+        mirror = ["https://crates.second.example/"]
+        [[file]]
+        url = "https://node.example/v1/node-v24.21.0.tar.xz"
+        checksums = "https://node.example/v1/SHASUMS256.txt"
+        signature = "https://node.example/v1/SHASUMS256.txt.sig"
+        keyring = "keys/node.gpg"
+        path = "node/node-v24.21.0.tar.xz"
         [[file]]
         url = "https://files.example/a.tar.gz"
         sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
@@ -171,6 +179,10 @@ fn manifests() {
         proxy = "http://proxy.example:3128"
         ca = ["ca/mirror.pem"]
         allow-hosts = ["npm.mirror.example"]
+        credentials = [
+            { host = "npm.mirror.example", token-file = "/run/secrets/npm" },
+            { host = "crates.mirror.example:8443", user = "me", password-env = "WORD" },
+        ]
         [runtime]
         account = "create"
         user = "svc-claw"
@@ -194,6 +206,12 @@ fn manifests() {
         ("sdist = [\"b\"]", "lockfile = \"uv.lock\""),
         ("https://pypi", "pypi"),
         ("tools/a", "../a"),
+        ("keyring = \"keys/node.gpg\"", ""),
+        ("checksums =", "sha256 ="),
+        ("\"http://npm.third.example/x\"", "\"npm.third.example\""),
+        ("token-file", "token"),
+        ("user = \"me\", ", ""),
+        ("token-file", "password-file"),
         ("\"dev\"", "\"development\""),
         ("lockfile =", "packages = [\"a\"]\nlockfile ="),
         ("/opt/claw", "opt/claw"),
