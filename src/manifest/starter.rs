@@ -33,6 +33,14 @@ pub const RUNTIMES: [Runtime; 5] = [
     },
 ];
 
+/// Where archives stand in a starter; `stage init` puts this host's own there.
+pub const APT_SOURCES: &str = "# [[debian.source]]               # default: this host's apt sources
+# uri = \"https://debian.mirror.example/debian\"
+# suites = [\"bookworm\", \"bookworm-updates\"]
+# components = [\"main\"]
+# signed-by = \"/usr/share/keyrings/debian-archive-keyring.gpg\"
+";
+
 /// The starter manifest with the given channel and `[npm]` body lines.
 fn starter(channel: &str, npm: &str) -> String {
     format!(
@@ -56,6 +64,12 @@ node = "24.21.0"                  # engines are checked against it
 # registry = "https://npm.mirror.example/" # default: this host's npm configuration
 # include = ["prod", "optional", "peer"]
 
+# [debian]                        # one apt transaction, as `apt-get install` would have it
+# packages = ["ripgrep", "ca-certificates"]   # or "git=1:2.39.5-0+deb12u3"
+# recommends = false
+# baseline = "none"               # nothing assumed; "essential": a bootable root; {{ status = "dpkg-status" }}: the
+#                                 # image's /var/lib/dpkg/status, which is subtracted
+{APT_SOURCES}
 # [cargo]                         # crates, each with the Cargo.lock that it carries; or lockfile = "Cargo.lock"
 # packages = ["ripgrep@15.2.0"]
 # index = "https://crates.mirror.example/" # default: this host's cargo configuration

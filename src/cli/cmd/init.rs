@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::base::text::quoted;
+use crate::cli::clients::apt;
 use crate::cli::cmd::CommandResult;
 use crate::cli::ui::{Failure, Outcome};
 use crate::cli::{Context, UsageError};
@@ -41,13 +42,17 @@ pub struct InitArgs {
     output: PathBuf,
 }
 
-pub(crate) fn run(_ctx: &Context, args: &InitArgs) -> CommandResult {
+pub(crate) fn run(ctx: &Context, args: &InitArgs) -> CommandResult {
     let text = match (&args.from, args.runtime.as_deref().unwrap_or("blank")) {
         (Some(from), _) => from_file(args, from)?,
         (None, runtime) => from_runtime(runtime)?,
     };
     let text = match &args.channel {
         Some(channel) => with_channel(&text, channel)?,
+        None => text,
+    };
+    let text = match apt::starter(ctx) {
+        Some(sources) => text.replace(starter::APT_SOURCES, &sources),
         None => text,
     };
     let name = args.output.to_string_lossy();

@@ -365,7 +365,7 @@ fn roll_back(ctx: &Context, args: &RollbackArgs) -> CommandResult {
 
 fn serve(ctx: &Context, args: &ServeArgs) -> CommandResult {
     let repository = args.dir.repo.clone();
-    if !crate::fs::exists(&repository) {
+    if !fs::exists(&repository) {
         return Err(UsageError::new(format!("{} does not exist", shown(&repository))).into());
     }
     let options = Options {

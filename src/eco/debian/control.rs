@@ -1,4 +1,4 @@
-//! Control files: `Packages`, `dpkg/status`, and the signed part of a `Release` (Debian Policy 5.1; deb-control(5)).
+//! Control files: `Packages`, `dpkg/status`, and the signed part of a `Release` (Debian Policy 5.1; `deb-control(5)`).
 //! Nothing is copied: a stanza is a slice of the text it stands in.
 
 use std::fmt;
@@ -110,9 +110,11 @@ pub fn stanzas(text: &str) -> Stanzas<'_> {
 /// The text of a control file, which is UTF-8.
 pub fn text(bytes: &[u8]) -> Result<&str, ControlError> {
     std::str::from_utf8(bytes).map_err(|e| {
-        let before = bytes.get(..e.valid_up_to()).unwrap_or_default();
+        let before = bytes
+            .get(..e.valid_up_to())
+            .and_then(|b| std::str::from_utf8(b).ok());
         ControlError {
-            line: 1 + before.iter().filter(|b| **b == b'\n').count(),
+            line: 1 + before.unwrap_or_default().matches('\n').count(),
             reason: "not UTF-8".to_owned(),
         }
     })
@@ -129,12 +131,12 @@ pub struct Stanzas<'a> {
 }
 
 impl<'a> Stanzas<'a> {
-    fn fail(&mut self, reason: impl Into<String>) -> Option<Result<Stanza<'a>, ControlError>> {
+    fn fail(&mut self, reason: impl Into<String>) -> ControlError {
         self.failed = true;
-        Some(Err(ControlError {
+        ControlError {
             line: self.line,
             reason: reason.into(),
-        }))
+        }
     }
 
     /// The line that starts at `at`, without its end, and where the next one starts.
@@ -163,14 +165,14 @@ impl<'a> Iterator for Stanzas<'a> {
         let mut end = start;
         while let Some((line, next)) = self.line_at(self.at).filter(|(line, _)| !is_blank(line)) {
             if line.len() > MOST_LINE {
-                return self.fail("longer than 1 MiB");
+                return Some(Err(self.fail("longer than 1 MiB")));
             }
             if let Err(reason) = names.take(line) {
-                return self.fail(reason);
+                return Some(Err(self.fail(reason)));
             }
             end = self.at + line.len();
             if end - start > MOST_STANZA {
-                return self.fail("the stanza is larger than 4 MiB");
+                return Some(Err(self.fail("the stanza is larger than 4 MiB")));
             }
             self.at = next;
             self.line += 1;
@@ -180,7 +182,7 @@ impl<'a> Iterator for Stanzas<'a> {
         }
         self.count += 1;
         if self.count > MOST_STANZAS {
-            return self.fail("more than 4,000,000 stanzas");
+            return Some(Err(self.fail("more than 4,000,000 stanzas")));
         }
         let text = self.text.get(start..end)?;
         Some(Ok(Stanza { text, start }))
@@ -240,4 +242,61 @@ fn is_field_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(['#', '-'])
         && name.bytes().all(|b| b.is_ascii_graphic() && b != b':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{stanzas, text};
+
+    fn fields(count: usize, value: &str) -> String {
+        let all: Vec<String> = (0..count).map(|n| format!("F{n}: {value}\n")).collect();
+        all.concat()
+    }
+
+    #[test]
+    fn stanzas_are_slices_with_their_continuation_lines() {
+        let file =
+            "\n\nPackage: a\nDescription: one\n two\n\tthree\n .\nsize: 7\n\n \t\nPackage: b";
+        let all: Vec<_> = stanzas(file).collect::<Result<_, _>>().unwrap();
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0].field("description"), Some("one\n two\n\tthree\n ."));
+        assert_eq!(all[0].field("Size"), Some("7"));
+        assert_eq!(all[0].field("Descr"), None);
+        assert_eq!(all[1].text(), "Package: b");
+        assert_eq!(file.get(all[1].start()..), Some("Package: b"));
+        let names: Vec<&str> = all[0].fields().map(|(name, _)| name).collect();
+        assert_eq!(names, ["Package", "Description", "size"]);
+    }
+
+    #[test]
+    fn what_is_no_control_file_is_refused_with_its_line() {
+        let long = format!("A: {}", "x".repeat(2 << 20));
+        let many = fields(300, "x");
+        let large = fields(5, &"x".repeat((1 << 20) - 8));
+        for (file, line, reason) in [
+            ("A: 1\nB: 2\nA: 3", 3, "field \"A\" stands twice"),
+            ("A: 1\na: 3", 2, "field \"a\" stands twice"),
+            (" x\nA: 1", 1, "a continuation line without a field"),
+            ("A: 1\n\nno colon", 3, "\"no colon\" is no field"),
+            ("A: 1\n\nB b: 2", 3, "\"B b: 2\" is no field"),
+            ("-----BEGIN PGP SIGNED MESSAGE-----\nA: 1", 1, "is no field"),
+            (&long, 1, "longer than 1 MiB"),
+            (&many, 257, "more than 256 fields"),
+            (&large, 5, "larger than 4 MiB"),
+        ] {
+            let error = stanzas(file).find_map(Result::err).unwrap();
+            assert_eq!(error.line, line, "{error}");
+            assert!(error.reason.contains(reason), "{error}");
+            assert_eq!(stanzas(file).filter(Result::is_err).count(), 1);
+        }
+        assert_eq!(text(b"A: 1\nB: \xff").unwrap_err().line, 2);
+    }
+
+    #[test]
+    fn repeated_fields_are_found_in_any_place() {
+        let mut file = fields(200, "x");
+        assert_eq!(stanzas(&file).flatten().count(), 1);
+        file.push_str("f77: y\n");
+        stanzas(&file).next().unwrap().unwrap_err();
+    }
 }

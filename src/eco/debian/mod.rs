@@ -2,7 +2,7 @@
 //! `control` (stanzas), and for resolving `relation` (dependency fields), `pool` (what the archives offer), `status`
 //! (what a host has), `solve` (what `apt-get install` would take) and `closure` (the check that nothing is missing).
 //!
-//! Sources: Debian Policy, chapters 3, 5 and 7; deb-control(5), apt_preferences(5).
+//! Sources: Debian Policy, chapters 3, 5 and 7; `deb-control(5)`, `apt_preferences(5)`.
 
 #[cfg(feature = "connected")]
 mod assemble;
@@ -48,10 +48,11 @@ use crate::base::platform::Platform;
 #[derive(Debug, Clone, Copy)]
 pub struct Debian;
 
-/// Whether `name` may be the name of a package (Debian Policy 5.6.7): lowercase letters, digits, `+`, `-` and `.`, at
-/// least two, starting with a letter or digit. Upper case is refused, as in Debian's archive.
+/// Whether `name` may be the name of a package (Debian Policy 5.6.7): lowercase letters, digits, `+`, `-` and `.`,
+/// starting with a letter or digit. One character will do, as it does for dpkg; upper case is refused, as in Debian's
+/// archive.
 pub fn is_name(name: &str) -> bool {
-    (2..=128).contains(&name.len())
+    (1..=128).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         && name.bytes().all(|b| {
             b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.')

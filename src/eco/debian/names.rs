@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 /// A name of a package, real or virtual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NameId(u32);
+pub(crate) struct NameId(u32);
 
 impl NameId {
     /// Its place in tables with one row per name.

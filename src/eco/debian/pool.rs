@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::base::digest::Digest;
 use crate::eco::debian::control::{self, ControlError};
@@ -18,7 +19,7 @@ const MOST_INDEX: usize = 1 << 30;
 /// Pin priority of what only the host has.
 const STATUS_PIN: u16 = 100;
 
-/// How an archive's packages are taken (the pin priorities of apt_preferences(5)).
+/// How an archive's packages are taken (the pin priorities of `apt_preferences(5)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pull {
     /// `NotAutomatic`: never by itself; priority 1.
@@ -95,7 +96,7 @@ pub enum PoolError {
 pub struct Pool {
     arch: String,
     sources: Vec<Source>,
-    texts: Vec<String>,
+    texts: Vec<Arc<str>>,
     names: Names,
     slots: Vec<Slot>,
     entries: Vec<Entry>,
@@ -297,14 +298,18 @@ impl Pool {
 
     /// Takes in an index. The order counts: of the same version in two sources the first is taken, and providers that
     /// are equal in everything else are taken as apt does it, by their first appearance.
-    pub fn add_index(&mut self, source: Source, bytes: Vec<u8>) -> Result<SourceId, PoolError> {
+    pub fn add_index(
+        &mut self,
+        source: Source,
+        bytes: impl AsRef<[u8]>,
+    ) -> Result<SourceId, PoolError> {
         let source_name = source.name.clone();
         let Ok(id) = u32::try_from(self.sources.len()).map(SourceId) else {
             return Err(PoolError::Size { source_name });
         };
         let pull = source.pull;
         self.sources.push(source);
-        self.add_text(&source_name, Some((id, pull)), bytes)?;
+        self.add_text(&source_name, Some((id, pull)), bytes.as_ref())?;
         Ok(id)
     }
 
@@ -315,8 +320,7 @@ impl Pool {
                 slot.is_held = true;
             }
         }
-        let text = status.text.clone().into_bytes();
-        for id in self.add_text("the status file", None, text)? {
+        for id in self.add_text("the status file", None, status.text.as_bytes())? {
             let name = self.entries.get(id.index()).map(|entry| entry.name);
             if let Some(slot) = name.and_then(|name| self.slots.get_mut(name.index())) {
                 slot.current = Some(id);
@@ -330,14 +334,14 @@ impl Pool {
         &mut self,
         source_name: &str,
         source: Option<(SourceId, Pull)>,
-        bytes: Vec<u8>,
+        bytes: &[u8],
     ) -> Result<Vec<CandidateId>, PoolError> {
         let source_name = source_name.to_owned();
         if bytes.len() > MOST_INDEX {
             return Err(PoolError::Size { source_name });
         }
-        let text = match control::text(&bytes) {
-            Ok(_) => String::from_utf8(bytes).unwrap_or_default(),
+        let text: Arc<str> = match control::text(bytes) {
+            Ok(text) => Arc::from(text),
             Err(reason) => {
                 return Err(PoolError::Control {
                     source_name,
@@ -352,6 +356,7 @@ impl Pool {
             source_name: source_name.clone(),
             reason,
         };
+        self.texts.push(text.clone());
         let mut added = Vec::new();
         for stanza in control::stanzas(&text) {
             let stanza = stanza.map_err(|reason| PoolError::Control {
@@ -368,7 +373,6 @@ impl Pool {
                 added.push(id.map_err(fail)?);
             }
         }
-        self.texts.push(text);
         Ok(added)
     }
 
@@ -395,7 +399,7 @@ impl Pool {
             self.names.add(mentioned).ok_or_else(full)?;
         }
         self.grow();
-        let id = CandidateId(u32::try_from(self.entries.len()).map_err(|_| full())?);
+        let id = CandidateId(u32::try_from(self.entries.len()).map_err(|_many| full())?);
         let entry = Entry {
             name,
             source: source.map(|(id, _)| id),
@@ -483,9 +487,11 @@ impl Pool {
                 any,
                 plain,
             };
-            let Some(name) = self.names.find(provided.name) else {
+            // Known already, unless it is provided as `name:any` only.
+            let Some(name) = self.names.add(provided.name) else {
                 continue;
             };
+            self.grow();
             if let Some(slot) = self.slots.get_mut(name.index()) {
                 slot.providers.push(provider);
                 names.push(name);
@@ -496,7 +502,7 @@ impl Pool {
     }
 
     fn part(&self, text: u32, range: &Range<u32>) -> &str {
-        let text = self.texts.get(text as usize).map(String::as_str);
+        let text = self.texts.get(text as usize);
         let range = range.start as usize..range.end as usize;
         text.and_then(|text| text.get(range)).unwrap_or_default()
     }

@@ -283,3 +283,79 @@ fn is_package(name: &str) -> bool {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.' | b'_'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{parse, provides};
+
+    fn shown(field: &str) -> String {
+        let groups = parse(field, "arm64").unwrap().into_iter();
+        let shown = groups.map(|group| {
+            let all: Vec<String> = group.iter().map(ToString::to_string).collect();
+            all.join("|")
+        });
+        shown.collect::<Vec<_>>().join(",")
+    }
+
+    #[test]
+    fn fields_are_read_as_the_policy_writes_them() {
+        for (field, expected) in [
+            ("", ""),
+            ("a, b|c ,d", "a,b|c,d"),
+            (
+                "a(>=1),b (<< 2-1) | c ( = 1:3 )",
+                "a (>= 1),b (<< 2-1)|c (= 1:3)",
+            ),
+            ("a (< 1), b (> 1)", "a (<= 1),b (>= 1)"),
+            (
+                "python3:any (>= 3), perl:native, libc6:i386",
+                "python3:any (>= 3),perl:native,libc6:i386",
+            ),
+            (
+                "a [amd64], b [arm64 i386], c [!arm64], d [!i386], e [linux-any]",
+                "b,d,e",
+            ),
+            (
+                "a [amd64] | b [any-arm64], c <!nocheck>, d <stage1>, e <!a> <b>",
+                "b,c",
+            ),
+            ("a,\n b,\n c,", "a,b,c"),
+        ] {
+            assert_eq!(shown(field), expected, "{field}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_relation_is_refused() {
+        for bad in [
+            "a (>= 1",
+            "a (1)",
+            "a (>> )",
+            "a (== 1)",
+            "a b",
+            "(>= 1)",
+            "a [amd64",
+            "a <x",
+            "a:",
+            "a:b/c",
+            "../a",
+            "a | | b",
+            "a (>= 1_0)",
+            "a\u{1b}",
+        ] {
+            assert!(parse(bad, "amd64").is_err(), "{bad}");
+        }
+        let many = "a,".repeat(30_000);
+        parse(&many, "amd64").unwrap_err();
+    }
+
+    #[test]
+    fn only_an_equal_version_can_be_provided() {
+        let all = provides("a (= 1), b, c (>= 2), d:any (= 3)", "amd64").unwrap();
+        let named: Vec<_> = all
+            .iter()
+            .map(|p| (p.name, p.version.map(|v| v.as_str())))
+            .collect();
+        assert_eq!(named, [("a", Some("1")), ("b", None), ("d", Some("3"))]);
+    }
+}

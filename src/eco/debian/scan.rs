@@ -8,7 +8,7 @@ use crate::eco::debian::version::Version;
 
 /// The `Multi-Arch` field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum MultiArch {
+pub(crate) enum MultiArch {
     /// `no`, or no field.
     #[default]
     No,

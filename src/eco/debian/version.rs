@@ -178,3 +178,96 @@ impl fmt::Debug for Version<'_> {
         f.write_str(self.text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Version;
+
+    fn version(text: &str) -> Version<'_> {
+        Version::parse(text).unwrap()
+    }
+
+    #[test]
+    fn versions_stand_in_the_order_of_the_policy() {
+        let ascending = [
+            "0~~",
+            "0~~a",
+            "0~",
+            "0",
+            "0.0~rc1-1",
+            "0.1",
+            "0.9",
+            "0.10",
+            "1.0~beta1~svc1245",
+            "1.0~beta1",
+            "1.0~rc1-1",
+            "1.0-0~1",
+            "1.0",
+            "1.0-1",
+            "1.0-1+b1",
+            "1.0-1.1",
+            "1.0a~",
+            "1.0a",
+            "1.0+dfsg-1",
+            "1.0-2-1",
+            "1.0.1",
+            "2.0~pre10",
+            "2.0.25-1",
+            "2.0.25-10",
+            "2.2.0-1~bpo12+1",
+            "2.2.0-1",
+            "20240101",
+            "1:0.1",
+            "1:0.1-1ubuntu0.1",
+            "2:0",
+        ];
+        for (place, lower) in ascending.iter().enumerate() {
+            for higher in ascending.iter().skip(place + 1) {
+                assert!(version(lower) < version(higher), "{lower} {higher}");
+                assert!(version(higher) > version(lower), "{lower} {higher}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_differently_may_be_the_same_version() {
+        for (a, b) in [
+            ("1.0", "1.0-0"),
+            ("0:1.0", "1.0"),
+            ("1.00", "1.0"),
+            ("1.0-00", "1.0"),
+            ("1.a01", "1.a1"),
+        ] {
+            assert_eq!(version(a), version(b), "{a} {b}");
+        }
+        assert_ne!(version("1.0"), version("1.0.0"));
+    }
+
+    #[test]
+    fn what_is_no_version_is_refused() {
+        for bad in [
+            "",
+            "a1",
+            "1_0",
+            "1.0-",
+            "-1",
+            ":1",
+            "a:1",
+            "1:",
+            "-1:1",
+            "4294967296:1",
+            "2147483648:1",
+            "1 0",
+            "1.0\n",
+            "é1",
+            "1/2",
+            "~1",
+            "1.0-1:2-a:b",
+        ] {
+            assert!(Version::parse(bad).is_err(), "{bad}");
+        }
+        Version::parse(&"1".repeat(257)).unwrap_err();
+        assert_eq!(version("2:1.0-1").without_epoch(), "1.0-1");
+        assert_eq!(version("1:1:2-3").without_epoch(), "1:2-3");
+    }
+}

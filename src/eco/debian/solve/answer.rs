@@ -98,7 +98,7 @@ impl<'p> State<'p> {
     }
 
     /// What satisfies the first alternative that is satisfied at all.
-    fn first_solutions(&self, need: &Need<'p>) -> Vec<CandidateId> {
+    pub(crate) fn first_solutions(&self, need: &Need<'p>) -> Vec<CandidateId> {
         let all = need.alternatives.iter();
         let mut solutions = all.map(|a| self.solutions(need, a, View::Install));
         solutions
@@ -121,7 +121,7 @@ impl<'p> State<'p> {
                 open.push_back(place);
             }
         };
-        let mut place_of = |state: &Self, name: NameId| {
+        let place_of = |state: &Self, name: NameId| {
             let id = state.mark(name).install;
             id.and_then(|id| places.get(&id).copied())
         };

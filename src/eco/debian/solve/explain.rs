@@ -1,6 +1,6 @@
 //! Why something cannot be installed: who wanted what, and what is in the way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::eco::debian::names::NameId;
 use crate::eco::debian::pool::CandidateId;
@@ -14,74 +14,129 @@ const MOST_LINES: usize = 12;
 /// Longest chain that is followed.
 const DEEPEST: usize = 24;
 
+/// Where an explanation stands.
+#[derive(Debug, Default)]
+struct Trail {
+    /// Of everything that is reached from what is asked for, what leads to it.
+    wanted_by: BTreeMap<NameId, Option<NameId>>,
+    /// From what is asked for to what is looked at.
+    chain: Vec<String>,
+    seen: BTreeSet<CandidateId>,
+    lines: Vec<String>,
+}
+
+impl Trail {
+    fn is_full(&self) -> bool {
+        self.lines.len() >= MOST_LINES
+    }
+
+    fn say(&mut self, need: &Need<'_>, why: &str) {
+        let (chain, field) = (self.chain.join(" > "), need.field.as_str());
+        self.lines
+            .push(format!("{chain} {field}: {}, and {why}", need.text()));
+    }
+}
+
 impl<'p> State<'p> {
     /// The error for marks that do not hold together.
     pub(crate) fn explain(&mut self, roots: &Roots) -> SolveError {
-        let mut lines = Vec::new();
-        let mut seen = BTreeSet::new();
-        let broken = |state: &mut Self, name: &NameId| state.is_broken(*name, false);
+        let mut trail = Trail {
+            wanted_by: self.wanted_by(roots),
+            ..Trail::default()
+        };
         let mut starts: Vec<NameId> = roots.all().collect();
         starts.extend(self.all());
         for name in starts {
-            if lines.len() < MOST_LINES && broken(self, &name) {
-                let id = self.mark(name).install;
-                self.trace(id, &mut Vec::new(), &mut seen, &mut lines);
+            if !trail.is_full() && self.is_broken(name, false) {
+                trail.chain = self.chain_to(name, &trail.wanted_by);
+                self.trace(self.mark(name).install, &mut trail);
             }
         }
-        SolveError::Unsatisfiable { conflicts: lines }
+        SolveError::Unsatisfiable {
+            conflicts: trail.lines,
+        }
+    }
+
+    /// Of everything that is reached from what is asked for, what leads to it.
+    fn wanted_by(&mut self, roots: &Roots) -> BTreeMap<NameId, Option<NameId>> {
+        let mut wanted_by: BTreeMap<NameId, Option<NameId>> = BTreeMap::new();
+        let mut open: VecDeque<NameId> = roots.all().collect();
+        wanted_by.extend(open.iter().map(|name| (*name, None)));
+        while let Some(name) = open.pop_front() {
+            let needs = self.mark(name).install.map(|id| self.needs_of(id));
+            let all = needs.iter().flat_map(|needs| needs.iter());
+            for need in all.filter(|n| !n.field.excludes() && self.follows(n.field)) {
+                for id in self.first_solutions(need) {
+                    if let Some(to) = self.name_of(id).filter(|to| !wanted_by.contains_key(to)) {
+                        wanted_by.insert(to, Some(name));
+                        open.push_back(to);
+                    }
+                }
+            }
+        }
+        wanted_by
+    }
+
+    /// The titles that lead to a package, from what is asked for, without its own.
+    fn chain_to(&self, name: NameId, wanted_by: &BTreeMap<NameId, Option<NameId>>) -> Vec<String> {
+        let mut chain = Vec::new();
+        let mut at = name;
+        while let Some(Some(by)) = wanted_by.get(&at) {
+            chain.extend(self.mark(*by).install.and_then(|id| self.title(id)));
+            at = *by;
+        }
+        chain.reverse();
+        chain
     }
 
     /// Adds a line for each need of a candidate that cannot be met, or for what those that could meet it lack.
-    fn trace(
-        &mut self,
-        id: Option<CandidateId>,
-        chain: &mut Vec<String>,
-        seen: &mut BTreeSet<CandidateId>,
-        lines: &mut Vec<String>,
-    ) {
-        let Some(id) = id.filter(|id| seen.insert(*id)) else {
+    fn trace(&mut self, id: Option<CandidateId>, trail: &mut Trail) {
+        let Some(id) = id.filter(|id| trail.seen.insert(*id)) else {
             return;
         };
-        if chain.len() >= DEEPEST || lines.len() >= MOST_LINES {
+        if trail.chain.len() >= DEEPEST {
             return;
         }
-        chain.push(self.title(id).unwrap_or_default());
+        trail.chain.push(self.title(id).unwrap_or_default());
         let needs = self.needs_of(id);
         for need in needs.iter().filter(|need| need.field.is_critical()) {
-            if self.holds(need, View::Install) || lines.len() >= MOST_LINES {
-                continue;
-            }
-            let found = lines.len();
-            let options = self.options(need);
-            if need.field.excludes() {
-                let there = options
-                    .iter()
-                    .find_map(|id| self.title(*id))
-                    .unwrap_or_default();
-                lines.push(self.line(chain, need, &format!("{there} is wanted too")));
-                continue;
-            }
-            for option in &options {
-                match self.excluded_by(*option) {
-                    Some(by) => {
-                        let option = self.title(*option).unwrap_or_default();
-                        lines.push(self.line(chain, need, &format!("{option} is excluded: {by}")));
-                    }
-                    None => self.trace(Some(*option), chain, seen, lines),
-                }
-            }
-            if lines.len() == found {
-                let why = self.absence(need, &options);
-                lines.push(self.line(chain, need, &why));
+            if !trail.is_full() && !self.holds(need, View::Install) {
+                self.trace_need(need, trail);
             }
         }
-        chain.pop();
+        trail.chain.pop();
     }
 
-    fn line(&self, chain: &[String], need: &Need<'p>, why: &str) -> String {
-        let _ = self;
-        let field = need.field.as_str();
-        format!("{} {field}: {}, and {why}", chain.join(" > "), need.text())
+    fn trace_need(&mut self, need: &Need<'p>, trail: &mut Trail) {
+        let found = trail.lines.len();
+        let options = self.options(need);
+        for option in &options {
+            let title = self.title(*option).unwrap_or_default();
+            if need.field.excludes() {
+                let name = self.name_of(*option);
+                let chain = name.map(|name| self.chain_to(name, &trail.wanted_by));
+                let chain: Vec<String> = chain.into_iter().flatten().chain([title]).collect();
+                trail.say(need, &format!("{} is wanted too", chain.join(" > ")));
+            } else if let Some(held) = self.held_instead(*option) {
+                trail.say(need, &format!("{held} is held"));
+            } else if let Some(by) = self.excluded_by(*option) {
+                trail.say(need, &format!("{title} is excluded: {by}"));
+            } else {
+                self.trace(Some(*option), trail);
+            }
+        }
+        if trail.lines.len() == found {
+            let why = self.absence(need, &options);
+            trail.say(need, &why);
+        }
+    }
+
+    /// The held version of the baseline that keeps a candidate out.
+    fn held_instead(&self, id: CandidateId) -> Option<String> {
+        let name = self.name_of(id)?;
+        let slot = self.pool.slot(name).filter(|slot| slot.is_held)?;
+        let current = slot.current.filter(|current| *current != id)?;
+        self.title(current)
     }
 
     /// What could satisfy a need if nothing else were wanted; for what excludes, what is there.

@@ -152,14 +152,14 @@ impl<'p> State<'p> {
         self.set(name, by);
         // Whatever its own needs lead to may not take it away again.
         self.protect(name, true);
-        good = self.finish(task, work) && good;
+        good = self.finish(task, &work) && good;
         if !task.hard {
             self.protect(name, false);
         }
         good
     }
 
-    fn finish(&mut self, task: Task, work: Work<'p>) -> bool {
+    fn finish(&mut self, task: Task, work: &Work<'p>) -> bool {
         self.upgrade_siblings(task);
         let mut good = true;
         for step in 0..3 {

@@ -155,10 +155,7 @@ fn run(pool: &Pool, request: &SolveRequest) -> Result<Selection, SolveError> {
         state.protect(name, true);
         state.install(name, false, 0, By::User);
     }
-    let mut in_order: Vec<_> = roots.all().collect();
-    in_order.sort_unstable();
-    in_order.dedup();
-    for name in in_order {
+    for name in roots.all() {
         state.install(name, true, 0, By::User);
     }
     if let Some(reason) = state.needs.fault.take() {

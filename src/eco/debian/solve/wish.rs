@@ -25,7 +25,11 @@ pub(crate) fn choose(state: &mut State<'_>, request: &SolveRequest) -> Result<Ro
             essential && state.mark(*name).candidate.is_some()
         };
         roots.essential = state.all().filter(is_essential).collect();
+        roots
+            .essential
+            .sort_by_key(|name| state.pool.names().name(*name));
         roots.essential.push(state.wished(&Wish::named(INSTALLER))?);
+        roots.essential.retain(|name| !roots.wishes.contains(name));
     }
     Ok(roots)
 }
