@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use jsonschema::{Registry, Validator};
 use serde_json::{Value, json};
 use stage::base::digest::Digest;
+use stage::base::platform::Platform;
 use stage::base::time::Timestamp;
 use stage::eco::cargo::{index as cargo_index, records as cargo_records};
+use stage::eco::debian::records as debian_records;
 use stage::eco::npm::records as npm_records;
 use stage::eco::pypi::records as pypi_records;
 use stage::lock::format;
@@ -297,6 +299,39 @@ fn records() {
     });
     let document = serde_json::from_slice(&cargo_records::write(&crates)).unwrap();
     assert_valid("records-cargo.json", &document);
+
+    let mut debian = debian_records::DebianRecords::default();
+    let sum = Digest::of(b"x").hex();
+    let package = debian_records::DebianPackage {
+        stanza: format!("Package: aa\nVersion: 1:1\nArchitecture: all\nSHA256: {sum}"),
+        release: "debian dists/bookworm/InRelease".to_owned(),
+        index: "main/binary-amd64/Packages".to_owned(),
+    };
+    debian.put(&"aa@1:1".parse().unwrap(), "all", package);
+    debian.releases.insert(
+        "debian dists/bookworm/InRelease".to_owned(),
+        debian_records::SignedRelease {
+            text: "x".to_owned(),
+            signature: Some("y".to_owned()),
+            date: Timestamp::from_unix(1_800_000_000).unwrap(),
+            signers: vec!["AB".repeat(20)],
+        },
+    );
+    debian.installs.insert(
+        1,
+        debian_records::DebianInstall {
+            recommends: false,
+            baseline: "status".to_owned(),
+            packages: BTreeMap::from([(Platform::LinuxAmd64, vec!["aa=1:1".to_owned()])]),
+            status: "Package: bb\n".to_owned(),
+        },
+    );
+    let written = debian_records::write(&debian);
+    debian_records::parse(&written).unwrap();
+    assert_valid(
+        "records-debian.json",
+        &serde_json::from_slice(&written).unwrap(),
+    );
 
     let document = json!({"schema": 1, "files": {"tools/a.tar.gz":
         {"sha256": Digest::of(b"x"), "source_name": "a.tar.gz"}}});

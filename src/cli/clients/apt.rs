@@ -4,13 +4,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::text::{escaped, quoted};
+use crate::base::text::quoted;
 use crate::cli::clients::netrc;
 use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::eco::debian::control;
 use crate::eco::debian::{host_upstreams, upstream_name};
 use crate::fs;
+use crate::manifest::starter::toml_string;
 use crate::net::settings::{Credential, Settings};
 
 /// Largest configuration file, in bytes.
@@ -202,9 +203,10 @@ fn logins(ctx: &Context, settings: &mut Settings, names: &[String]) -> Result<()
             Err(_denied) => continue,
         };
         for (machine, (login, password)) in netrc::parse(&String::from_utf8_lossy(&bytes)) {
-            let wanted = match machine.contains("://") {
-                true => machine.clone(),
-                false => format!("https://{machine}"),
+            let wanted = if machine.contains("://") {
+                machine.clone()
+            } else {
+                format!("https://{machine}")
             };
             for name in names {
                 let Some(address) = settings.address_of(name, None).cloned() else {
@@ -222,25 +224,24 @@ fn logins(ctx: &Context, settings: &mut Settings, names: &[String]) -> Result<()
     Ok(())
 }
 
-/// The lines that a starter manifest gets: this host's sources, as `[[debian.source]]` tables.
+/// The lines that a starter manifest gets: this host's sources as `[[debian.source]]` tables, commented out.
 pub(in crate::cli) fn starter(ctx: &Context) -> Option<String> {
-    let text = sources(ctx).ok()?;
-    let text = String::from_utf8(text).ok()?;
+    let text = String::from_utf8(sources(ctx).ok()?).ok()?;
     let mut out = String::new();
     for source in crate::eco::debian::host_sources(&text).ok()? {
         let list = |all: &[String]| {
-            let quoted: Vec<String> = all
-                .iter()
-                .map(|one| format!("\"{}\"", escaped(one)))
-                .collect();
-            quoted.join(", ")
+            all.iter()
+                .map(|s| toml_string(s))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         let table = format!(
-            "[[debian.source]]\nuri = \"{}\"\nsuites = [{}]\ncomponents = [{}]\nsigned-by = \"{}\"\n",
-            escaped(&source.uri),
+            "# [[debian.source]]               # of this host's apt, which is the default\n# uri = {}\n# suites = [{}]\n\
+             # components = [{}]\n# signed-by = {}\n",
+            toml_string(&source.uri),
             list(&source.suites),
             list(&source.components),
-            escaped(source.keyring.as_deref()?),
+            toml_string(source.keyring.as_deref()?),
         );
         out.push_str(&table);
     }

@@ -371,7 +371,7 @@ impl Preferred {
         let exact = |name: &str| {
             let of_name =
                 |(wish, _): &&(solve::Wish, _)| wish.name == name && wish.version.is_some();
-            request.wishes.iter().find(of_name).is_some()
+            request.wishes.iter().any(|wish| of_name(&wish))
         };
         let mut present: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for suite in suites.iter().filter(|_| !request.prefer.is_empty()) {

@@ -12,7 +12,11 @@ use crate::eco::{EcoError, OpenEdge};
 use crate::lock::{Lock, LockedPackage};
 
 /// Edges that lead to nothing in `lock` for `platform`; releases that only the lock or only the records have.
-pub fn check(lock: &Lock, records: &[u8], platform: Platform) -> Result<Vec<OpenEdge>, EcoError> {
+pub(super) fn check(
+    lock: &Lock,
+    records: &[u8],
+    platform: Platform,
+) -> Result<Vec<OpenEdge>, EcoError> {
     let records = records::parse(records)?;
     let debian = EcosystemId::debian();
     let all: BTreeMap<ReleaseId, &LockedPackage> = lock.of(&debian).map(|p| (p.id(), p)).collect();
