@@ -81,7 +81,7 @@ pub struct Start<'a> {
     /// Channel of its bundles.
     pub channel: &'a str,
     /// The table that is used, such as `npm`.
-    pub table: &'a str,
+    pub table: &'static str,
     /// The lines of that table.
     pub lines: &'a str,
     /// This host's apt sources as `[[debian.source]]` tables, for the lines about Debian.
@@ -212,10 +212,10 @@ mod tests {
     fn every_starter_is_a_valid_manifest() {
         let lock = super::lockfile_line("lockfile", "a \"b\"\\package-lock.json");
         let some = super::requirement_lines(&["a@1".to_owned(), "@s/b@^2".to_owned()]);
-        let own = |lines| Start {
+        let own = Start {
             channel: "x",
             table: "npm",
-            lines,
+            lines: &lock,
             apt_sources: Some("[[debian.source]]\nuri = \"https://d.example\"\n"),
         };
         let starts = [
@@ -223,14 +223,21 @@ mod tests {
             super::for_runtime("nanobot").unwrap(),
             super::for_runtime("zeroclaw").unwrap(),
             super::for_runtime("blank").unwrap(),
-            own(&lock),
-            own(&some),
+            own,
+            Start {
+                lines: &some,
+                ..own
+            },
         ];
         let known = ["npm", "pypi", "cargo", "debian", "file"];
         for start in &starts {
             let text = super::starter(start);
             let parsed = Manifest::parse("stage.toml", text.as_bytes(), &known);
-            assert_eq!(parsed.unwrap().tables(start.table).unwrap().len(), 1, "{text}");
+            assert_eq!(
+                parsed.unwrap().tables(start.table).unwrap().len(),
+                1,
+                "{text}"
+            );
             assert!(text.contains("# uri = \"https://d"), "{text}");
         }
     }

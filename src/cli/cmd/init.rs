@@ -113,25 +113,22 @@ fn from_runtime(name: &str, apt_sources: Option<&str>) -> Result<String, Failure
 /// The table and the key that take a client's file as it is, by the file's name.
 fn taken_whole(from: &Path) -> Option<(&'static str, &'static str)> {
     let name = from.file_name()?.to_str()?;
-    let is_pylock = name.starts_with("pylock.") && name.ends_with(".toml");
+    let end = from.extension().and_then(|end| end.to_str());
+    let is_pylock = name.starts_with("pylock.") && end == Some("toml");
     match name {
         "Cargo.lock" => Some(("cargo", "lockfile")),
         "uv.lock" => Some(("pypi", "lockfile")),
         _ if is_pylock => Some(("pypi", "lockfile")),
-        _ if from.extension().is_some_and(|end| end == "txt") => Some(("pypi", "file")),
+        _ if end == Some("txt") => Some(("pypi", "file")),
         _ => None,
     }
 }
 
-fn from_file(
-    args: &InitArgs,
-    from: &Path,
-    apt_sources: Option<&str>,
-) -> Result<String, Failure> {
+fn from_file(args: &InitArgs, from: &Path, apt_sources: Option<&str>) -> Result<String, Failure> {
     let bytes = fs::read(from, LIMIT)?;
     let path = relative(from, fs::parent(&args.output))?;
     let path = path.to_string_lossy();
-    let start = |channel: &str, table: &str, lines: &str| {
+    let start = |channel: &str, table: &'static str, lines: &str| {
         starter::starter(&Start {
             channel,
             table,
@@ -153,11 +150,19 @@ fn from_file(
     match lockfile::detect(&bytes) {
         Some(ClientFileKind::PackageLock) => {
             lockfile::requirements_from_lockfile(&bytes, &[])?;
-            Ok(start(&channel, "npm", &starter::lockfile_line("lockfile", &path)))
+            Ok(start(
+                &channel,
+                "npm",
+                &starter::lockfile_line("lockfile", &path),
+            ))
         }
         Some(ClientFileKind::PackageJson) => {
             let requirements = lockfile::requirements_from_package_json(&bytes)?;
-            Ok(start(&channel, "npm", &starter::requirement_lines(&requirements)))
+            Ok(start(
+                &channel,
+                "npm",
+                &starter::requirement_lines(&requirements),
+            ))
         }
         None => {
             let path = quoted(&from.to_string_lossy());
