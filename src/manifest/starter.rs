@@ -230,7 +230,11 @@ mod tests {
         for start in &starts {
             let text = super::starter(start);
             let parsed = Manifest::parse("stage.toml", text.as_bytes(), &known);
-            assert_eq!(parsed.unwrap().tables(start.table).unwrap().len(), 1, "{text}");
+            assert_eq!(
+                parsed.unwrap().tables(start.table).unwrap().len(),
+                1,
+                "{text}"
+            );
             assert!(text.contains("# uri = \"https://d"), "{text}");
         }
     }

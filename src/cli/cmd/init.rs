@@ -123,11 +123,7 @@ fn taken_whole(from: &Path) -> Option<(&'static str, &'static str)> {
     }
 }
 
-fn from_file(
-    args: &InitArgs,
-    from: &Path,
-    apt_sources: Option<&str>,
-) -> Result<String, Failure> {
+fn from_file(args: &InitArgs, from: &Path, apt_sources: Option<&str>) -> Result<String, Failure> {
     let bytes = fs::read(from, LIMIT)?;
     let path = relative(from, fs::parent(&args.output))?;
     let path = path.to_string_lossy();
@@ -153,11 +149,19 @@ fn from_file(
     match lockfile::detect(&bytes) {
         Some(ClientFileKind::PackageLock) => {
             lockfile::requirements_from_lockfile(&bytes, &[])?;
-            Ok(start(&channel, "npm", &starter::lockfile_line("lockfile", &path)))
+            Ok(start(
+                &channel,
+                "npm",
+                &starter::lockfile_line("lockfile", &path),
+            ))
         }
         Some(ClientFileKind::PackageJson) => {
             let requirements = lockfile::requirements_from_package_json(&bytes)?;
-            Ok(start(&channel, "npm", &starter::requirement_lines(&requirements)))
+            Ok(start(
+                &channel,
+                "npm",
+                &starter::requirement_lines(&requirements),
+            ))
         }
         None => {
             let path = quoted(&from.to_string_lossy());
