@@ -29,10 +29,17 @@ fn found(closure: &Closure, severity: Severity) -> Vec<String> {
         .collect()
 }
 
+/// Whether the enclave has an interpreter is another matter.
+fn nothing_against(closure: &Closure) {
+    let mut findings = closure.findings.iter();
+    let against = findings.find(|f| f.severity != Severity::Note);
+    assert_eq!(against, None);
+}
+
 /// Resolves; nothing may be said against it.
 fn resolved(dists: &[Dist], specs: &[&str]) -> Vec<String> {
     let closure = Index::new(dists).resolve(request(specs)).unwrap();
-    assert!(closure.findings.is_empty(), "{:?}", closure.findings);
+    nothing_against(&closure);
     ids(&closure)
 }
 
@@ -74,7 +81,7 @@ fn extras_markers_and_backtracking_in_any_order_of_answers() {
         ..request(&["app"])
     };
     let first = Index::new(&world()).resolve(both()).unwrap();
-    assert!(first.findings.is_empty(), "{:?}", first.findings);
+    nothing_against(&first);
     assert_eq!(ids(&first), CHOSEN);
     let speed = &first.lock.packages[3];
     assert_eq!(speed.artifacts.len(), 2);
@@ -356,7 +363,7 @@ fn a_lock_of_another_tool_is_taken_as_it_is_and_checked() {
         locked("b", "1.0", None),
     ]);
     assert_eq!(ids(&good), ["a@1.0", "b@1.0"]);
-    assert!(good.findings.is_empty(), "{:?}", good.findings);
+    nothing_against(&good);
     let open = taken(vec![locked("a", "1.0", None)]);
     assert_eq!(found(&open, Severity::Deny), ["lock-open-edge pypi a@1.0"]);
     let other = taken(vec![
@@ -424,7 +431,7 @@ fn requirements_may_be_for_some_platforms() {
     let dists = [Dist::new("a", "1.0"), Dist::new("b", "1.0")];
     let closure = Index::new(&dists).resolve(wanted).unwrap();
     assert_eq!(closure.lock.packages[1].platforms, [Platform::LinuxArm64]);
-    assert!(closure.findings.is_empty(), "{:?}", closure.findings);
+    nothing_against(&closure);
 }
 
 #[test]
@@ -522,7 +529,7 @@ fn a_requirements_file_brings_includes_constraints_and_hashes() {
     let (requirements, closure) = from_manifest(lines, &files, &dists).unwrap();
     assert_eq!(ids(&closure), ["a@1.0", "b@1.0", "c@1.0"]);
     assert_eq!(requirements, ["a", "c==1.0 ; python_version > '3.8'"]);
-    assert!(closure.findings.is_empty(), "{:?}", closure.findings);
+    nothing_against(&closure);
     let names: Vec<&str> = closure
         .lock
         .inputs
@@ -574,7 +581,7 @@ fn lock_files_of_uv_and_of_the_standard_are_taken() {
     let (names, closure) = from_manifest("lockfile = \"uv.lock\"", &uv, &dists).unwrap();
     assert_eq!(names, ["uv.lock"]);
     assert_eq!(ids(&closure), ["a@1.0", "b@1.0"]);
-    assert!(closure.findings.is_empty(), "{:?}", closure.findings);
+    nothing_against(&closure);
     let grouped = "lockfile = \"uv.lock\"\ngroups = [\"dev\"]";
     let (_, closure) = from_manifest(grouped, &uv, &dists).unwrap();
     assert_eq!(ids(&closure), ["a@1.0", "b@1.0", "dev@1.0"]);
