@@ -5,6 +5,8 @@
 //! Sources: Debian Policy, chapters 3, 5 and 7; `deb-control(5)`, `apt_preferences(5)`.
 
 #[cfg(feature = "connected")]
+mod candidate;
+#[cfg(feature = "connected")]
 pub mod closure;
 pub mod control;
 #[cfg(feature = "connected")]
