@@ -7,6 +7,8 @@
 #[cfg(feature = "connected")]
 mod assemble;
 #[cfg(feature = "connected")]
+mod candidate;
+#[cfg(feature = "connected")]
 pub mod closure;
 pub mod control;
 mod ecosystem;

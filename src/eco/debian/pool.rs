@@ -6,13 +6,14 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::base::digest::Digest;
 use crate::eco::debian::control::{self, ControlError};
 use crate::eco::debian::names::{NameId, Names};
 use crate::eco::debian::relation::{self, Qualifier};
 use crate::eco::debian::scan::{MultiArch, Scanned, place};
 use crate::eco::debian::status::Status;
 use crate::eco::debian::version::Version;
+
+pub use crate::eco::debian::candidate::Candidate;
 
 /// Most bytes of one index.
 const MOST_INDEX: usize = 1 << 30;
@@ -158,9 +159,9 @@ pub(crate) struct Provider {
 pub(crate) struct Entry {
     pub(crate) name: NameId,
     pub(crate) source: Option<SourceId>,
-    text: u32,
-    stanza: Range<u32>,
-    version: Range<u32>,
+    pub(crate) text: u32,
+    pub(crate) stanza: Range<u32>,
+    pub(crate) version: Range<u32>,
     pub(crate) priority: u8,
     pub(crate) multi_arch: MultiArch,
     pub(crate) phased: u8,
@@ -172,108 +173,6 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, arch) = (self.entries.len(), &self.arch);
         write!(f, "Pool({count} for {arch} from {:?})", self.sources)
-    }
-}
-
-/// A view of one version of one package.
-#[derive(Clone, Copy)]
-pub struct Candidate<'p> {
-    pool: &'p Pool,
-    id: CandidateId,
-    entry: &'p Entry,
-}
-
-impl fmt::Debug for Candidate<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.name(), self.version())
-    }
-}
-
-impl<'p> Candidate<'p> {
-    /// Its number.
-    pub const fn id(&self) -> CandidateId {
-        self.id
-    }
-
-    /// Name of the package.
-    pub fn name(&self) -> &'p str {
-        self.pool.names.name(self.entry.name)
-    }
-
-    /// Its version, as the index has it.
-    pub fn version(&self) -> &'p str {
-        self.pool.part(self.entry.text, &self.entry.version)
-    }
-
-    /// The source it is taken from; `None` = only the status file has it.
-    pub const fn source(&self) -> Option<SourceId> {
-        self.entry.source
-    }
-
-    /// Its stanza, verbatim.
-    pub fn stanza(&self) -> &'p str {
-        self.pool.part(self.entry.text, &self.entry.stanza)
-    }
-
-    /// A field of its stanza.
-    pub fn field(&self, name: &str) -> Option<&'p str> {
-        let text = self.stanza();
-        let mut stanzas = control::stanzas(text);
-        let stanza = stanzas.next()?.ok()?;
-        stanza.field(name)
-    }
-
-    /// Several fields of its stanza, found in one pass.
-    pub(crate) fn fields<const N: usize>(&self, names: [&str; N]) -> [Option<&'p str>; N] {
-        let mut found = [None; N];
-        let stanza = control::stanzas(self.stanza()).next();
-        for (name, value) in stanza.into_iter().flatten().flat_map(|s| s.fields()) {
-            let row = names.iter().position(|n| n.eq_ignore_ascii_case(name));
-            if let Some(slot) = row.and_then(|row| found.get_mut(row)) {
-                *slot = Some(value);
-            }
-        }
-        found
-    }
-
-    /// Name and version of the source package it is built from.
-    pub(crate) fn built_from(&self) -> (&'p str, &'p str) {
-        let source = self.field("Source").unwrap_or_else(|| self.name());
-        match source.split_once('(') {
-            Some((name, version)) => (name.trim(), version.trim_end_matches(')').trim()),
-            None => (source, self.version()),
-        }
-    }
-
-    pub(crate) const fn name_id(&self) -> NameId {
-        self.entry.name
-    }
-
-    /// `all` or the architecture of the pool.
-    pub fn arch(&self) -> &'p str {
-        self.field("Architecture").unwrap_or_default()
-    }
-
-    /// Digest of its file; `None` where the index states no SHA-256 that can be read.
-    pub fn sha256(&self) -> Option<Digest> {
-        Digest::from_hex(&self.field("SHA256")?.to_ascii_lowercase()).ok()
-    }
-
-    /// Size of its file in bytes.
-    pub fn size(&self) -> Option<u64> {
-        self.field("Size")?.parse().ok()
-    }
-
-    /// Path of its file below the archive's root. Not checked: it comes from outside.
-    pub fn filename(&self) -> Option<&'p str> {
-        self.field("Filename")
-    }
-
-    /// Whether no system may be without it.
-    pub fn is_essential(&self) -> bool {
-        self.pool
-            .slot(self.entry.name)
-            .is_some_and(|slot| slot.is_essential)
     }
 }
 
@@ -501,7 +400,7 @@ impl Pool {
         Ok(())
     }
 
-    fn part(&self, text: u32, range: &Range<u32>) -> &str {
+    pub(crate) fn part(&self, text: u32, range: &Range<u32>) -> &str {
         let text = self.texts.get(text as usize);
         let range = range.start as usize..range.end as usize;
         text.and_then(|text| text.get(range)).unwrap_or_default()
@@ -515,11 +414,7 @@ impl Pool {
     /// A candidate.
     pub fn candidate(&self, id: CandidateId) -> Option<Candidate<'_>> {
         let entry = self.entries.get(id.index())?;
-        Some(Candidate {
-            pool: self,
-            id,
-            entry,
-        })
+        Some(Candidate::new(self, id, entry))
     }
 
     /// Every version of a package, highest first.

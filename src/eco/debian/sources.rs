@@ -167,7 +167,7 @@ mod tests {
         );
         assert_eq!(found[2].architectures, ["amd64", "arm64"]);
         let SignedBy::Inline(key) = &found[2].signed_by else {
-            unreachable!("an inline key")
+            panic!("an inline key is expected")
         };
         assert_eq!(
             key,

@@ -5,8 +5,7 @@ use std::rc::Rc;
 
 use crate::eco::debian::names::NameId;
 use crate::eco::debian::pool::CandidateId;
-use crate::eco::debian::scan::MultiArch;
-use crate::eco::debian::solve::needs::{Field, Need};
+use crate::eco::debian::solve::needs::Need;
 use crate::eco::debian::solve::state::{Mode, State, View};
 
 /// How deep one package may pull in the next; apt has the same limit.
@@ -21,36 +20,36 @@ pub(crate) enum By {
 
 /// One package that is being marked.
 #[derive(Debug, Clone, Copy)]
-struct Task {
-    name: NameId,
-    candidate: CandidateId,
-    depth: u32,
-    by: By,
+pub(crate) struct Task {
+    pub(crate) name: NameId,
+    pub(crate) candidate: CandidateId,
+    pub(crate) depth: u32,
+    pub(crate) by: By,
     /// Whether it was protected before: then what it needs and has no choice about is protected as well.
-    hard: bool,
+    pub(crate) hard: bool,
 }
 
 impl Task {
     /// Whether a failure ends the work at once.
-    fn gives_up(self) -> bool {
+    pub(crate) fn gives_up(self) -> bool {
         !self.hard && self.by == By::Solver
     }
 }
 
 /// What a package asks for, once its conflicts have been looked at.
 #[derive(Debug, Default)]
-struct Work<'p> {
+pub(crate) struct Work<'p> {
     /// Groups of which one must be installed.
-    wanted: Vec<(Rc<[Need<'p>]>, usize)>,
+    pub(crate) wanted: Vec<(Rc<[Need<'p>]>, usize)>,
     /// Packages of the baseline that must be upgraded first.
-    upgrade: Vec<NameId>,
+    pub(crate) upgrade: Vec<NameId>,
     /// Packages that are removed at the end.
-    remove: Vec<NameId>,
+    pub(crate) remove: Vec<NameId>,
 }
 
 impl<'p> State<'p> {
     /// Whether a package may be changed to a mode at all.
-    fn may_change(&self, mode: Mode, name: NameId, depth: u32, by: By) -> bool {
+    pub(crate) fn may_change(&self, mode: Mode, name: NameId, depth: u32, by: By) -> bool {
         let Some(slot) = self.pool.slot(name) else {
             return false;
         };
@@ -67,7 +66,7 @@ impl<'p> State<'p> {
     }
 
     /// Whether a package that was not there before and that the user asked for would be taken away again.
-    fn is_request(&self, name: NameId) -> bool {
+    pub(crate) fn is_request(&self, name: NameId) -> bool {
         let mark = self.mark(name);
         self.current(name).is_none() && mark.install.is_some() && !mark.auto
     }
@@ -249,173 +248,6 @@ impl<'p> State<'p> {
         false
     }
 
-    /// Sorts the needs of a candidate into what to install, and sees to what it excludes.
-    fn clear_the_way(&mut self, task: Task, work: &mut Work<'p>) -> bool {
-        let needs = self.needs_of(task.candidate);
-        let mut excluded = Vec::new();
-        for (at, need) in needs.iter().enumerate() {
-            let open = |a| self.solutions(need, a, View::Install).is_empty();
-            let met = if need.field.excludes() {
-                self.holds(need, View::Install)
-            } else {
-                !need.alternatives.iter().all(open)
-            };
-            if (met && !task.hard) || !self.follows(need.field) {
-                continue;
-            }
-            if need.field.excludes() {
-                excluded.push(at);
-            } else {
-                work.wanted.push((needs.clone(), at));
-            }
-        }
-        let mut good = true;
-        let mut useless = Vec::new();
-        for need in excluded.into_iter().filter_map(|at| needs.get(at)) {
-            good &= self.keep_out(task, need, &mut useless, work);
-            if !good && task.gives_up() {
-                return false;
-            }
-        }
-        good
-    }
-
-    /// Keeps candidates out that a need excludes; packages that are there are upgraded or removed.
-    fn keep_out(
-        &mut self,
-        task: Task,
-        need: &Need<'p>,
-        useless: &mut Vec<NameId>,
-        work: &mut Work<'p>,
-    ) -> bool {
-        let mut good = true;
-        for id in self.choices(need, View::Candidate) {
-            let Some(name) = self
-                .name_of(id)
-                .filter(|n| self.mark(*n).candidate == Some(id))
-            else {
-                continue;
-            };
-            if self.current(name) == Some(id) {
-                good &= self.remove_later(task, name, work);
-            } else if self.mark(name).mode == Mode::Install && !self.keep(name, task.depth) {
-                good = false;
-            } else if task.hard {
-                self.discard(name, self.mark(name).install);
-                if self.current(name).is_none() {
-                    self.protect(name, true);
-                }
-            } else {
-                useless.push(name);
-            }
-            if !good && task.gives_up() {
-                return false;
-            }
-        }
-        for id in self.choices(need, View::Now) {
-            let Some(name) = self.name_of(id) else {
-                continue;
-            };
-            let candidate = self.mark(name).candidate;
-            if candidate != Some(id) && candidate.is_some() && !useless.contains(&name) {
-                work.upgrade.push(name);
-            } else if candidate != self.current(name) {
-                good &= self.remove_later(task, name, work);
-            }
-            if !good && task.gives_up() {
-                return false;
-            }
-        }
-        good
-    }
-
-    fn remove_later(&mut self, task: Task, name: NameId, work: &mut Work<'p>) -> bool {
-        if !task.hard {
-            if self.mark(name).mode == Mode::Delete {
-                return true;
-            }
-            let may = self.may_change(Mode::Delete, name, task.depth, By::Solver);
-            if may && !self.is_request(name) {
-                work.remove.push(name);
-                return true;
-            }
-            return false;
-        }
-        if self.mark(name).mode != Mode::Delete && !self.delete(name, task.depth + 1) {
-            return false;
-        }
-        self.discard(name, self.mark(name).install);
-        self.protect(name, true);
-        true
-    }
-
-    /// Packages of the baseline that work with the version that is there and not with the one that comes.
-    fn find_dependents(&mut self, task: Task, upgrade: &mut Vec<NameId>) {
-        let Some(current) = self.current(task.name) else {
-            return;
-        };
-        let dependents = self.dependents.get(&task.name).cloned().unwrap_or_default();
-        for parent in dependents {
-            let Some(id) = self.current(parent) else {
-                continue;
-            };
-            if self.mark(parent).mode == Mode::Install || upgrade.contains(&parent) {
-                continue;
-            }
-            let needs = self.needs_of(id);
-            let mut named = needs
-                .iter()
-                .filter(|need| !need.field.excludes() && self.follows(need.field))
-                .flat_map(|need| &need.alternatives)
-                .filter(|a| a.target == Some(task.name));
-            let breaks = |a| self.is_real(a, current) && !self.is_real(a, task.candidate);
-            if named.any(breaks) {
-                upgrade.push(parent);
-            }
-        }
-    }
-
-    fn upgrade_or_remove(&mut self, task: Task, upgrade: &[NameId]) -> bool {
-        let mut good = true;
-        for name in upgrade.iter().copied() {
-            let depth = task.depth + 1;
-            if self.mark(name).mode == Mode::Install || self.install(name, true, depth, By::Solver)
-            {
-                continue;
-            }
-            if !self.delete(name, depth) {
-                good = false;
-                if task.gives_up() {
-                    break;
-                }
-            } else if task.hard {
-                self.protect(name, true);
-            }
-        }
-        good
-    }
-
-    /// Upgrades packages of the baseline that are built from the same source, to the same version.
-    fn upgrade_siblings(&mut self, task: Task) {
-        let source = |id: CandidateId| self.pool.candidate(id).map(|c| c.built_from());
-        let own = source(task.candidate);
-        let behind = |name: &NameId| {
-            let candidate = self.mark(*name).candidate;
-            let marked =
-                self.mark(*name).mode == Mode::Install && self.mark(*name).install == candidate;
-            *name != task.name
-                && !marked
-                && candidate != self.current(*name)
-                && candidate.and_then(source) == own
-        };
-        let siblings: Vec<NameId> = self.present.iter().copied().filter(behind).collect();
-        for deep in [false, true] {
-            for name in &siblings {
-                self.install(*name, deep, task.depth + 1, By::Solver);
-            }
-        }
-    }
-
     fn install_wanted(&mut self, task: Task, wanted: &[(Rc<[Need<'p>]>, usize)]) -> bool {
         let mut good = true;
         for need in wanted.iter().filter_map(|(needs, at)| needs.get(*at)) {
@@ -480,80 +312,5 @@ impl<'p> State<'p> {
         };
         self.protect(name, true);
         self.install(name, true, task.depth + 1, By::Solver)
-    }
-
-    /// Whether an upgrade may go on ignoring a recommendation: the version that is there has one on the same package,
-    /// and nothing satisfies it.
-    fn was_open(&mut self, name: NameId, need: &Need<'p>) -> bool {
-        let target = need.alternatives.first().and_then(|a| a.target);
-        let needs = self.current(name).map(|id| self.needs_of(id));
-        let mut known = false;
-        for old in needs.iter().flat_map(|needs| needs.iter()) {
-            let same = old.alternatives.iter().any(|a| a.target == target);
-            if old.field == Field::Recommends && self.follows(old.field) && same {
-                known = true;
-                if self.holds(old, View::Now) {
-                    return false;
-                }
-            }
-        }
-        known
-    }
-
-    /// Whether a hard choice has ruled a candidate out.
-    fn is_out(&self, id: CandidateId) -> bool {
-        self.name_of(id).is_some_and(|name| {
-            let mark = self.mark(name);
-            let absent = mark.mode == Mode::Keep && self.current(name).is_none();
-            mark.protected && (mark.mode == Mode::Delete || absent)
-        })
-    }
-
-    /// What could satisfy a need, best first: what is there already, then in the order of the alternatives.
-    fn choices(&self, need: &Need<'p>, view: View) -> Vec<CandidateId> {
-        let (mut there, mut new) = (Vec::new(), Vec::new());
-        for alternative in &need.alternatives {
-            if view == View::Candidate
-                && self
-                    .solutions(need, alternative, View::Remembered)
-                    .is_empty()
-            {
-                continue;
-            }
-            let mut found = self.solutions(need, alternative, view);
-            let target = alternative.target.filter(|_| !alternative.any);
-            found.sort_by_cached_key(|id| self.rank(*id, target));
-            for id in found {
-                let name = self.name_of(id);
-                let is_there = name.is_some_and(|name| self.current(name).is_some());
-                let list = if is_there { &mut there } else { &mut new };
-                list.push(id);
-            }
-        }
-        there.append(&mut new);
-        there.dedup();
-        if !need.field.excludes() {
-            there.retain(|id| !self.is_out(*id));
-        }
-        there
-    }
-
-    /// The order among those that satisfy one alternative; what is best comes first.
-    fn rank(&self, id: CandidateId, target: Option<NameId>) -> impl Ord + use<> {
-        let name = self.name_of(id);
-        let entry = self.pool.entry(id);
-        let slot = name.and_then(|name| self.pool.slot(name));
-        let is_there = name.is_some_and(|name| self.current(name).is_some());
-        let same = entry.is_some_and(|entry| entry.multi_arch == MultiArch::Same);
-        (
-            !name.is_some_and(|name| self.mark(name).protected),
-            !(same && is_there),
-            !is_there,
-            name != target,
-            !slot.is_some_and(|slot| slot.is_essential),
-            !slot.is_some_and(|slot| slot.is_important),
-            entry.map(|entry| entry.priority),
-            std::cmp::Reverse(name),
-        )
     }
 }

@@ -1,8 +1,11 @@
 //! What `apt-get install` would take. The parts: `wish` (what is asked for), `needs` (relations of a candidate), `state`
-//! (what is marked, and what that satisfies), `mark` (marking as apt 2.6 does it), `sweep` (what was marked on the way
-//! and is not needed), `answer` (what is installed, and who wanted it), `explain` (why it cannot be done).
+//! (what is marked, and what that satisfies), `mark`, `clear` and `choice` (marking as apt 2.6 does it), `sweep` (what
+//! was marked on the way and is not needed), `answer` (what is installed, and who wanted it), `explain` (why it cannot
+//! be done).
 
 mod answer;
+mod choice;
+mod clear;
 mod explain;
 mod fault;
 mod mark;
