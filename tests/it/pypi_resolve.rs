@@ -14,7 +14,7 @@ use stage::eco::pypi::records;
 use stage::eco::pypi::request::{PypiLocked, PypiRequest, PypiRequirement};
 use stage::eco::{installs, sections};
 use stage::manifest::Manifest;
-use stage::resolve::{self, Closure, Input, PlannedInstall, check_closure};
+use stage::resolve::{self, Closure, Input, PlannedInstall, ResolveError, check_closure};
 
 use crate::pypi_index::{Dist, Index, request, target};
 
@@ -506,7 +506,7 @@ fn from_manifest(
         }],
     };
     let closure = resolve::run(&input, None, &mut Index::new(dists), &NoProgress);
-    Ok((requirements, closure.map_err(|error| error.into_fault())?))
+    Ok((requirements, closure.map_err(ResolveError::into_fault)?))
 }
 
 #[test]
