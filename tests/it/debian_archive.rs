@@ -139,7 +139,7 @@ impl Deb {
         let control = self.control();
         let (head, description) = control.split_once("Description:").unwrap();
         format!(
-            "{head}Filename: {}\nSize: {}\nMD5sum: 00000000000000000000000000000000\nSHA256: {}\n{}Description:{description}\n",
+            "{head}Filename: {}\nSize: {}\nSHA256: {}\n{}Description:{description}\n",
             self.path(component),
             bytes.len(),
             Digest::of(&bytes).hex(),

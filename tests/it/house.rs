@@ -50,7 +50,8 @@ const BANNED: &[(&str, &[&str])] = &[
 /// First words that an error code may have: who is to blame.
 const BLAME: &[&str] = &[
     "manifest", "lock", "upstream", "fetch", "bundle", "trust", "verify", "policy", "import",
-    "cli", "internal", "fs", "eco", "store", "repo", "serve", "npm", "cargo", "file",
+    "cli", "internal", "fs", "eco", "store", "repo", "serve", "npm", "cargo", "file", "debian",
+    "openpgp",
 ];
 
 #[test]

@@ -275,14 +275,24 @@ impl DebianResolver {
                 );
                 Ok(())
             }
-            Subject::Index(suite, index, _) => {
+            Subject::Index(suite, index, by_hash) => {
                 let bytes = bytes(answer)?;
-                let Some(suite) = self.suites.get_mut(suite) else {
+                let Some(found) = self.suites.get_mut(suite) else {
                     return Err(unasked());
                 };
-                let label = suite.label();
-                if let Some((_, index, text)) = suite.indexes.get_mut(index) {
-                    *text = Some(index.open(&label, bytes)?);
+                let label = found.label();
+                let Some((_, wanted, text)) = found.indexes.get_mut(index) else {
+                    return Err(unasked());
+                };
+                match wanted.open(&label, bytes) {
+                    Ok(opened) => *text = Some(opened),
+                    // A damaged file in a cache on the way must not stay in the way for ever.
+                    Err(_damaged) if by_hash => {
+                        let file = wanted.file();
+                        let subject = Subject::Index(suite, index, false);
+                        self.ask(suite, &file, Want::Document, subject);
+                    }
+                    Err(error) => return Err(error),
                 }
                 Ok(())
             }
