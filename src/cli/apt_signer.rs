@@ -137,16 +137,15 @@ impl AptSigner {
 
 impl ReleaseSigner for AptSigner {
     fn sign(&self, text: &str, at: Timestamp) -> Result<SignedIndex, Box<dyn Fault>> {
-        let (signed, certificate) = match self.configured()? {
-            Some(configured) => (run(&configured.command, text)?, configured.certificate),
-            None => {
-                let key = self.key()?;
-                let signed = SignedIndex {
-                    inline: Some(key.sign_cleartext(text, at)?),
-                    detached: Some(key.sign_detached(text.as_bytes(), at)?),
-                };
-                (signed, key.armored_certificate()?)
-            }
+        let (signed, certificate) = if let Some(configured) = self.configured()? {
+            (run(&configured.command, text)?, configured.certificate)
+        } else {
+            let key = self.key()?;
+            let signed = SignedIndex {
+                inline: Some(key.sign_cleartext(text, at)?),
+                detached: Some(key.sign_detached(text.as_bytes(), at)?),
+            };
+            (signed, key.armored_certificate()?)
         };
         check(
             &signed,

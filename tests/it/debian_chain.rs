@@ -274,6 +274,9 @@ fn a_closure_goes_from_a_signed_archive_to_a_root_that_apt_fills() {
     assert!(!output.status.success());
 }
 
+/// Name, exit, code, and what is done to the good archive.
+type Case<'a> = (&'a str, i32, &'a str, Box<dyn Fn() + 'a>);
+
 #[test]
 fn what_does_not_hold_is_named_and_nothing_is_written() {
     let world = World::new("debian-bad");
@@ -288,9 +291,9 @@ fn what_does_not_hold_is_named_and_nothing_is_written() {
         archive.change(path, |bytes| {
             let at = bytes.len() / 2;
             bytes[at] ^= 1;
-        })
+        });
     };
-    let cases: Vec<(&str, i32, &str, Box<dyn Fn()>)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (
             "a changed release",
             4,
@@ -347,9 +350,9 @@ fn what_does_not_hold_is_named_and_nothing_is_written() {
             4,
             "upstream-debian-index",
             Box::new(|| {
-                index
-                    .iter()
-                    .for_each(|path| archive.change(path, |bytes| bytes.truncate(bytes.len() - 9)));
+                for path in &index {
+                    archive.change(path, |bytes| bytes.truncate(bytes.len() - 9));
+                }
             }),
         ),
         (

@@ -1,5 +1,5 @@
-//! This host's apt sources: `sources.list` and `sources.list.d` in both forms of sources.list(5), where `APT_CONFIG`
-//! says they are or else below `/etc/apt`; and the passwords of `auth.conf` (apt_auth.conf(5)). Sources without
+//! This host's apt sources: `sources.list` and `sources.list.d` in both forms of `sources.list(5)`, where `APT_CONFIG`
+//! says they are or else below `/etc/apt`; and the passwords of `auth.conf` (`apt_auth.conf(5)`). Sources without
 //! `Signed-By` are believed as apt does: by the keys of `trusted.gpg` and `trusted.gpg.d`. `trusted=yes` is not.
 
 use std::path::{Path, PathBuf};
@@ -32,18 +32,16 @@ pub(super) fn apply(
     manifest: Option<&str>,
 ) -> Result<(), Failure> {
     let mut names = vec![name.to_owned()];
-    match manifest {
-        Some(address) => settings.set_upstream(name, address)?,
-        None => {
-            let text = sources(ctx)?;
-            let text = String::from_utf8_lossy(&text);
-            let found = host_upstreams(&text).map_err(|reason| {
-                UsageError::new(format!("apt's sources cannot be used: {reason}"))
-            })?;
-            for (number, uri) in found.iter().enumerate() {
-                settings.set_upstream(&upstream_name(number), uri)?;
-                names.push(upstream_name(number));
-            }
+    if let Some(address) = manifest {
+        settings.set_upstream(name, address)?;
+    } else {
+        let text = sources(ctx)?;
+        let text = String::from_utf8_lossy(&text);
+        let found = host_upstreams(&text)
+            .map_err(|reason| UsageError::new(format!("apt's sources cannot be used: {reason}")))?;
+        for (number, uri) in found.iter().enumerate() {
+            settings.set_upstream(&upstream_name(number), uri)?;
+            names.push(upstream_name(number));
         }
     }
     logins(ctx, settings, &names)

@@ -27,10 +27,8 @@ pub(crate) fn gzip(text: &[u8]) -> Vec<u8> {
     use std::io::Write as _;
     let mut writer = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::best());
     // Writing into memory does not fail.
-    match writer.write_all(text).and_then(|()| writer.finish()) {
-        Ok(bytes) => bytes,
-        Err(_memory) => Vec::new(),
-    }
+    let written = writer.write_all(text);
+    written.and_then(|()| writer.finish()).unwrap_or_default()
 }
 
 /// The text of a `Release` without its date, which only publishing knows. `files` are paths below the release.

@@ -1,5 +1,5 @@
 //! Exact pins of Debian packages: for each platform the list that `apt-get install $(cat packages.txt)` takes, and
-//! preferences that hold apt to these versions (apt_preferences(5)).
+//! preferences that hold apt to these versions (`apt_preferences(5)`).
 
 use crate::base::platform::Platform;
 use crate::eco::debian::records::{self, DebianRecords};
