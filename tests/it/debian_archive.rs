@@ -68,12 +68,12 @@ impl Deb {
     }
 
     pub(crate) fn field(mut self, name: &str, value: &str) -> Self {
-        self.fields.push_str(&format!("{name}: {value}\n"));
+        self.fields = format!("{}{name}: {value}\n", self.fields);
         self
     }
 
     pub(crate) fn listed(mut self, name: &str, value: &str) -> Self {
-        self.index.push_str(&format!("{name}: {value}\n"));
+        self.index = format!("{}{name}: {value}\n", self.index);
         self
     }
 
@@ -102,9 +102,9 @@ impl Deb {
             (format!("control.tar.{suffix}"), self.packing.pack(&control)),
             (format!("data.tar.{suffix}"), self.packing.pack(&data)),
         ] {
-            write!(
+            writeln!(
                 out,
-                "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+                "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`",
                 0,
                 0,
                 0,
@@ -139,7 +139,7 @@ impl Deb {
         let control = self.control();
         let (head, description) = control.split_once("Description:").unwrap();
         format!(
-            "{head}Filename: {}\nSize: {}\nMD5sum: 00000000000000000000000000000000\nSHA256: {}\n{}Description:{description}\n",
+            "{head}Filename: {}\nSize: {}\nSHA256: {}\n{}Description:{description}\n",
             self.path(component),
             bytes.len(),
             Digest::of(&bytes).hex(),
@@ -154,7 +154,7 @@ fn tarball(files: &[(&str, &[u8])]) -> Vec<u8> {
     for (path, bytes) in files {
         let mut parent = String::new();
         for part in Path::new(path).parent().unwrap().components() {
-            parent.push_str(&format!("{}/", part.as_os_str().to_string_lossy()));
+            parent = format!("{parent}{}/", part.as_os_str().to_string_lossy());
             if made.contains(&parent) {
                 continue;
             }
@@ -249,11 +249,12 @@ impl Suite {
             components.join(" ")
         );
         for (path, bytes) in &listed {
-            text.push_str(&format!(
-                " {} {} {path}\n",
-                Digest::of(bytes).hex(),
+            let sum = Digest::of(bytes).hex();
+            text = format!(
+                "{text} {sum} {} {path}
+",
                 bytes.len()
-            ));
+            );
         }
         (text, listed)
     }

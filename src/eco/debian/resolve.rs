@@ -275,18 +275,36 @@ impl DebianResolver {
                 );
                 Ok(())
             }
-            Subject::Index(suite, index, _) => {
+            Subject::Index(suite, index, by_hash) => {
                 let bytes = bytes(answer)?;
-                let Some(suite) = self.suites.get_mut(suite) else {
-                    return Err(unasked());
-                };
-                let label = suite.label();
-                if let Some((_, index, text)) = suite.indexes.get_mut(index) {
-                    *text = Some(index.open(&label, bytes)?);
-                }
-                Ok(())
+                self.index(suite, index, by_hash, bytes)
             }
         }
+    }
+
+    /// Takes in an index. A damaged file in a cache on the way must not stay in the way for ever: what came by its
+    /// digest and is not it is asked for again by its name.
+    fn index(
+        &mut self,
+        suite: usize,
+        index: usize,
+        by_hash: bool,
+        bytes: Vec<u8>,
+    ) -> Result<(), DebianError> {
+        let gone = || DebianError::internal("an index that nobody asked for");
+        let found = self.suites.get_mut(suite).ok_or_else(gone)?;
+        let label = found.label();
+        let (_, wanted, text) = found.indexes.get_mut(index).ok_or_else(gone)?;
+        match wanted.open(&label, bytes) {
+            Ok(opened) => *text = Some(opened),
+            Err(_damaged) if by_hash => {
+                let file = wanted.file();
+                let subject = Subject::Index(suite, index, false);
+                self.ask(suite, &file, Want::Document, subject);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Takes in a part of a signed release; once it is verified, asks for its indexes.

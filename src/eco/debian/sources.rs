@@ -166,13 +166,9 @@ mod tests {
             SignedBy::Files(vec!["/k/a.gpg".to_owned()])
         );
         assert_eq!(found[2].architectures, ["amd64", "arm64"]);
-        let SignedBy::Inline(key) = &found[2].signed_by else {
-            panic!("an inline key is expected")
-        };
-        assert_eq!(
-            key,
-            "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabc\n-----END PGP PUBLIC KEY BLOCK-----\n"
-        );
+        let key =
+            "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabc\n-----END PGP PUBLIC KEY BLOCK-----\n";
+        assert_eq!(found[2].signed_by, SignedBy::Inline(key.to_owned()));
     }
 
     #[test]
