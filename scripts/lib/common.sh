@@ -5,6 +5,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$ROOT/target}"
 STAGE="$CARGO_TARGET_DIR/debug/stage"
 LAB="${STAGE_LAB:-$ROOT/../shared/lab}"
+# The version of uv that tests, comparisons and measurements run against.
+UV_VERSION=0.13.9
 
 say() { printf '\n== %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }

@@ -161,7 +161,6 @@ fn a_lock_for_another_platform_carries_nothing() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table")]
 fn contents_that_differ_are_refused() {
     type Change = fn(&mut Contents);
     let changes: [(&str, Change); 17] = [

@@ -8,11 +8,8 @@
     clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::needless_pass_by_value,
-    reason = "tests fail by panicking, prepare their own files"
-)]
-#![cfg_attr(
-    feature = "connected",
-    expect(clippy::too_many_lines, reason = "one test tells one story")
+    clippy::too_many_lines,
+    reason = "tests fail by panicking, prepare their own files, and tell one story each"
 )]
 #![cfg_attr(
     not(feature = "connected"),
