@@ -6,7 +6,7 @@
 //! Data flows one way; a module uses only modules that stand above it in the table.
 //!
 //! ```text
-//! stage.toml --resolve--> stage.lock --fetch--> store --pack--> NAME.stage == media == verify --import--> repository --> npm
+//! stage.toml --resolve--> stage.lock --fetch--> store --pack--> NAME.stage == media == verify --import--> repository --> apt pip uv npm cargo
 //!                         + records                     sign                 receipt     journal          serve
 //! ```
 //!
@@ -26,7 +26,7 @@
 //! | [`bundle`] | the format of what travels: statement, manifest, blobs |
 //! | [`sign`] | secret keys |
 //! | [`release`] | `releases.toml`: serials and times of bundles already made |
-//! | [`eco`] | what each ecosystem knows: npm, plain files |
+//! | [`eco`] | what each ecosystem knows: npm, PyPI, Debian, crates, plain files |
 //! | `resolve` * | requirements to closure; the closure check |
 //! | `net` * | the only client sockets |
 //! | `fetch` * | lock to store |
