@@ -7,7 +7,7 @@ use serde_json::json;
 use stage::base::package::EcosystemId;
 use stage::base::time::Timestamp;
 use stage::eco::cargo::{pins, records, repo};
-use stage::eco::{BundleView, EcoError, RepoContent, RepoFile, RepoView};
+use stage::eco::{BundleView, EcoError, ExportRequest, RepoContent, RepoFile, RepoView};
 use stage::resolve::Closure;
 
 use crate::crates::{Crate, Registry, World, artifacts, request};
@@ -154,7 +154,8 @@ fn cargo_fetches_and_installs_what_is_locked() {
     let folder = Folder::new("cargo-install");
     let mut world = World::new();
     let app = world.registry.files["tiny-app/tiny-app-1.0.0.crate"].clone();
-    Imported::new(vec![(&mut world.registry, "tiny-app")]).publish(&folder.0, BASE);
+    let imported = Imported::new(vec![(&mut world.registry, "tiny-app")]);
+    imported.publish(&folder.0, BASE);
     let served = Served::start(&folder.0, 8);
     let (program, _) = cargo();
 
@@ -162,6 +163,19 @@ fn cargo_fetches_and_installs_what_is_locked() {
     configure(&home, &served.url());
     unpack(&app, &folder.0);
     let project = folder.join("tiny-app-1.0.0");
+    // The exported lock file takes the place of the crate's own.
+    let closure = &imported.closures[0].0;
+    let exported = pins::export(&ExportRequest {
+        form: "cargo-lock",
+        lock: &closure.lock,
+        records: &closure.records[&EcosystemId::cargo()],
+        install: 1,
+        platform: None,
+        base_url: None,
+    });
+    let exported = exported.unwrap().remove(0);
+    assert_eq!(exported.name, "Cargo.lock");
+    std::fs::write(project.join(&exported.name), exported.text).unwrap();
     ok(&client(&program, &home, &project)
         .args(["fetch", "--locked"])
         .output()

@@ -291,6 +291,9 @@ pub(crate) fn key(seed: u8) -> RepositoryKey {
     RepositoryKey::from_seed([seed; 32], made, "archive").unwrap()
 }
 
+/// Content of a file that the server fails at.
+pub(crate) const BROKEN: &[u8] = b"500";
+
 /// Served files, which a test may change while they are served.
 pub(crate) struct Archive {
     pub(crate) files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
@@ -304,7 +307,11 @@ impl Archive {
         let server = Server::new(move |asked| {
             let served = served.lock().unwrap();
             let found: Option<&Vec<u8>> = served.get(asked.target.trim_start_matches('/'));
-            found.map_or_else(|| Reply::status(404), |bytes| Reply::ok(bytes.clone()))
+            match found {
+                None => Reply::status(404),
+                Some(bytes) if bytes == BROKEN => Reply::status(500),
+                Some(bytes) => Reply::ok(bytes.clone()),
+            }
         });
         let archive = Self { files, server };
         archive.publish(suites, key);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::debian_archive::{Archive, Deb, Suite, apt_get, key};
+use crate::debian_archive::{Archive, BROKEN, Deb, Suite, apt_get, key};
 use crate::served::Served;
 use crate::world::World;
 
@@ -229,10 +229,16 @@ fn a_closure_goes_from_a_signed_archive_to_a_root_that_apt_fills() {
         policy.contains("libone_1.0-1+deb12u1_amd64.deb"),
         "{policy}"
     );
-    let exact: Vec<&str> = pins.lines().collect();
+    // What `stage export` writes is what was published, and what apt takes.
+    world.ok(&["export", "--as", "apt-pins", "-o", "exported"]);
+    let exported = std::fs::read_to_string(world.path("exported/packages.txt")).unwrap();
+    assert_eq!(exported, pins);
+    let preferences = world.path("exported/preferences");
+    let preferences = format!("Dir::Etc::Preferences={}", preferences.display());
     run(apt_get(&root, &list)
+        .args(["-o", &preferences])
         .args(["--no-install-recommends", "--download-only", "install"])
-        .args(&exact));
+        .args(exported.lines()));
     assert_eq!(
         downloaded(&root),
         [
@@ -399,7 +405,13 @@ fn what_does_not_hold_is_named_and_nothing_is_written() {
             }),
         ),
     ];
-    for (name, exit, code, change) in cases {
+    let broken: Case<'_> = (
+        "a server that fails",
+        1,
+        "upstream-failed",
+        Box::new(|| archive.change(RELEASE, |bytes| *bytes = BROKEN.to_vec())),
+    );
+    for (name, exit, code, change) in cases.into_iter().chain([broken]) {
         archive.publish(&debian(), &key(1));
         manifest(&world, &archive, BOTH, "packages = [\"app\"]");
         change();
