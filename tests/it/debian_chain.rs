@@ -522,6 +522,60 @@ fn releases_are_pinned_until_packages_change_and_never_go_back() {
 }
 
 /// Ubuntu's layout: a release with updates and security, `main` and `universe`, zstd inside the packages, phased updates.
+#[test]
+fn apt_follows_a_rollback_since_its_index_is_dated_anew() {
+    let world = World::new("debian-rollback");
+    let [main, security] = debian();
+    let archive = Archive::new(&[main.clone(), security.clone()], &key(1));
+    manifest(&world, &archive, BOTH, "packages = [\"app\"]");
+    resolved(&world, &[]);
+    drop(carry(&world));
+    let later = |suite: &Suite| Suite {
+        date: "2026-02-06T00:00:00Z".parse().unwrap(),
+        ..suite.clone()
+    };
+    let next = later(&security).with("main", &[Deb::new("conf", "1:2.2-1", "all")]);
+    archive.publish(&[later(&main), next], &key(1));
+    resolved(&world, &["--upgrade"]);
+    std::fs::remove_file(world.path("claw.stage")).unwrap();
+    let served = carry(&world);
+    let release = || {
+        let bytes = world.published("debian/dists/claw/InRelease").unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let date = text.lines().find_map(|l| l.strip_prefix("Date: ")).unwrap();
+        (date.to_owned(), text)
+    };
+    let (root, list) = (world.path("root"), sources(&world, &served));
+    let conf = || {
+        run(apt_get(&root, &list).arg("update"));
+        run(apt_get(&root, &list).args(["--print-uris", "install", "conf"]))
+    };
+    if has_apt() {
+        let said = conf();
+        assert!(said.contains("conf_1%3a2.2-1_all.deb"), "{said}");
+    }
+    let before = release();
+    let repo = world.text("repo");
+    world.ok(&[
+        "repo",
+        "rollback",
+        "--repo",
+        &repo,
+        "--channel",
+        "claw",
+        "--to",
+        "1",
+    ]);
+    let after = release();
+    let parsed = |date: &str| run(Command::new("date").args(["-u", "+%s", "-d", date]));
+    assert_ne!(before.1, after.1);
+    assert!(parsed(&after.0) >= parsed(&before.0));
+    if has_apt() {
+        let said = conf();
+        assert!(said.contains("conf_1%3a2.0-1_all.deb"), "{said}");
+    }
+}
+
 fn ubuntu(codename: &'static str, names: [&'static str; 3]) -> [Suite; 3] {
     let [release, updates, security] = names;
     let main = [
