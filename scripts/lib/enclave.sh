@@ -50,7 +50,7 @@ configure() { "$STAGE" repo client-config --repo "$REPO" --install-to "$HOME" > 
 
 answers() { # answers COMMAND: it prints its help
     "$1" --help > "$HOME/help" 2>&1 || { cat "$HOME/help" >&2; exit 1; }
-    echo "   $2: $(basename "$1") --help answers: $(grep -m1 . "$HOME/help")" >&2
+    echo "   $2: $(basename "$1") --help answers: $(grep -m1 '[[:alnum:]]' "$HOME/help")" >&2
 }
 
 pip() {
