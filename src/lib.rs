@@ -62,6 +62,8 @@ pub mod eco;
 #[cfg(feature = "connected")]
 pub mod fetch;
 pub mod fs;
+#[cfg(all(any(test, fuzzing), feature = "connected"))]
+pub mod fuzz;
 pub mod import;
 pub mod lock;
 pub mod manifest;

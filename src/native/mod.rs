@@ -7,6 +7,8 @@
 
 mod archive;
 mod elf;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod judge;
 mod scan;
 mod soname;

@@ -23,20 +23,40 @@ fn refuse(bytes: &[u8], root: &TrustRoot, tally: &mut Tally, what: &dyn std::fmt
     }
 }
 
-/// Every bit flipped, every cut: those of each `parts`-th byte from `part` on.
-fn mutations(good: &[u8], root: &TrustRoot, part: usize, parts: usize) -> Tally {
+/// What each byte is changed with.
+#[derive(Debug, Clone, Copy)]
+enum Changes {
+    /// Each of its bits.
+    Bits,
+    /// Every other value.
+    Values,
+}
+
+impl Changes {
+    /// The masks that a byte is combined with.
+    fn masks(self) -> Vec<u8> {
+        match self {
+            Self::Bits => (0..8).map(|bit| 1 << bit).collect(),
+            Self::Values => (1..=255).collect(),
+        }
+    }
+}
+
+/// Every changed byte, every cut: those of each `parts`-th byte from `part` on.
+fn mutations(good: &[u8], root: &TrustRoot, changes: Changes, part: usize, parts: usize) -> Tally {
     let mut tally = Tally::new();
     let mut bytes = good.to_vec();
+    let masks = changes.masks();
     for index in (part..good.len()).step_by(parts) {
-        for bit in 0..8 {
-            bytes[index] ^= 1 << bit;
+        for mask in &masks {
+            bytes[index] ^= mask;
             refuse(
                 &bytes,
                 root,
                 &mut tally,
-                &format_args!("byte {index} bit {bit}"),
+                &format_args!("byte {index} combined with {mask:#04x}"),
             );
-            bytes[index] ^= 1 << bit;
+            bytes[index] ^= mask;
         }
     }
     for cut in (part..good.len()).step_by(parts) {
@@ -52,6 +72,17 @@ fn mutations(good: &[u8], root: &TrustRoot, part: usize, parts: usize) -> Tally 
 
 #[test]
 fn no_changed_bundle_is_accepted() {
+    change_everything(Changes::Bits);
+}
+
+/// Ten million bundles: for an optimised build, run by `scripts/torture bytes`.
+#[test]
+#[ignore = "takes half an hour; `scripts/torture bytes` runs it"]
+fn no_other_value_of_any_byte_is_accepted() {
+    change_everything(Changes::Values);
+}
+
+fn change_everything(changes: Changes) {
     let (dave, erin) = (Person::new("dave"), Person::new("erin"));
     let root = signed::root(&signed::root_value(
         1,
@@ -70,17 +101,18 @@ fn no_changed_bundle_is_accepted() {
     signed::judge(&good, &root, None).unwrap();
 
     let mut tally = Tally::new();
+    let parts = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     std::thread::scope(|scope| {
-        let halves: Vec<_> = (0..2)
+        let workers: Vec<_> = (0..parts)
             .map(|part| {
                 scope.spawn({
                     let (good, root) = (&good, &root);
-                    move || mutations(good, root, part, 2)
+                    move || mutations(good, root, changes, part, parts)
                 })
             })
             .collect();
-        for half in halves {
-            for (code, count) in half.join().unwrap() {
+        for worker in workers {
+            for (code, count) in worker.join().unwrap() {
                 *tally.entry(code).or_default() += count;
             }
         }
@@ -90,7 +122,8 @@ fn no_changed_bundle_is_accepted() {
         refuse(&longer, &root, &mut tally, &format_args!("appended {byte}"));
     }
     let total: usize = tally.values().sum();
-    assert_eq!(total, good.len() * 9 + 256, "{tally:?}");
+    let each = changes.masks().len() + 1;
+    assert_eq!(total, good.len() * each + 256, "{tally:?}");
     println!(
         "{} bytes, {total} mutations, 0 accepted: {tally:?}",
         good.len()

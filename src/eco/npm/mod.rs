@@ -14,6 +14,8 @@ mod ecosystem;
 mod engines;
 #[cfg(feature = "connected")]
 pub mod fault;
+#[cfg(all(any(test, fuzzing), feature = "connected"))]
+pub(crate) mod fuzz;
 #[cfg(feature = "connected")]
 pub mod lockfile;
 #[cfg(feature = "connected")]

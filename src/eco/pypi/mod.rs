@@ -20,6 +20,8 @@ pub mod fault;
 pub mod filename;
 #[cfg(feature = "connected")]
 pub mod foreign;
+#[cfg(all(any(test, fuzzing), feature = "connected"))]
+pub(crate) mod fuzz;
 #[cfg(feature = "connected")]
 mod listing;
 #[cfg(feature = "connected")]
