@@ -65,6 +65,7 @@ pub mod fs;
 #[cfg(all(any(test, fuzzing), feature = "connected"))]
 pub mod fuzz;
 pub mod import;
+pub mod lint;
 pub mod lock;
 pub mod manifest;
 #[cfg(feature = "connected")]

@@ -124,6 +124,8 @@ pub struct Contents<'a> {
     pub records: &'a Records,
     /// The private CA in canonical PEM, when there is one.
     pub ca: Option<Vec<u8>>,
+    /// What was found in the archives, as the document that travels.
+    pub lint: Option<Vec<u8>>,
     stored: BTreeMap<(EcosystemId, String), Stored>,
 }
 
@@ -137,6 +139,8 @@ impl std::fmt::Debug for Contents<'_> {
 
 /// Bytes from which on a plain file is carried in parts.
 const IN_PARTS: u64 = 4 << 30;
+/// Where the result of looking at the archives is.
+const LINT: &str = "evidence/lint.json";
 /// Bytes of one part; the last one may be shorter.
 const PART: u64 = 2 << 30;
 
@@ -183,6 +187,7 @@ impl<'a> Contents<'a> {
             lock,
             records,
             ca,
+            lint: None,
             stored,
         })
     }
@@ -200,6 +205,7 @@ impl<'a> Contents<'a> {
                 "lock": Digest::of(&format::write(self.lock)),
                 "records": records,
                 "ca": self.ca.as_deref().map(Digest::of),
+                "lint": self.lint.as_deref().map(Digest::of),
             }),
         )
     }
@@ -249,6 +255,9 @@ impl<'a> Contents<'a> {
                 "ca/ca-bundle.pem".to_owned(),
                 document("ca/ca-bundle.pem", pem.clone())?,
             );
+        }
+        if let Some(lint) = &self.lint {
+            add(LINT.to_owned(), document(LINT, lint.clone())?);
         }
         Ok(files.into_values().collect())
     }

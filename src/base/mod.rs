@@ -14,3 +14,4 @@ pub mod platform;
 pub mod progress;
 pub mod text;
 pub mod time;
+pub mod workers;

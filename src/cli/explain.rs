@@ -39,7 +39,7 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 18] = [
+    let shared: [&[&Code]; 19] = [
         crate::bundle::CODES,
         crate::ca::CODES,
         crate::cli::CODES,
@@ -48,6 +48,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::eco::CODES,
         crate::fs::CODES,
         crate::import::CODES,
+        crate::lint::CODES,
         crate::lock::format::CODES,
         crate::manifest::CODES,
         crate::openpgp::CODES,

@@ -10,6 +10,8 @@ pub mod connect;
 pub mod exit;
 pub mod explain;
 #[cfg(feature = "connected")]
+mod lint;
+#[cfg(feature = "connected")]
 mod native;
 #[cfg(feature = "connected")]
 pub mod project;

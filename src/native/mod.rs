@@ -16,8 +16,6 @@ mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::num::NonZero;
-use std::sync::Mutex;
 
 use crate::base::fault::{Code, Kind};
 use crate::base::finding::{Finding, Severity};
@@ -25,6 +23,7 @@ use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::platform::{Libc, Platform};
 use crate::base::progress::{Progress, Unit};
 use crate::base::text::{escaped, quoted};
+use crate::base::workers;
 use crate::eco;
 use crate::fs::{self, FsError};
 use crate::lock::chain::Chains;
@@ -124,28 +123,15 @@ pub fn check(
         }
     }
     report.looked = jobs.len();
-    let results: Mutex<Vec<(usize, Result<Scanned, FsError>)>> = Mutex::default();
-    let queue = Mutex::new(jobs.iter().enumerate());
-    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
     progress.begin("Looking for native needs", jobs.len() as u64, Unit::Items);
-    std::thread::scope(|scope| {
-        for _ in 0..workers.min(MAX_WORKERS) {
-            scope.spawn(|| {
-                while let Some((at, job)) = queue.lock().ok().and_then(|mut q| q.next()) {
-                    let scanned = fs::open(&job.3).map(scan::scan);
-                    progress.advance(1);
-                    if let Ok(mut results) = results.lock() {
-                        results.push((at, scanned));
-                    }
-                }
-            });
-        }
+    let results = workers::map(&jobs, MAX_WORKERS, |(_, _, _, path)| {
+        let scanned = fs::open(path).map(scan::scan);
+        progress.advance(1);
+        scanned
     });
     progress.end();
-    let mut results = results.into_inner().unwrap_or_default();
-    results.sort_by_key(|(at, _)| *at);
     let mut held = Vec::new();
-    for ((package, artifact, unpacked, _), (_, scanned)) in jobs.into_iter().zip(results) {
+    for ((package, artifact, unpacked, _), scanned) in jobs.into_iter().zip(results) {
         held.push(Held {
             package,
             artifact,

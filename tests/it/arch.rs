@@ -11,6 +11,7 @@ use crate::source;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("fs", &[]),
+    ("lint", &[]),
     ("manifest", &["fs"]),
     ("lock", &["fs"]),
     ("upstream", &["lock"]),
@@ -45,9 +46,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "fs", "manifest", "lock", "upstream", "store", "trust", "ca", "release", "openpgp",
-            "eco", "sbom", "bundle", "sign", "resolve", "net", "fetch", "native", "pack", "trial",
-            "verify", "import", "serve",
+            "fs", "lint", "manifest", "lock", "upstream", "store", "trust", "ca", "release",
+            "openpgp", "eco", "sbom", "bundle", "sign", "resolve", "net", "fetch", "native",
+            "pack", "trial", "verify", "import", "serve",
         ],
     ),
 ];

@@ -44,6 +44,7 @@ mod house;
 mod import;
 mod inspect;
 #[cfg(feature = "connected")]
+mod lint;
 mod loopback;
 #[cfg(feature = "connected")]
 mod native;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::base::digest::Digest;
 use crate::base::fault::{Code, Fault, Kind};
+use crate::base::finding::Finding;
 use crate::base::json;
 use crate::base::limits::LIMITS;
 use crate::base::text::quoted;
@@ -18,6 +19,7 @@ use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::cmd::resolve::denied;
 use crate::cli::connect;
 use crate::cli::exit::Exit;
+use crate::cli::lint;
 use crate::cli::native;
 use crate::cli::project::Project;
 use crate::cli::secret::KeyArgs;
@@ -102,6 +104,10 @@ pub struct BundleArgs {
     /// How long it may be imported [default: the manifest's, else 180d]
     #[arg(long, value_name = "TIME")]
     expires_after: Option<Span>,
+    /// Carry the archives of this release although they are read differently by different clients, such as
+    /// `pypi:demo@1.0`; may be repeated
+    #[arg(long, value_name = "RELEASE")]
+    accept_archive: Vec<String>,
     /// Do everything but write the bundle and the release
     #[arg(long)]
     dry_run: bool,
@@ -204,25 +210,19 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let ctx = job.ctx;
     let (lock, _, records) = project.lock()?;
     let findings = resolve::check_closure(&lock, &records).map_err(ResolveError::into_fault)?;
-    ctx.ui.findings(&findings);
-    let exit = denied(&findings);
-    if exit != Exit::Ok {
-        let listed: Vec<_> = findings.iter().map(ui::finding_json).collect();
-        let line = format!(
-            "Denied by {}; nothing was written",
-            ui::plural(findings.len(), "finding")
-        );
-        return Ok(
-            Outcome::new("stage/bundle-report/v1", json!({"findings": listed}))
-                .line(line)
-                .exit(exit),
-        );
+    if let Some(refused) = refused(ctx, &findings) {
+        return Ok(refused);
     }
     let ca = private_ca(ctx, project)?;
     let store = connect::store(ctx)?;
     fetch_missing(ctx, project, &lock, &store)?;
+    let linted = lint::check(ctx, &lock, &store, &job.args.accept_archive)?;
+    if let Some(refused) = refused(ctx, &linted.findings) {
+        return Ok(refused);
+    }
     let native = native::check(ctx, Some(project), &lock, &store)?;
-    let contents = Contents::gather(&lock, &records, ca, &store)?;
+    let mut contents = Contents::gather(&lock, &records, ca, &store)?;
+    contents.lint = Some(linted.document);
     let settings = job.settings()?;
     let inputs = contents.inputs(&settings);
     let decision = job.decide(inputs)?;
@@ -231,6 +231,22 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let mut outcome = job.finish(files, inputs, decision, &ui::plural(carried, "package"))?;
     native::report(ctx, &native, &mut outcome);
     Ok(outcome)
+}
+
+/// Shows the findings of a check; the outcome, if one of them denies.
+fn refused(ctx: &Context, findings: &[Finding]) -> Option<Outcome> {
+    ctx.ui.findings(findings);
+    let exit = denied(findings);
+    if exit == Exit::Ok {
+        return None;
+    }
+    let listed: Vec<_> = findings.iter().map(ui::finding_json).collect();
+    let line = format!(
+        "Denied by {}; nothing was written",
+        ui::plural(findings.len(), "finding")
+    );
+    let outcome = Outcome::new("stage/bundle-report/v1", json!({"findings": listed}));
+    Some(outcome.line(line).exit(exit))
 }
 
 fn private_ca(ctx: &Context, project: &Project) -> Result<Option<Vec<u8>>, Failure> {
