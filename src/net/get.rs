@@ -87,7 +87,8 @@ fn reply(answers: &Sender<Answered>, request: Request, answer: Answer) {
 }
 
 /// What the cache has under one of the addresses, else what the first of them that answers says; with the address. A
-/// document that does not exist at one is not looked for at the others: its absence is an answer.
+/// document that does not exist at one is not looked for at the others: its absence is an answer. What is asked for by
+/// its digest is: there is but one answer, which a mirror may still or already have.
 async fn find(
     engine: &Arc<Engine>,
     primary: Url,
@@ -118,9 +119,12 @@ async fn find(
         };
         let said = (url.clone(), engine.failure(&url, &trouble));
         let told = first.take().unwrap_or(said);
-        match next.filter(|_| trouble.is_transient()) {
+        let elsewhere = request.want == Want::Immutable && trouble.is_missing();
+        match next.filter(|_| trouble.is_transient() || elsewhere) {
             Some(next) => {
-                engine.is_down(&url);
+                if trouble.is_transient() {
+                    engine.is_down(&url);
+                }
                 first = Some(told);
                 url = next;
             }
