@@ -711,3 +711,27 @@ fn versions_compare_as_they_do_for_dpkg() {
         assert_eq!(b.cmp(&a), a.cmp(&b).reverse(), "{a} {b}");
     }
 }
+
+/// Prints how long the index that `STAGE_DEBIAN_INDEX` names takes from bytes to candidates: a row of `scripts/bench`.
+#[test]
+#[ignore = "measures; needs the index of a real archive and a release build"]
+fn an_index_is_read() {
+    let Ok(path) = std::env::var("STAGE_DEBIAN_INDEX") else {
+        eprintln!("STAGE_DEBIAN_INDEX is not set: nothing is measured");
+        return;
+    };
+    let bytes = std::fs::read(path).unwrap();
+    let source = Source {
+        name: "release".to_owned(),
+        pull: Pull::Automatic,
+    };
+    let started = std::time::Instant::now();
+    let mut pool = Pool::new("amd64");
+    pool.add_index(source, &bytes).unwrap();
+    let seconds = started.elapsed().as_secs_f64();
+    // Every candidate was read: each has a name and a version.
+    let stanzas = bytes.split(|b| *b == b'\n');
+    let stanzas = stanzas.filter(|line| line.starts_with(b"Package: "));
+    assert_eq!(pool.len(), stanzas.count());
+    eprintln!("{} candidates in {seconds:.4} s", pool.len());
+}

@@ -31,9 +31,13 @@ mod credentials;
 #[cfg(feature = "connected")]
 mod debian_archive;
 #[cfg(feature = "connected")]
+mod debian_baseline;
+#[cfg(feature = "connected")]
 mod debian_chain;
 #[cfg(feature = "connected")]
 mod debian_solve;
+#[cfg(feature = "connected")]
+mod debian_sources;
 #[cfg(feature = "connected")]
 mod fetch;
 #[cfg(feature = "connected")]
