@@ -471,14 +471,13 @@ impl Suite {
         let (mut found, mut absent) = (Vec::new(), Vec::new());
         for component in &self.components {
             for arch in &archs {
-                match Index::choose(release, component, arch) {
-                    Some(index) => found.push(((*arch).to_owned(), index, None)),
-                    None => {
-                        let listed = &release.architectures;
-                        let known = listed.is_empty() || listed.iter().any(|a| a == arch);
-                        absent.push((component.clone(), (*arch).to_owned(), known));
-                    }
+                if let Some(index) = Index::choose(release, component, arch) {
+                    found.push(((*arch).to_owned(), index, None));
+                    continue;
                 }
+                let listed = &release.architectures;
+                let known = listed.is_empty() || listed.iter().any(|a| a == arch);
+                absent.push((component.clone(), (*arch).to_owned(), known));
             }
             if !release.all_in_each && !archs.is_empty() {
                 let all = Index::choose(release, component, "all");
