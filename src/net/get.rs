@@ -57,6 +57,17 @@ pub(super) async fn answer(engine: Arc<Engine>, request: Request, answers: Sende
     }
 }
 
+/// What the cache has for a request, uncompressed; nobody is asked.
+pub(super) fn kept(engine: &Engine, request: &Request) -> Option<Vec<u8>> {
+    let urls = engine.settings.urls_for(request).ok()?;
+    urls.iter().find_map(|url| {
+        let entry = engine
+            .cache
+            .load(url, form(request).as_deref(), request.limit)?;
+        entry.decoded(request.limit).ok()
+    })
+}
+
 /// Which of the answers that a URL may have was asked for: what the cache tells them apart by.
 fn form(request: &Request) -> Option<String> {
     match &request.want {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use serde_json::Value;
+use stage::base::digest::Digest;
 use stage::net::HttpUpstream;
 use stage::net::settings::Settings;
 use stage::upstream::{Request, Upstream as _, UpstreamError, Want};
@@ -14,6 +15,7 @@ use crate::debian_archive::{Archive, BROKEN, Deb, Suite, key};
 use crate::debian_chain::{BOTH, debian, lock, manifest, resolve, resolved};
 use crate::loopback::{Reply, Server, dead_port};
 use crate::packages::Folder;
+use crate::programs::Program;
 use crate::world::World;
 
 /// Makes the sources of the manifest have a mirror.
@@ -434,6 +436,63 @@ fn an_archive_that_does_not_answer_ends_in_an_error_and_nothing_is_written() {
         error.to_string().contains("nothing came for")
             || format!("{:?}", error.facts()).contains("nothing came")
     );
+}
+
+#[test]
+fn hints_for_missing_libraries_name_what_the_suites_have() {
+    let world = World::new("debian-hints");
+    let libraries = [
+        Deb::new("libx11-6", "1-1", "amd64"),
+        Deb::new("libxkbcommon0t64", "1-1", "amd64"),
+        Deb::new("libxi6", "1-1", "arm64"),
+    ];
+    let [main, security] = debian();
+    let archive = Archive::new(&[main.with("contrib", &libraries), security], &key(1));
+    let sonames = ["libX11.so.6", "libXi.so.6", "libxkbcommon.so.0"];
+    let tool = Program::new(&sonames).bytes();
+    manifest(&world, &archive, BOTH, "packages = [\"app\"]");
+    let path = world.path("stage.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let file = format!(
+        "[[file]]\nurl = \"{}tool\"\nsha256 = \"{}\"\npath = \"bin/tool\"\n",
+        archive.server.url(),
+        Digest::of(&tool).hex()
+    );
+    archive
+        .files
+        .lock()
+        .unwrap()
+        .insert("tool".to_owned(), tool);
+    let text = text.replace("[\"main\"]", "[\"main\", \"contrib\"]");
+    std::fs::write(&path, format!("{text}{file}")).unwrap();
+    resolved(&world, &[]);
+    let hint = || {
+        let (code, report) = fetch(&world);
+        assert_eq!(code, 0, "{report:#}");
+        let all = report["findings"].as_array().unwrap().iter();
+        let mut found = all.filter(|f| f["code"] == "native-missing-library");
+        let fix = found.next().unwrap()["fix"].as_str().unwrap().to_owned();
+        assert!(found.next().is_none(), "{report:#}");
+        fix
+    };
+    let looked_up = "stage it: `[debian] packages = [\"libx11-6\", \"libxkbcommon0t64\"]`, or let the image have it; the \
+                     archives of this install have no package named after libXi.so.6";
+    assert_eq!(hint(), looked_up);
+    // Nobody was asked again for that: the indexes are those that resolving left in the cache.
+    let indexes = |asked: &[String]| asked.iter().filter(|a| a.contains("dists/")).count();
+    let before = indexes(&archive.asked());
+    assert_eq!(hint(), looked_up);
+    assert_eq!(indexes(&archive.asked()), before);
+    // Without them, the names are called what they are.
+    std::fs::remove_dir_all(world.path("home/.cache/stage/http")).unwrap();
+    let guess = hint();
+    assert!(
+        guess.starts_with(
+            "probably `[debian] packages = [\"libx11-6\", \"libxi6\", \"libxkbcommon0\"]`"
+        ),
+        "{guess}"
+    );
+    assert_eq!(indexes(&archive.asked()), before);
 }
 
 /// What `app` needs from the archive of these tests.

@@ -20,6 +20,8 @@ pub mod fault;
 mod index;
 #[cfg(feature = "connected")]
 mod names;
+#[cfg(feature = "connected")]
+pub mod offered;
 mod packages;
 pub mod pins;
 #[cfg(feature = "connected")]
