@@ -58,6 +58,8 @@ mod packages;
 #[cfg(feature = "connected")]
 mod programs;
 #[cfg(feature = "connected")]
+mod pypi_confirm;
+#[cfg(feature = "connected")]
 mod pypi_index;
 #[cfg(feature = "connected")]
 mod pypi_repo;

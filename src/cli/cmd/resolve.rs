@@ -138,7 +138,7 @@ fn trial(
         return Err(UsageError::new("install scripts can be tried on Linux only").into());
     };
     let store = connect::store(ctx)?;
-    fetch_missing(ctx, project, &closure.lock, &store)?;
+    fetch_missing(ctx, project, &closure.lock, &closure.records, &store)?;
     let parent = PathBuf::from(ctx.env("TMPDIR").unwrap_or_else(|| "/tmp".to_owned()));
     let folder = fs::temporary_folder(&parent, "stage-trial")?;
     let path = ctx
