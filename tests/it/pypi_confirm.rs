@@ -14,7 +14,8 @@ use crate::packages::Folder;
 const WHEEL: &str = "aa-1.0-py3-none-any.whl";
 const TRUE: &str =
     "Metadata-Version: 2.1\nName: aa\nVersion: 1.0\nRequires-Dist: careful\nSummary: x\n";
-const LIE: &str = "Metadata-Version: 2.1\nName: aa\nVersion: 1.0\nSummary: this needs nothing......\n";
+const LIE: &str =
+    "Metadata-Version: 2.1\nName: aa\nVersion: 1.0\nSummary: this needs nothing......\n";
 
 fn wheel(metadata: &str) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
