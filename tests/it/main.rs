@@ -68,6 +68,8 @@ mod pypi_resolve;
 #[cfg(feature = "connected")]
 mod ranges;
 #[cfg(feature = "connected")]
+mod registries;
+#[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
 mod serve;
