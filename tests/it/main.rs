@@ -17,6 +17,8 @@
 )]
 
 mod arch;
+#[cfg(feature = "connected")]
+mod asked;
 mod attacks;
 mod ca;
 #[cfg(feature = "connected")]
