@@ -160,7 +160,8 @@ impl Project {
 
 fn no_lock(path: &Path) -> UsageError {
     UsageError::new(format!(
-        "there is no lock at {}; run `stage resolve` first",
+        "there is no lock at {}",
         quoted(&path.to_string_lossy())
     ))
+    .next("run `stage resolve` first")
 }

@@ -17,6 +17,8 @@
 )]
 
 mod arch;
+#[cfg(feature = "connected")]
+mod asked;
 mod attacks;
 mod ca;
 #[cfg(feature = "connected")]
@@ -62,6 +64,8 @@ mod packages;
 #[cfg(feature = "connected")]
 mod programs;
 #[cfg(feature = "connected")]
+mod pypi_confirm;
+#[cfg(feature = "connected")]
 mod pypi_index;
 #[cfg(feature = "connected")]
 mod pypi_repo;
@@ -69,6 +73,8 @@ mod pypi_repo;
 mod pypi_resolve;
 #[cfg(feature = "connected")]
 mod ranges;
+#[cfg(feature = "connected")]
+mod registries;
 #[cfg(feature = "connected")]
 mod sbom;
 mod schemas;

@@ -220,7 +220,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     }
     let ca = private_ca(ctx, project)?;
     let store = connect::store(ctx)?;
-    fetch_missing(ctx, project, &lock, &store)?;
+    fetch_missing(ctx, project, &lock, &records, &store)?;
     let native = native::check(ctx, Some(project), &lock, &store)?;
     let contents = Contents::gather(&lock, &records, ca, &store)?;
     let settings = job.settings()?;
