@@ -127,7 +127,8 @@ mod tests {
         assert!(said("Summary: x\n", "Summary: y\n").starts_with("recorded sha256:"));
         let other = differences(head, "Name: b\nVersion: 2\n").join("; ");
         assert_eq!(other, "the wheel says that it is b 2");
-        let many: String = (0..9).map(|n| format!("Requires-Dist: r{n}\n")).collect();
+        let many: Vec<String> = (0..9).map(|n| format!("Requires-Dist: r{n}\n")).collect();
+        let many = many.concat();
         assert!(said("", &many).ends_with("\"r4\", and 4 more"));
         assert!(said("", "").starts_with("recorded"));
         assert!(differences("", head)[0].contains("cannot be read"));
