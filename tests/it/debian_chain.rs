@@ -753,12 +753,40 @@ fn a_site_may_sign_with_a_command_and_a_bad_one_publishes_nothing() {
             &world.text("site.asc"),
         ]);
     };
+    // Refused before anything is made or changed.
+    let arguments = [
+        "repo",
+        "init",
+        "--repo",
+        &world.text("elsewhere"),
+        "--trust",
+        &world.text("root.json"),
+        "--fingerprint",
+        fingerprint.trim(),
+        "--apt-sign-command",
+        "false",
+        "--apt-certificate",
+        &world.text("site.asc"),
+    ];
+    let output = world.stage(&arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("import-apt-sign-command"), "{said}");
+    assert!(!world.path("elsewhere").exists());
+    // One that signs at first, and not when it matters.
+    let probe = "Origin: stage\nDescription: a trial signature\n";
+    let probe = site.sign_cleartext(probe, "2026-02-01T00:00:00Z".parse().unwrap());
+    std::fs::write(world.path("stranger"), probe.unwrap()).unwrap();
+    let from_file = format!("cat > /dev/null; cat {}", world.text("stranger"));
+    let script = |command: &str| std::fs::write(world.path("sign"), command).unwrap();
+    script(&from_file);
+    configure(&format!("sh {}", world.text("sign")));
     for (command, code) in [
         ("false", "import-apt-sign-command"),
         ("cat", "import-apt-sign-command"),
         ("cat > /dev/null; echo hello", "import-apt-sign-command"),
     ] {
-        configure(command);
+        script(command);
         let before = world.snapshot();
         let output = world
             .importing(&world.path("claw.stage"))
@@ -784,7 +812,7 @@ fn a_site_may_sign_with_a_command_and_a_bad_one_publishes_nothing() {
         .sign_cleartext("Suite: claw\n", "2026-02-01T00:00:00Z".parse().unwrap())
         .unwrap();
     std::fs::write(world.path("stranger"), stranger).unwrap();
-    configure(&format!("cat > /dev/null; cat {}", world.text("stranger")));
+    script(&from_file);
     let (code, said) = world.import(&world.path("claw.stage"));
     assert_eq!(code, 4, "{said}");
     let other = site

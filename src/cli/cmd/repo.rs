@@ -168,6 +168,9 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
     // Before anything is made: a repository without its certificate would be half of one.
     if let Some(certificate) = &certificate {
         Keyring::parse(certificate)?;
+        if let Some(command) = &args.apt_sign_command {
+            AptSigner::try_out(command, certificate, ctx.now)?;
+        }
     }
     let layout = Layout::new(path);
     let signer = AptSigner::new(&layout.state_dir(), ctx.now);
