@@ -364,6 +364,10 @@ pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, Res
                 "has no file in the lock for {} that is the one of the records",
                 on.join(", ")
             ),
+            "runs" => format!(
+                "has no file in the lock that runs on {}",
+                escaped(&edge.range)
+            ),
             "edge" => format!(
                 "{} {} has no edge in the lock to what satisfies it on {}",
                 edge.range,

@@ -459,25 +459,10 @@ fn the_closure_check_finds_what_is_taken_out() {
         let file = &mut lock.packages[3].artifacts[0].file;
         *file = file.replace("cp312-cp312", "cp311-cp311");
     });
-    let unknown = "has no file in the lock for linux/amd64 that is the one of the records";
-    assert!(strange.iter().any(|m| m == unknown), "{strange:?}");
-    // Known to the records, and not for this Python.
-    let mut lock = closure.lock.clone();
-    let file = &mut lock.packages[3].artifacts[0].file;
-    *file = file.replace("cp312-cp312", "cp311-cp311");
-    let mut records = closure.records.clone();
-    for (id, bytes) in &mut records {
-        let text = String::from_utf8(std::mem::take(bytes)).unwrap();
-        *bytes = text.replace("cp312-cp312", "cp311-cp311").into_bytes();
-        lock.records.insert(id.clone(), Digest::of(bytes));
-    }
-    let strange: Vec<String> = check_closure(&lock, &records)
-        .unwrap()
-        .into_iter()
-        .map(|f| f.message)
-        .collect();
     assert!(
-        strange.iter().any(|m| m.starts_with("file dependency")),
+        strange
+            .iter()
+            .any(|m| m.starts_with("has no file in the lock that runs on")),
         "{strange:?}"
     );
 }
