@@ -365,7 +365,14 @@ impl Draft {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = parent(target).join(format!(".{name}.{}.tmp", std::process::id()));
         remove_file(&temporary)?;
-        let file = create_new(&temporary, 0o600)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .read(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)
+            // The user asked for this name and knows nothing of the other one.
+            .map_err(context("create", target))?;
         let file = io::BufWriter::with_capacity(1 << 20, file);
         Ok(Self {
             file,

@@ -359,6 +359,21 @@ pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, Res
         let message = match edge.kind {
             "lock" => "is in the records, but the lock has no such package".to_owned(),
             "records" => "is in the lock, but the records have no such release".to_owned(),
+            "platform" => format!("is not in the lock for {}", on.join(", ")),
+            "file" => format!(
+                "has no file in the lock for {} that is the one of the records",
+                on.join(", ")
+            ),
+            "runs" => format!(
+                "has no file in the lock that runs on {}",
+                escaped(&edge.range)
+            ),
+            "edge" => format!(
+                "{} {} has no edge in the lock to what satisfies it on {}",
+                edge.range,
+                quoted(&edge.name),
+                on.join(", ")
+            ),
             kind => format!(
                 "{kind} dependency {} {} is not in the lock for {}",
                 quoted(&edge.name),

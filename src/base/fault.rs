@@ -139,6 +139,11 @@ pub trait Fault: std::error::Error + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The one thing to do, where this error knows it better than its code does. Safe to print.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+
     /// The place the user can edit, if there is one.
     fn place(&self) -> Option<Place> {
         None

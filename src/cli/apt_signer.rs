@@ -86,6 +86,19 @@ impl AptSigner {
         Ok(())
     }
 
+    /// Has the command sign a text and holds that against the certificate: what would fail at the first import fails now,
+    /// before anything is made.
+    pub(crate) fn try_out(
+        command: &str,
+        certificate: &[u8],
+        now: Timestamp,
+    ) -> Result<(), Box<dyn Fault>> {
+        let text = "Origin: stage\nDescription: a trial signature\n";
+        let certificate = String::from_utf8_lossy(certificate);
+        let signed = run(command, text)?;
+        Ok(check(&signed, text, &certificate, now.plus_seconds(AHEAD))?)
+    }
+
     /// From now on this command signs, and `certificate` (binary or armoured) is what clients get.
     pub(crate) fn configure(
         &self,

@@ -43,6 +43,10 @@ static CLI_USAGE: Code = Code::new("cli-usage", Kind::Usage);
 pub struct UsageError {
     /// One sentence, lowercase, foreign text already escaped.
     pub message: String,
+    /// What is there, by name; safe to print.
+    pub facts: Vec<(&'static str, String)>,
+    /// What to do, if it is more than to read the help; safe to print.
+    pub hint: Option<String>,
 }
 
 impl UsageError {
@@ -50,13 +54,37 @@ impl UsageError {
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
+            facts: Vec::new(),
+            hint: None,
         }
+    }
+
+    /// And what there is instead.
+    #[must_use]
+    pub fn fact(mut self, name: &'static str, value: String) -> Self {
+        self.facts.push((name, value));
+        self
+    }
+
+    /// And what to do.
+    #[must_use]
+    pub fn next(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
     }
 }
 
 impl Fault for UsageError {
     fn code(&self) -> &'static Code {
         &CLI_USAGE
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        self.facts.clone()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
     }
 }
 

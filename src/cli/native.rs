@@ -5,18 +5,24 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::base::digest::Digest;
+use crate::base::limits::LIMITS;
+use crate::base::package::EcosystemId;
 use crate::base::platform::Platform;
 use crate::base::text::{escaped, quoted};
 use crate::cli::cmd::CommandResult;
 use crate::cli::project::Project;
+use crate::cli::subject::read_records;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, connect};
+use crate::eco::debian::offered;
 use crate::eco::install::Inputs;
 use crate::fs;
 use crate::lock::Lock;
 use crate::manifest;
-use crate::native::{self, Report};
+use crate::native::{self, Known, Report};
 use crate::store::Store;
+use crate::upstream::{Request, Want};
 
 /// The role under which an install names the package status of the target's image (dpkg(1), `status`).
 const STATUS: &str = "baseline";
@@ -39,7 +45,48 @@ pub(crate) fn check(
             }
         }
     }
-    Ok(native::check(lock, store, &baseline, &ctx.ui)?)
+    let offered = |platform| offered(ctx, project?, lock, platform);
+    let known = Known {
+        baseline: &baseline,
+        offered: &offered,
+    };
+    Ok(native::check(lock, store, &known, &ctx.ui)?)
+}
+
+/// Names of the packages that the archives of the lock have for a platform, from indexes that resolving has left in the
+/// cache: nobody is asked for a hint. `None` where an index is not there that packages of the lock come from.
+fn offered(
+    ctx: &Context,
+    project: &Project,
+    lock: &Lock,
+    platform: Platform,
+) -> Option<BTreeSet<String>> {
+    let debian = EcosystemId::debian();
+    let records = read_records(lock, &project.records_path).ok()?;
+    let records = records.get(&debian)?;
+    if lock.records.get(&debian) != Some(&Digest::of(records)) {
+        return None;
+    }
+    let upstream = connect::open(ctx, project).ok()?.upstream;
+    let mut found = None;
+    for index in offered::indexes(records, platform).ok()? {
+        let bytes = index.paths.iter().find_map(|path| {
+            upstream.kept(&Request {
+                upstream: index.upstream.clone(),
+                path: path.clone(),
+                accept: None,
+                limit: LIMITS.metadata,
+                want: Want::Document,
+                link: None,
+            })
+        });
+        match bytes.and_then(|bytes| index.names(bytes)) {
+            Some(names) => found.get_or_insert_with(BTreeSet::new).extend(names),
+            None if index.is_needed => return None,
+            None => {}
+        }
+    }
+    found
 }
 
 /// Names of the packages that a dpkg status file calls installed.
@@ -64,8 +111,9 @@ pub(crate) fn report(ctx: &Context, found: &Report, outcome: &mut Outcome) {
     ctx.ui.findings(&found.findings);
     if found.findings.len() > 1 && !found.packages.is_empty() {
         let packages: Vec<String> = found.packages.iter().map(|name| quoted(name)).collect();
+        let probably = if found.is_probable { "probably " } else { "" };
         outcome.summary.push(format!(
-            "Missing libraries would come with `[debian] packages = [{}]`",
+            "Missing libraries would {probably}come with `[debian] packages = [{}]`",
             packages.join(", ")
         ));
     }

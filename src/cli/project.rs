@@ -74,7 +74,9 @@ impl Project {
             }
             for file in missing {
                 if file.role == HOST_SOURCES {
-                    inputs.insert(file.role, apt::sources(ctx)?);
+                    let sources = apt::sources(ctx)?;
+                    apt::name_skipped(ctx, &sources);
+                    inputs.insert(file.role, sources);
                     continue;
                 }
                 let path = manifest::beside(&self.manifest_path, &file.path);
@@ -158,7 +160,8 @@ impl Project {
 
 fn no_lock(path: &Path) -> UsageError {
     UsageError::new(format!(
-        "there is no lock at {}; run `stage resolve` first",
+        "there is no lock at {}",
         quoted(&path.to_string_lossy())
     ))
+    .next("run `stage resolve` first")
 }

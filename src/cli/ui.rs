@@ -240,7 +240,7 @@ impl Ui {
         for cause in causes(fault) {
             push(&mut text, &format!("  caused by: {cause}"));
         }
-        if let Some(hint) = explain::hint(code.name) {
+        if let Some(hint) = hint(fault) {
             push(&mut text, &format!("{} {hint}", self.paint("36", "hint:")));
         }
         text
@@ -392,6 +392,12 @@ pub fn finding_json(finding: &Finding) -> Value {
     })
 }
 
+/// What the error itself says is to be done, else what its code says.
+fn hint(fault: &dyn Fault) -> Option<String> {
+    let own = fault.hint();
+    own.or_else(|| explain::hint(fault.code().name).map(str::to_owned))
+}
+
 fn fault_json(fault: &dyn Fault) -> Value {
     let code = fault.code();
     let facts: serde_json::Map<String, Value> = fault
@@ -406,7 +412,7 @@ fn fault_json(fault: &dyn Fault) -> Value {
         "place": fault.place(),
         "facts": facts,
         "causes": causes(fault),
-        "hint": explain::hint(code.name),
+        "hint": hint(fault),
     })
 }
 

@@ -30,7 +30,7 @@ use crate::{
     eco::interpreter::{Interpreter, StagedInterpreter, Unfit},
     lock::LockedArtifact,
     manifest::{Manifest, ManifestError, table::Table},
-    upstream::Request,
+    upstream::{Request, Source},
 };
 
 /// Codes of this module.
@@ -389,6 +389,12 @@ pub trait Ecosystem: Sync {
         None
     }
 
+    /// Holds fetched artifacts against its records, where these say what no digest confirmed when they were made.
+    #[cfg(feature = "connected")]
+    fn confirm(&self, _records: &[u8]) -> Result<Option<Box<dyn Confirm>>, EcoError> {
+        Ok(None)
+    }
+
     /// Checks that every edge of every carried package is satisfied inside the lock, for each of its platforms.
     /// Returns one sentence per edge that is not. Independent of the resolver.
     #[cfg(feature = "connected")]
@@ -406,6 +412,18 @@ pub trait Ecosystem: Sync {
         tables: Vec<Table<'_>>,
         target: &Target,
     ) -> Result<Vec<Box<dyn Install>>, ManifestError>;
+}
+
+/// Knows what the records say of artifacts.
+#[cfg(feature = "connected")]
+pub trait Confirm {
+    /// Fails if `content`, whose checksum is right, is not what the records say of `artifact`.
+    fn confirm(
+        &self,
+        package: &LockedPackage,
+        artifact: &LockedArtifact,
+        content: &mut dyn Source,
+    ) -> Result<(), Box<dyn Fault>>;
 }
 
 /// Where an archive is unpacked.

@@ -1,7 +1,9 @@
 //! From lock to store: every artifact that crosses the gap is downloaded, hashed while it is written, and kept only
-//! if it is what the lock says. What is there already is not asked for; what was cut off is continued.
+//! if it is what the lock says. What is there already is not asked for; what was cut off is continued. In the end the
+//! store is held against the records, as far as no digest confirmed what they say.
 
 mod artifact;
+mod confirm;
 mod locate;
 mod supply;
 
@@ -16,10 +18,11 @@ use crate::base::fault::{Code, Fault};
 use crate::base::limits::LIMITS;
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::progress::{Progress, Unit};
+use crate::eco::EcoError;
 use crate::fetch::artifact::{Meter, NotStored};
 pub use crate::fetch::supply::Supply;
 use crate::fs::FsError;
-use crate::lock::{Lock, LockedArtifact, LockedPackage};
+use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
 use crate::net::settings::shown;
 use crate::net::{Downloader, HttpUpstream, NetError};
 use crate::store::{Store, Stored};
@@ -34,6 +37,9 @@ pub enum FetchError {
     /// The network cannot be used, or a host that is needed cannot be reached.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// The records of the lock cannot be read.
+    #[error(transparent)]
+    Records(#[from] EcoError),
 }
 
 impl Fault for FetchError {
@@ -41,6 +47,7 @@ impl Fault for FetchError {
         match self {
             Self::Store(error) => error.code(),
             Self::Net(error) => error.code(),
+            Self::Records(error) => error.code(),
         }
     }
 
@@ -48,13 +55,14 @@ impl Fault for FetchError {
         match self {
             Self::Store(error) => error.facts(),
             Self::Net(error) => error.facts(),
+            Self::Records(error) => error.facts(),
         }
     }
 }
 
-/// An artifact that could not be fetched.
+/// An artifact that could not be fetched, or is not what the records say.
 #[derive(Debug, thiserror::Error)]
-#[error("artifact `{file}` of {ecosystem} `{package}` was not stored: {cause}")]
+#[error("artifact `{file}` of {ecosystem} `{package}` {}: {cause}", self.outcome())]
 pub struct FetchFailure {
     /// Its ecosystem.
     pub ecosystem: EcosystemId,
@@ -64,11 +72,21 @@ pub struct FetchFailure {
     pub file: String,
     /// Where it was asked for; `None` when no address is configured.
     pub url: Option<SafeUrl>,
+    /// Whether its bytes are in the store all the same: they are what the lock names.
+    pub stored: bool,
     /// Why.
     pub cause: Box<dyn Fault>,
 }
 
 impl FetchFailure {
+    const fn outcome(&self) -> &'static str {
+        if self.stored {
+            "cannot be used"
+        } else {
+            "was not stored"
+        }
+    }
+
     /// Why, with all causes, in one line.
     pub fn reason(&self) -> String {
         NotStored::chain(self.cause.as_ref())
@@ -97,7 +115,7 @@ pub struct FetchReport {
     pub reused: usize,
     /// Bytes of the stored downloads.
     pub bytes: u64,
-    /// What could not be fetched, by ecosystem, release and file.
+    /// What could not be fetched or is not what the records say, by ecosystem, release and file.
     pub failures: Vec<FetchFailure>,
 }
 
@@ -127,14 +145,34 @@ impl Item<'_> {
             package: self.package.id(),
             file: crate::base::text::escaped(&self.artifact.file),
             url: failed.url.map(|url| shown(url.with_secrets())),
+            stored: false,
             cause: failed.cause,
         })
     }
 }
 
 /// Fetches every carried artifact of `lock` that is not in `store`, as many at a time as the upstream's settings say.
-/// Before that, every host that is needed must answer. Artifacts that fail do not stop the others.
+/// Before that, every host that is needed must answer. Artifacts that fail do not stop the others. Then everything that
+/// is stored is held against `records`, the lock's records, as its ecosystem wants it.
 pub fn run(
+    lock: &Lock,
+    records: &Records,
+    store: &Store,
+    upstream: &mut HttpUpstream,
+    progress: &dyn Progress,
+) -> Result<FetchReport, FetchError> {
+    let mut report = download(lock, store, upstream, progress)?;
+    report
+        .failures
+        .extend(confirm::confirm(lock, records, store)?);
+    report.failures.sort_by(|a, b| {
+        (&a.ecosystem, &a.package, &a.file).cmp(&(&b.ecosystem, &b.package, &b.file))
+    });
+    Ok(report)
+}
+
+/// Fetches what is missing.
+fn download(
     lock: &Lock,
     store: &Store,
     upstream: &mut HttpUpstream,
@@ -178,9 +216,6 @@ pub fn run(
         }
     });
     progress.end();
-    report.failures.sort_by(|a, b| {
-        (&a.ecosystem, &a.package, &a.file).cmp(&(&b.ecosystem, &b.package, &b.file))
-    });
     Ok(report)
 }
 

@@ -10,9 +10,10 @@ use crate::base::platform::{Libc, Platform};
 use crate::base::text::{escaped, quoted};
 use crate::lock::Lock;
 use crate::lock::chain::Chains;
+use crate::native::hint::{Hint, Suites};
 use crate::native::tree::{Binary, Tree};
 use crate::native::{
-    GLIBC, INTERPRETER, MISSING, Need, PerRelease, Provider, SYMBOL, soname, subject,
+    GLIBC, INTERPRETER, Known, MISSING, Need, PerRelease, Provider, SYMBOL, soname, subject,
 };
 
 /// Most names that a message lists.
@@ -42,6 +43,7 @@ pub(super) struct Judge<'j> {
     platform: Platform,
     baseline: &'j BTreeSet<String>,
     tree: &'j Tree<'j>,
+    suites: Suites<'j>,
     glibc: Option<GlibcVersion>,
 }
 
@@ -63,7 +65,7 @@ impl<'j> Judge<'j> {
     pub(super) fn new(
         lock: &'j Lock,
         platform: Platform,
-        baseline: &'j BTreeSet<String>,
+        known: &'j Known<'j>,
         tree: &'j Tree<'j>,
     ) -> Self {
         let target = match &lock.target.libc {
@@ -83,8 +85,9 @@ impl<'j> Judge<'j> {
         Self {
             lock,
             platform,
-            baseline,
+            baseline: known.baseline,
             tree,
+            suites: Suites::new(platform, known.offered),
             glibc: staged.or(target),
         }
     }
@@ -153,12 +156,9 @@ impl<'j> Judge<'j> {
             return staged(found);
         }
         let package = soname::debian_package(name).unwrap_or_default();
-        // A suffix that packages got when time became 64 bits wide on 32-bit machines.
-        let names = [format!("{package}t64"), package];
-        let mut known = names
-            .into_iter()
-            .filter(|name| self.baseline.contains(name));
-        known.next().map_or(Provider::Missing, Provider::Baseline)
+        let forms = soname::forms(&package).into_iter();
+        let known = forms.rev().find(|name| self.baseline.contains(name));
+        known.map_or(Provider::Missing, Provider::Baseline)
     }
 
     /// Symbol versions that are not there.
@@ -199,21 +199,28 @@ impl<'j> Judge<'j> {
             quoted(file),
             escaped(name)
         );
-        let packages: BTreeSet<String> = lack
-            .keys()
-            .filter_map(|name| soname::debian_package(name))
-            .map(|name| quoted(&name))
-            .collect();
-        let packages: Vec<String> = packages.into_iter().collect();
-        let fix = match &self.lock.target.libc {
-            Libc::Glibc(_) if !packages.is_empty() => format!(
-                "stage it: `[debian] packages = [{}]`, or let the image have it; the names follow from those of the \
-                 libraries by Debian Policy 8.1, so look them up in the suite",
-                packages.join(", ")
-            ),
-            _ => "the target's image must have it".to_owned(),
+        let hint = match &self.lock.target.libc {
+            Libc::Glibc(_) => self.suites.hint(lack.keys().copied()),
+            Libc::Musl(_) => Hint::default(),
         };
-        Some(finding(code, message, Some(fix)))
+        Some(finding(code, message, Some(hint.to_string())))
+    }
+
+    /// The packages that would bring everything that is missing; for a target without glibc none.
+    pub(super) fn hint(&self, needs: &[Need]) -> Hint {
+        let missing = needs
+            .iter()
+            .filter(|need| need.provider == Provider::Missing);
+        let mut names = missing.map(|need| need.soname.as_str()).peekable();
+        let is_glibc = matches!(self.lock.target.libc, Libc::Glibc(_));
+        if is_glibc && names.peek().is_some() {
+            self.suites.hint(names)
+        } else {
+            Hint {
+                is_certain: true,
+                ..Hint::default()
+            }
+        }
     }
 
     fn too_old(&self, lack: &Lack<'_>) -> Option<Finding> {

@@ -9,6 +9,7 @@ mod archive;
 mod elf;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod hint;
 mod judge;
 mod scan;
 mod soname;
@@ -29,6 +30,7 @@ use crate::fs::{self, FsError};
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedArtifact, LockedPackage};
 use crate::native::elf::Flavour;
+pub use crate::native::hint::Offered;
 use crate::native::scan::Scanned;
 use crate::native::tree::{Binary, Tree, normal};
 use crate::store::Store;
@@ -98,17 +100,34 @@ pub struct Report {
     /// Debian packages that would provide everything that is missing, by the naming rule of Debian Policy §8.1; empty
     /// for a target without glibc.
     pub packages: BTreeSet<String>,
+    /// Whether the archives have all of these, as far as is known: not every platform could be looked up.
+    pub is_probable: bool,
     /// Artifacts that were looked into.
     pub looked: usize,
     /// Carried artifacts that are not in the store.
     pub absent: usize,
 }
 
-/// Looks into every carried artifact that is in the store. `baseline` names the packages that the target's image has.
+/// What is known beside the lock.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// Names of the packages that the target's image has.
+    pub baseline: &'a BTreeSet<String>,
+    /// What the install's Debian archives have.
+    pub offered: &'a Offered<'a>,
+}
+
+impl fmt::Debug for Known<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Known({} in the baseline)", self.baseline.len())
+    }
+}
+
+/// Looks into every carried artifact that is in the store.
 pub fn check(
     lock: &Lock,
     store: &Store,
-    baseline: &BTreeSet<String>,
+    known: &Known<'_>,
     progress: &dyn Progress,
 ) -> Result<Report, FsError> {
     let mut report = Report::default();
@@ -139,7 +158,7 @@ pub fn check(
             scanned: scanned?,
         });
     }
-    judge_all(lock, &held, baseline, &mut report);
+    judge_all(lock, &held, known, &mut report);
     Ok(report)
 }
 
@@ -180,7 +199,7 @@ impl Held<'_> {
     }
 }
 
-fn judge_all(lock: &Lock, held: &[Held<'_>], baseline: &BTreeSet<String>, report: &mut Report) {
+fn judge_all(lock: &Lock, held: &[Held<'_>], known: &Known<'_>, report: &mut Report) {
     let chains = Chains::new(lock);
     for platform in &lock.target.platforms {
         let wanted = match lock.target.libc {
@@ -212,20 +231,17 @@ fn judge_all(lock: &Lock, held: &[Held<'_>], baseline: &BTreeSet<String>, report
             }
         }
         let tree = Tree::new(&binaries, &links, *platform);
-        let judge = judge::Judge::new(lock, *platform, baseline, &tree);
+        let judge = judge::Judge::new(lock, *platform, known, &tree);
         let (needs, findings) = judge.run(&binaries, &chains);
+        let hint = judge.hint(&needs);
+        report.is_probable |= !hint.is_certain;
+        report.packages.extend(hint.packages);
         report.needs.extend(needs);
         report.findings.extend(findings);
     }
     report.findings.extend(held.iter().filter_map(unreadable));
     report.needs.sort();
     report.needs.dedup();
-    if matches!(lock.target.libc, Libc::Glibc(_)) {
-        let needs = report.needs.iter();
-        let missing = needs.filter(|need| need.provider == Provider::Missing);
-        let packages = missing.filter_map(|need| soname::debian_package(&need.soname));
-        report.packages = packages.collect();
-    }
     report
         .findings
         .sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));

@@ -74,6 +74,12 @@ pub(super) fn python_of(soname: &str) -> Option<&str> {
     version.contains('.').then_some(version)
 }
 
+/// The names that a package may have: its own, and with the suffix that packages got when time became 64 bits wide on
+/// 32-bit machines.
+pub(super) fn forms(package: &str) -> [String; 2] {
+    [package.to_owned(), format!("{package}t64")]
+}
+
 /// The Debian package that holds a library by the naming rule of Debian Policy §8.1: the name, a dash if that ends in a
 /// digit, the version of the soname; lower case. `None` for what is no name of a shared library.
 pub(super) fn debian_package(soname: &str) -> Option<String> {

@@ -122,6 +122,10 @@ impl Trouble {
     pub(super) fn is_transient(&self) -> bool {
         self.kind == TroubleKind::Transient
     }
+
+    pub(super) fn is_missing(&self) -> bool {
+        self.kind == TroubleKind::Missing
+    }
 }
 
 impl Engine {

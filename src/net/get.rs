@@ -57,6 +57,17 @@ pub(super) async fn answer(engine: Arc<Engine>, request: Request, answers: Sende
     }
 }
 
+/// What the cache has for a request, uncompressed; nobody is asked.
+pub(super) fn kept(engine: &Engine, request: &Request) -> Option<Vec<u8>> {
+    let urls = engine.settings.urls_for(request).ok()?;
+    urls.iter().find_map(|url| {
+        let entry = engine
+            .cache
+            .load(url, form(request).as_deref(), request.limit)?;
+        entry.decoded(request.limit).ok()
+    })
+}
+
 /// Which of the answers that a URL may have was asked for: what the cache tells them apart by.
 fn form(request: &Request) -> Option<String> {
     match &request.want {
@@ -87,7 +98,8 @@ fn reply(answers: &Sender<Answered>, request: Request, answer: Answer) {
 }
 
 /// What the cache has under one of the addresses, else what the first of them that answers says; with the address. A
-/// document that does not exist at one is not looked for at the others: its absence is an answer.
+/// document that does not exist at one is not looked for at the others: its absence is an answer. What is asked for by
+/// its digest is: there is but one answer, which a mirror may still or already have.
 async fn find(
     engine: &Arc<Engine>,
     primary: Url,
@@ -118,9 +130,12 @@ async fn find(
         };
         let said = (url.clone(), engine.failure(&url, &trouble));
         let told = first.take().unwrap_or(said);
-        match next.filter(|_| trouble.is_transient()) {
+        let elsewhere = request.want == Want::Immutable && trouble.is_missing();
+        match next.filter(|_| trouble.is_transient() || elsewhere) {
             Some(next) => {
-                engine.is_down(&url);
+                if trouble.is_transient() {
+                    engine.is_down(&url);
+                }
                 first = Some(told);
                 url = next;
             }

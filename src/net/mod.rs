@@ -234,6 +234,11 @@ impl HttpUpstream {
         &self.engine.settings
     }
 
+    /// What the cache has for a request. Contacts nobody.
+    pub fn kept(&self, request: &Request) -> Option<Vec<u8>> {
+        get::kept(&self.engine, request)
+    }
+
     /// Every host contacted so far, sorted.
     pub fn egress(&self) -> Vec<Egress> {
         self.engine.egress()

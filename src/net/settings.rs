@@ -188,6 +188,17 @@ impl Settings {
         set.into_iter().cloned().collect()
     }
 
+    /// The address of an upstream without scope, then those of its mirrors.
+    pub fn addresses_of(&self, name: &str) -> Vec<Url> {
+        let mirrors = self.mirrors.get(name).into_iter().flatten();
+        self.bases
+            .get(name)
+            .into_iter()
+            .chain(mirrors)
+            .cloned()
+            .collect()
+    }
+
     /// The URLs of plain files, sorted.
     pub fn files(&self) -> Vec<Url> {
         let set: BTreeSet<&Url> = self.files.values().collect();

@@ -138,6 +138,7 @@ fn may_use_upstream(path: &Path) -> bool {
         "ecosystem.rs",
         "resolve.rs",
         "assemble.rs",
+        "confirm.rs",
         "fault.rs",
         "install.rs",
         "section.rs",

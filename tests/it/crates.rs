@@ -5,16 +5,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use stage::base::digest::{Digest, Digests, UpstreamChecksum};
-use stage::base::fault::Fault;
 use stage::base::package::EcosystemId;
 use stage::base::platform::{Libc, Platform, Target};
-use stage::base::progress::NoProgress;
-use stage::base::time::Timestamp;
 use stage::eco::cargo::resolve::CargoRequest;
 use stage::eco::cargo::{self, crate_path, index_path};
-use stage::eco::install::{Address, Given, InputFile, Inputs, Install};
-use stage::resolve::{self, Closure, Input, PlannedInstall, ResolveError};
-use stage::upstream::{Answer, Content, Request, Resolver, SafeUrl, Upstream, UpstreamError, Want};
+use stage::resolve::{Closure, ResolveError};
+use stage::upstream::{Answer, Content, Request, SafeUrl, Upstream, UpstreamError, Want};
+
+use crate::asked::Asked;
 
 /// The source that cargo writes into lock files for the default registry.
 pub(crate) fn source() -> String {
@@ -165,43 +163,14 @@ impl Registry {
 
     /// Resolves what the manifest would say.
     pub(crate) fn resolve(&mut self, request: CargoRequest) -> Result<Closure, ResolveError> {
-        let asked = Asked(request.clone());
-        let input = Input {
-            target: request.target.clone(),
-            exclude_newer: request.exclude_newer,
-            now: Timestamp::default(),
-            installs: vec![PlannedInstall {
-                ecosystem: EcosystemId::cargo(),
-                number: 1,
-                install: &asked,
-                inputs: Inputs::new(),
-                requirements: request.packages,
-                prefer: BTreeMap::new(),
-            }],
+        let (target, exclude_newer) = (request.target.clone(), request.exclude_newer);
+        let asked = Asked {
+            ecosystem: EcosystemId::cargo(),
+            requirements: request.packages.clone(),
+            request,
+            make: cargo::resolve::resolver,
         };
-        resolve::run(&input, None, self, &NoProgress)
-    }
-}
-
-/// An install that no manifest was written for.
-#[derive(Debug)]
-struct Asked(CargoRequest);
-
-impl Install for Asked {
-    fn inputs(&self, _known: &Inputs) -> Result<Vec<InputFile>, Box<dyn Fault>> {
-        Ok(Vec::new())
-    }
-
-    fn addresses(&self) -> Vec<Address> {
-        Vec::new()
-    }
-
-    fn requirements(&self, _inputs: &Inputs) -> Result<Vec<String>, Box<dyn Fault>> {
-        Ok(self.0.packages.clone())
-    }
-
-    fn resolver(&self, _given: Given<'_>) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
-        cargo::resolve::resolver(self.0.clone())
+        asked.resolve(target, exclude_newer, self)
     }
 }
 

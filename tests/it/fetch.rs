@@ -77,7 +77,7 @@ fn name_of(asked: &Asked) -> String {
 fn fetch(lock: &Lock, folder: &Folder, server: &Server) -> FetchReport {
     let store = Store::open(&folder.0.join("store")).unwrap();
     let mut upstream = HttpUpstream::new(settings(folder, &server.url())).unwrap();
-    fetch::run(lock, &store, &mut upstream, &NoProgress).unwrap()
+    fetch::run(lock, &BTreeMap::new(), &store, &mut upstream, &NoProgress).unwrap()
 }
 
 fn gets(server: &Server) -> usize {

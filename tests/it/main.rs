@@ -17,6 +17,8 @@
 )]
 
 mod arch;
+#[cfg(feature = "connected")]
+mod asked;
 mod attacks;
 mod ca;
 #[cfg(feature = "connected")]
@@ -31,9 +33,13 @@ mod credentials;
 #[cfg(feature = "connected")]
 mod debian_archive;
 #[cfg(feature = "connected")]
+mod debian_baseline;
+#[cfg(feature = "connected")]
 mod debian_chain;
 #[cfg(feature = "connected")]
 mod debian_solve;
+#[cfg(feature = "connected")]
+mod debian_sources;
 #[cfg(feature = "connected")]
 mod fetch;
 #[cfg(feature = "connected")]
@@ -59,6 +65,8 @@ mod packages;
 #[cfg(feature = "connected")]
 mod programs;
 #[cfg(feature = "connected")]
+mod pypi_confirm;
+#[cfg(feature = "connected")]
 mod pypi_index;
 #[cfg(feature = "connected")]
 mod pypi_repo;
@@ -66,6 +74,8 @@ mod pypi_repo;
 mod pypi_resolve;
 #[cfg(feature = "connected")]
 mod ranges;
+#[cfg(feature = "connected")]
+mod registries;
 #[cfg(feature = "connected")]
 mod sbom;
 mod schemas;

@@ -8,7 +8,7 @@ use stage::base::package::EcosystemId;
 use stage::base::platform::{Libc, Platform, Target};
 use stage::base::progress::NoProgress;
 use stage::lock::{Lock, LockedArtifact, LockedPackage, format};
-use stage::native::{Provider, Report, check};
+use stage::native::{Known, Provider, Report, check};
 use stage::store::Store;
 
 use crate::packages::Folder;
@@ -95,8 +95,19 @@ impl Staged {
     }
 
     fn check(&self, baseline: &[&str]) -> Report {
-        let baseline: BTreeSet<String> = baseline.iter().map(|&name| name.to_owned()).collect();
-        check(&self.lock, &self.store, &baseline, &NoProgress).unwrap()
+        self.check_with(baseline, None)
+    }
+
+    /// With what the archives have, if that is known.
+    fn check_with(&self, baseline: &[&str], offered: Option<&[&str]>) -> Report {
+        let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let baseline: BTreeSet<String> = set(baseline);
+        let offered = |_: Platform| offered.map(set);
+        let known = Known {
+            baseline: &baseline,
+            offered: &offered,
+        };
+        check(&self.lock, &self.store, &known, &NoProgress).unwrap()
     }
 }
 
@@ -132,7 +143,34 @@ fn what_nobody_staged_is_named_once_for_each_release_with_the_line_that_closes_i
     );
     let fix = finding.fix.as_deref().unwrap();
     let line = "`[debian] packages = [\"libx11-6\", \"libxi6\", \"libxkbcommon0\"]`";
-    assert!(fix.contains(line) && fix.contains("Policy 8.1"), "{fix}");
+    assert!(
+        fix.starts_with(&format!("probably {line} stages it")) && fix.contains("not looked up"),
+        "{fix}"
+    );
+    assert!(report.is_probable);
+
+    // Where the archives can be looked into, nothing is named that they lack, and names are those that they have.
+    let suite = ["libx11-6", "libxkbcommon0t64", "libxi-dev"];
+    let report = staged.check_with(&[], Some(&suite));
+    assert_eq!(
+        report.findings[0].fix.as_deref(),
+        Some(
+            "stage it: `[debian] packages = [\"libx11-6\", \"libxkbcommon0t64\"]`, or let the image have it; the archives \
+             of this install have no package named after libXi.so.6"
+        )
+    );
+    let packages: Vec<&str> = report.packages.iter().map(String::as_str).collect();
+    assert_eq!(packages, ["libx11-6", "libxkbcommon0t64"]);
+    assert!(!report.is_probable);
+    let report = staged.check_with(&[], Some(&[]));
+    assert_eq!(
+        report.findings[0].fix.as_deref(),
+        Some(
+            "the target's image must have it; the archives of this install have no package named after libX11.so.6, \
+             libXi.so.6, libxkbcommon.so.0"
+        )
+    );
+    assert!(report.packages.is_empty());
 
     let report = staged.check(&["libx11-6", "libxi6", "libxkbcommon0t64"]);
     assert_eq!(codes(&report.findings), []);

@@ -5,18 +5,14 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 use stage::base::digest::{Digest, UpstreamChecksum};
-use stage::base::fault::Fault;
 use stage::base::package::EcosystemId;
 use stage::base::platform::{Libc, Platform, Target};
-use stage::base::progress::NoProgress;
-use stage::base::time::Timestamp;
-use stage::eco::install::{Address, Given, InputFile, Inputs, Install};
 use stage::eco::pypi::request::{PypiRequest, PypiRequirement};
 use stage::eco::pypi::resolve as pypi;
-use stage::resolve::{self, Closure, Input, PlannedInstall, ResolveError};
-use stage::upstream::{
-    Answer, Content, Part, Request, Resolver, SafeUrl, Upstream, UpstreamError, Want,
-};
+use stage::resolve::{Closure, ResolveError};
+use stage::upstream::{Answer, Content, Part, Request, SafeUrl, Upstream, UpstreamError, Want};
+
+use crate::asked::Asked;
 
 /// One file of a release.
 #[derive(Clone)]
@@ -204,44 +200,18 @@ impl Index {
 
     /// Resolves what the manifest would say.
     pub(crate) fn resolve(&mut self, request: PypiRequest) -> Result<Closure, ResolveError> {
-        let asked = Asked(request.clone());
-        let specs = request.requirements.iter().map(|r| r.spec.clone());
-        let input = Input {
-            target: request.target.clone(),
-            exclude_newer: request.exclude_newer,
-            now: Timestamp::default(),
-            installs: vec![PlannedInstall {
-                ecosystem: EcosystemId::pypi(),
-                number: 1,
-                install: &asked,
-                inputs: Inputs::new(),
-                requirements: specs.collect(),
-                prefer: BTreeMap::new(),
-            }],
+        let (target, exclude_newer) = (request.target.clone(), request.exclude_newer);
+        let asked = Asked {
+            ecosystem: EcosystemId::pypi(),
+            requirements: request
+                .requirements
+                .iter()
+                .map(|r| r.spec.clone())
+                .collect(),
+            request,
+            make: pypi::resolver,
         };
-        resolve::run(&input, None, self, &NoProgress)
-    }
-}
-
-/// An install that no manifest was written for.
-#[derive(Debug)]
-struct Asked(PypiRequest);
-
-impl Install for Asked {
-    fn inputs(&self, _known: &Inputs) -> Result<Vec<InputFile>, Box<dyn Fault>> {
-        Ok(Vec::new())
-    }
-
-    fn addresses(&self) -> Vec<Address> {
-        Vec::new()
-    }
-
-    fn requirements(&self, _inputs: &Inputs) -> Result<Vec<String>, Box<dyn Fault>> {
-        Ok(Vec::new())
-    }
-
-    fn resolver(&self, _given: Given<'_>) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {
-        pypi::resolver(self.0.clone())
+        asked.resolve(target, exclude_newer, self)
     }
 }
 

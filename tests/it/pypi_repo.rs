@@ -595,7 +595,7 @@ fn export_writes_to_stdout_or_a_folder_and_says_what_it_must_know() {
     for (arguments, word) in [
         (&["export", "--as", "requirements"][..], "--platform"),
         (&pylock[..5], "--base-url"),
-        (&["export", "--as", "package-lock"], "npm records"),
+        (&["export", "--as", "package-lock"], "no packages of npm"),
         (&["export", "--as", "nothing"], "possible values"),
     ] {
         let output = world.stage(arguments);

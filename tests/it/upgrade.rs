@@ -179,12 +179,15 @@ fn a_name_that_the_lock_does_not_have_is_an_error() {
     };
     refused(
         "--upgrade=aap",
-        "the lock has no package \"aap\"; did you mean \"app\"?",
+        "the lock has no package \"aap\"\n  did you mean: \"app\"\n",
     );
-    refused("--upgrade=cargo:app", "the lock has no package \"app\"");
+    refused(
+        "--upgrade=cargo:app",
+        "the lock has no package \"app\" of cargo\nhint: it is there as `--upgrade=npm:app`",
+    );
     refused(
         "--upgrade=left-pad",
-        "the lock has no package \"left-pad\"\n",
+        "the lock has no package \"left-pad\"\nhint: `stage inspect` lists",
     );
     std::fs::remove_file(site.folder.join("stage.lock")).unwrap();
     let output = site.stage(&["resolve", "--upgrade=app"]);

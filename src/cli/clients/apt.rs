@@ -9,7 +9,7 @@ use crate::cli::clients::netrc;
 use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::eco::debian::control;
-use crate::eco::debian::{host_upstreams, upstream_name};
+use crate::eco::debian::{host_upstreams, skipped_sources, upstream_name};
 use crate::fs;
 use crate::manifest::starter::toml_string;
 use crate::net::settings::{Credential, Settings};
@@ -24,13 +24,14 @@ struct Places {
     etc: PathBuf,
 }
 
-/// Tells `settings` where the host's archives are; `manifest` is the address that the manifest gives `name`.
+/// Tells `settings` where the host's archives are; `manifest` is the address that the manifest gives `name`. Names of the
+/// upstreams, for [`logins`].
 pub(super) fn apply(
     ctx: &Context,
     settings: &mut Settings,
     name: &str,
     manifest: Option<&str>,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let mut names = vec![name.to_owned()];
     if let Some(address) = manifest {
         settings.set_upstream(name, address)?;
@@ -44,7 +45,7 @@ pub(super) fn apply(
             names.push(upstream_name(number));
         }
     }
-    logins(ctx, settings, &names)
+    Ok(names)
 }
 
 /// All sources in the order in which apt reads them, in deb822 form.
@@ -186,16 +187,21 @@ fn lines(text: &str, trusted: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// Passwords by machine, with or without a path; http only where it says so.
-fn logins(ctx: &Context, settings: &mut Settings, names: &[String]) -> Result<(), Failure> {
+/// Passwords by machine, with or without a path; http only where it says so. Mirrors are addresses like the others.
+pub(super) fn logins(
+    ctx: &Context,
+    settings: &mut Settings,
+    names: &[String],
+) -> Result<(), Failure> {
     let etc = places(ctx)?.etc;
     let mut files = vec![etc.join("auth.conf")];
     let parts = etc.join("auth.conf.d");
     if fs::exists(&parts) {
         files.extend(fs::list(&parts)?);
     }
-    for path in files {
-        let bytes = match fs::read_optional(&path, LIMIT) {
+    let is_read = |path: &&PathBuf| path.extension().is_some_and(|e| e == "conf");
+    for path in files.iter().filter(is_read) {
+        let bytes = match fs::read_optional(path, LIMIT) {
             Ok(found) => found.unwrap_or_default(),
             // Readable by the administrator only: then it is not for this account.
             Err(_denied) => continue,
@@ -206,11 +212,10 @@ fn logins(ctx: &Context, settings: &mut Settings, names: &[String]) -> Result<()
             } else {
                 format!("https://{machine}")
             };
-            for name in names {
-                let Some(address) = settings.address_of(name, None).cloned() else {
-                    continue;
-                };
-                let below = address.as_str().strip_prefix(&wanted);
+            let wanted = wanted.trim_end_matches('/');
+            let addresses = names.iter().flat_map(|name| settings.addresses_of(name));
+            for address in addresses.collect::<Vec<_>>() {
+                let below = address.as_str().strip_prefix(wanted);
                 if below.is_some_and(|rest| rest.starts_with('/'))
                     && !settings.has_credential(&address)
                 {
@@ -222,9 +227,22 @@ fn logins(ctx: &Context, settings: &mut Settings, names: &[String]) -> Result<()
     Ok(())
 }
 
+/// Says aloud which of the host's sources are left out, since apt on this host takes packages from them.
+pub(in crate::cli) fn name_skipped(ctx: &Context, sources: &[u8]) {
+    let skipped = skipped_sources(&String::from_utf8_lossy(sources));
+    if !skipped.is_empty() {
+        ctx.ui.warn(&format!(
+            "apt sources of this host that are not reached by http or https are left out: {}",
+            skipped.join(", ")
+        ));
+    }
+}
+
 /// The lines that a starter manifest gets: this host's sources as `[[debian.source]]` tables, commented out.
 pub(in crate::cli) fn starter(ctx: &Context) -> Option<String> {
-    let text = String::from_utf8(sources(ctx).ok()?).ok()?;
+    let sources = sources(ctx).ok()?;
+    name_skipped(ctx, &sources);
+    let text = String::from_utf8(sources).ok()?;
     let mut out = String::new();
     for source in crate::eco::debian::host_sources(&text).ok()? {
         let list = |all: &[String]| {

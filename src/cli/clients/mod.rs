@@ -26,6 +26,7 @@ pub(super) fn apply(
     npm: Option<&npm::NpmClient<'_>>,
     settings: &mut Settings,
 ) -> Result<(), Failure> {
+    let mut archives = Vec::new();
     for name in upstreams(addresses) {
         let manifest = configured(addresses, name)?;
         match (name, npm, manifest) {
@@ -33,7 +34,7 @@ pub(super) fn apply(
             ("pypi", ..) => pip::apply(ctx, settings, manifest)?,
             // `debian`, `debian-2` and so on: the archives of all sources.
             (name, _, manifest) if name == "debian" || name.starts_with("debian-") => {
-                apt::apply(ctx, settings, name, manifest)?;
+                archives.extend(apt::apply(ctx, settings, name, manifest)?);
             }
             ("cargo", ..) => cargo::apply(ctx, folder, settings, manifest)?,
             (_, _, Some(address)) => settings.set_upstream(name, address)?,
@@ -51,6 +52,9 @@ pub(super) fn apply(
             Address::Mirror { name, url, .. } => settings.add_mirror(name, url)?,
             Address::Upstream { .. } => {}
         }
+    }
+    if !archives.is_empty() {
+        apt::logins(ctx, settings, &archives)?;
     }
     netrc::apply(ctx, settings)
 }

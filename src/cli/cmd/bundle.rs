@@ -215,7 +215,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     }
     let ca = private_ca(ctx, project)?;
     let store = connect::store(ctx)?;
-    fetch_missing(ctx, project, &lock, &store)?;
+    fetch_missing(ctx, project, &lock, &records, &store)?;
     let linted = lint::check(ctx, &lock, &store, &job.args.accept_archive)?;
     if let Some(refused) = refused(ctx, &linted.findings) {
         return Ok(refused);

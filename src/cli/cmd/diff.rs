@@ -45,7 +45,9 @@ pub(crate) fn run(ctx: &Context, args: &DiffArgs) -> CommandResult {
     }
     let [old, new] = [0, 1].map(|at| subjects.get(at).and_then(Subject::lock));
     let (Some(old), Some(new)) = (old, new) else {
-        return Err(UsageError::new("a plain bundle has no lock to compare").into());
+        return Err(UsageError::new("a plain bundle has no lock to compare")
+            .next("`stage inspect` lists the files of a plain bundle")
+            .into());
     };
     let diff = LockDiff::between(old, new);
     let report = json!({

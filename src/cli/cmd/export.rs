@@ -1,5 +1,6 @@
 //! `stage export`: exact pins for real clients, in whichever form an ecosystem writes them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,14 +9,14 @@ use serde_json::json;
 
 use crate::base::limits::LIMITS;
 use crate::base::platform::Platform;
-use crate::base::text::quoted;
+use crate::base::text::{escaped, quoted};
 use crate::cli::cmd::CommandResult;
 use crate::cli::subject::read_records;
 use crate::cli::ui::Outcome;
 use crate::cli::{Context, UsageError};
-use crate::eco::{self, ExportRequest, ExportedFile};
+use crate::eco::{self, Ecosystem, ExportRequest, ExportedFile};
 use crate::fs;
-use crate::lock::format;
+use crate::lock::{Lock, format};
 use crate::manifest;
 
 /// Write the exact pins of a lock for a real client.
@@ -60,9 +61,7 @@ pub(crate) fn run(_ctx: &Context, args: &ExportArgs) -> CommandResult {
     let form = args.form.as_str();
     let ecosystem = eco::by_form(form).ok_or_else(|| UsageError::new("no such form"))?;
     let Some(document) = records.get(&ecosystem.id()) else {
-        let path = quoted(&args.lock.to_string_lossy());
-        let key = ecosystem.key();
-        return Err(UsageError::new(format!("{path} has no {key} records beside it")).into());
+        return Err(nothing_to_export(args, &lock, ecosystem).into());
     };
     let files = ecosystem.export(&ExportRequest {
         form,
@@ -88,6 +87,37 @@ pub(crate) fn run(_ctx: &Context, args: &ExportArgs) -> CommandResult {
     let report = json!({"form": form, "written": names});
     Ok(Outcome::new("stage/export-report/v1", report)
         .line(format!("Wrote {}", names.join(" and "))))
+}
+
+/// Why there is nothing to export: the lock has no such packages, or it was copied without its records.
+fn nothing_to_export(args: &ExportArgs, lock: &Lock, ecosystem: &dyn Ecosystem) -> UsageError {
+    let path = quoted(&args.lock.to_string_lossy());
+    let key = ecosystem.key();
+    let has: BTreeSet<&str> = lock.packages.iter().map(|p| p.ecosystem.as_str()).collect();
+    if has.contains(key) {
+        let records = manifest::records_path(&args.lock).join(format!("{key}.json"));
+        let records = quoted(&records.to_string_lossy());
+        return UsageError::new(format!("the records of {path} are not there: {records}"))
+            .next("copy the lock together with the folder of its records, or run `stage resolve`");
+    }
+    let fits = |e: &&&dyn Ecosystem| has.contains(e.key());
+    let forms = eco::ALL.iter().filter(fits).flat_map(|e| e.export_forms());
+    let forms: Vec<&str> = forms.map(|form| form.name).collect();
+    let listed = |words: &[&str]| match words {
+        [] => "none".to_owned(),
+        words => words.join(", "),
+    };
+    let kinds: Vec<&str> = has.into_iter().collect();
+    let error = UsageError::new(format!(
+        "{path} has no packages of {key}, which {} is for",
+        args.form
+    ))
+    .fact("ecosystems of the lock", escaped(&listed(&kinds)))
+    .fact("forms for them", listed(&forms));
+    error.next(match forms.first() {
+        Some(form) => format!("ask for one of these forms, such as `--as {form}`"),
+        None => format!("add a [{key}] table to the manifest and run `stage resolve`"),
+    })
 }
 
 /// The one file that the client needs, on stdout.

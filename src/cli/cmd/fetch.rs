@@ -14,12 +14,13 @@ use crate::cli::native;
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::fetch::{self, FetchFailure, FetchReport};
-use crate::lock::Lock;
+use crate::lock::{Lock, Records};
 use crate::store::Store;
 
 /// Download every artifact of stage.lock that is not in the store yet.
 ///
-/// Nothing is stored unless its checksum is the one in the lock. An interrupted fetch goes on where it stopped. Then
+/// Nothing is stored unless its checksum is the one in the lock. An interrupted fetch goes on where it stopped. A wheel
+/// whose metadata is not the one that was resolved with is refused. Then
 /// every program, wheel and module is looked into: a shared library that it needs and that is neither staged nor part of
 /// the baseline nor of the target's C library is named, with the Debian package that has it.
 #[derive(Debug, Args)]
@@ -33,10 +34,11 @@ pub struct FetchArgs {
 pub(crate) fn run(ctx: &Context, args: &FetchArgs) -> CommandResult {
     let started = Instant::now();
     let project = Project::load(&args.file)?;
-    let (lock, _, _) = project.lock()?;
+    let (lock, _, records) = project.lock()?;
     let store = connect::store(ctx)?;
     let mut connection = connect::open(ctx, &project)?;
-    let report = fetch::run(&lock, &store, &mut connection.upstream, &ctx.ui)?;
+    let upstream = &mut connection.upstream;
+    let report = fetch::run(&lock, &records, &store, upstream, &ctx.ui)?;
     let fields = fields(&report, &connection);
     let there = match report.reused {
         0 => String::new(),
@@ -69,10 +71,11 @@ pub(crate) fn fetch_missing(
     ctx: &Context,
     project: &Project,
     lock: &Lock,
+    records: &Records,
     store: &Store,
 ) -> Result<(), Failure> {
     let mut connection = connect::open(ctx, project)?;
-    let report = fetch::run(lock, store, &mut connection.upstream, &ctx.ui)?;
+    let report = fetch::run(lock, records, store, &mut connection.upstream, &ctx.ui)?;
     if report.failures.is_empty() {
         return Ok(());
     }

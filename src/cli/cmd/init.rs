@@ -124,6 +124,19 @@ fn taken_whole(from: &Path) -> Option<(&'static str, &'static str)> {
     }
 }
 
+/// Refuses a lock file that resolving could not read either.
+fn readable(from: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let file = from.to_string_lossy();
+    match from.file_name().and_then(|name| name.to_str()) {
+        Some("Cargo.lock") => drop(eco::cargo::lockfile::parse(&file, bytes)?),
+        Some("uv.lock") => drop(eco::pypi::uv_lock::parse(&file, bytes)?),
+        Some(name) if name.starts_with("pylock.") => drop(eco::pypi::pylock::parse(&file, bytes)?),
+        // Requirements may lead to other files, which are read when it is resolved.
+        _ => {}
+    }
+    Ok(())
+}
+
 fn from_file(args: &InitArgs, from: &Path, apt_sources: Option<&str>) -> Result<String, Failure> {
     let bytes = fs::read(from, LIMIT)?;
     let path = relative(from, fs::parent(&args.output))?;
@@ -137,6 +150,7 @@ fn from_file(args: &InitArgs, from: &Path, apt_sources: Option<&str>) -> Result<
         })
     };
     if let Some((table, key)) = taken_whole(from) {
+        readable(from, &bytes)?;
         let line = match key {
             "file" => format!("file = {}", starter::toml_string(&path)),
             key => starter::lockfile_line(key, &path),
@@ -167,7 +181,8 @@ fn from_file(args: &InitArgs, from: &Path, apt_sources: Option<&str>) -> Result<
         None => {
             let path = quoted(&from.to_string_lossy());
             Err(UsageError::new(format!(
-                "{path} is none of package-lock.json, package.json, requirements.txt, uv.lock, pylock.toml, Cargo.lock"
+                "{path} does not read as package-lock.json or package.json, and its name is none of requirements.txt, \
+                 uv.lock, pylock.toml, Cargo.lock"
             ))
             .into())
         }

@@ -133,7 +133,9 @@ fn file(ctx: &Context, args: &InspectArgs, path: &Path) -> CommandResult {
     #[cfg(feature = "connected")]
     if args.native {
         let Subject::Lock(lock) = &subject else {
-            return Err(UsageError::new("--native needs a lock: it looks into the store").into());
+            return Err(UsageError::new("--native needs a lock: it looks into the store")
+                .next("give the stage.lock that the bundle was made of, on the host that fetched it")
+                .into());
         };
         return crate::cli::native::list(ctx, path, lock, args.platform);
     }

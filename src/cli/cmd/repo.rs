@@ -19,6 +19,7 @@ use crate::import::layout::Layout;
 use crate::import::rollback::RollbackTarget;
 use crate::import::state::{self, Memory};
 use crate::import::{Repository, generation, safety};
+use crate::openpgp::keyring::Keyring;
 use crate::serve::{Options, Server};
 use crate::trust::root::TrustRoot;
 
@@ -164,6 +165,13 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
     let certificate = certificate
         .map(|file| fs::read(file, LIMITS.metadata))
         .transpose()?;
+    // Before anything is made: a repository without its certificate would be half of one.
+    if let Some(certificate) = &certificate {
+        Keyring::parse(certificate)?;
+        if let Some(command) = &args.apt_sign_command {
+            AptSigner::try_out(command, certificate, ctx.now)?;
+        }
+    }
     let layout = Layout::new(path);
     let signer = AptSigner::new(&layout.state_dir(), ctx.now);
     let made = init::init(

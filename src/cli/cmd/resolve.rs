@@ -138,7 +138,7 @@ fn trial(
         return Err(UsageError::new("install scripts can be tried on Linux only").into());
     };
     let store = connect::store(ctx)?;
-    fetch_missing(ctx, project, &closure.lock, &store)?;
+    fetch_missing(ctx, project, &closure.lock, &closure.records, &store)?;
     let parent = PathBuf::from(ctx.env("TMPDIR").unwrap_or_else(|| "/tmp".to_owned()));
     let folder = fs::temporary_folder(&parent, "stage-trial")?;
     let path = ctx
@@ -234,23 +234,14 @@ impl<'a> Upgrade<'a> {
         let upgrade = Self(named.iter().map(parse).collect());
         for (id, name) in upgrade.0.iter().filter(|(_, name)| !name.is_empty()) {
             let Some(lock) = previous else {
-                return Err(UsageError::new(
-                    "there is no lock yet in which a package could be upgraded",
-                ));
+                let none = "there is no lock yet in which a package could be upgraded";
+                return Err(UsageError::new(none).next("run `stage resolve` to make one"));
             };
             let of = |p: &&LockedPackage| id.as_ref().is_none_or(|id| *id == p.ecosystem);
             let names = lock.packages.iter().filter(of).map(|p| p.name.as_str());
             let names: BTreeSet<&str> = names.collect();
             if !names.contains(name) {
-                let distance = |known: &&str| strsim::osa_distance(known, name);
-                let near = names.into_iter().filter(|known| distance(known) <= NEAR);
-                let near = near.min_by_key(distance);
-                let near = near.map(|name| format!("; did you mean {}?", quoted(name)));
-                return Err(UsageError::new(format!(
-                    "the lock has no package {}{}",
-                    quoted(name),
-                    near.unwrap_or_default()
-                )));
+                return Err(not_locked(lock, id.as_ref(), name, &names));
             }
         }
         Ok(upgrade)
@@ -263,6 +254,34 @@ impl<'a> Upgrade<'a> {
             here && (name.is_empty() || *name == package.name)
         })
     }
+}
+
+/// A package that is to be upgraded and is not there, with names that may have been meant.
+fn not_locked(
+    lock: &Lock,
+    id: Option<&EcosystemId>,
+    name: &str,
+    names: &BTreeSet<&str>,
+) -> UsageError {
+    let of = id.map_or_else(String::new, |id| format!(" of {id}"));
+    let error = UsageError::new(format!("the lock has no package {}{of}", quoted(name)));
+    let elsewhere = lock.packages.iter().filter(|p| p.name == name);
+    let elsewhere: BTreeSet<&str> = elsewhere.map(|p| p.ecosystem.as_str()).collect();
+    if let Some(other) = elsewhere.first() {
+        let other = escaped(&format!("{other}:{name}"));
+        return error.next(format!("it is there as `--upgrade={other}`"));
+    }
+    let distance = |known: &&str| strsim::osa_distance(known, name);
+    let near = |known: &&str| distance(known) <= NEAR || known.contains(name);
+    let mut near: Vec<&str> = names.iter().copied().filter(near).collect();
+    near.sort_by_key(distance);
+    near.truncate(3);
+    let near: Vec<String> = near.into_iter().map(quoted).collect();
+    let error = match near.as_slice() {
+        [] => error,
+        near => error.fact("did you mean", near.join(", ")),
+    };
+    error.next("`stage inspect` lists the packages of the lock")
 }
 
 /// Versions that stay: those of the lock, but for what is to be upgraded.

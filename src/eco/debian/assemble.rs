@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::digest::{Digest, UpstreamChecksum};
+use crate::base::fault::Code;
 use crate::base::finding::{Finding, Severity};
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::platform::Platform;
@@ -34,21 +35,25 @@ pub(crate) fn resolution(
     suites: &[Suite],
 ) -> Result<Resolution, DebianError> {
     let status = match &request.baseline {
-        Baseline::Status(bytes) => Some(status::parse(bytes).map_err(|e| DebianError::Status {
-            reason: e.to_string(),
-        })?),
+        Baseline::Status { bytes, .. } => {
+            Some(status::parse(bytes).map_err(|e| DebianError::Status {
+                reason: e.to_string(),
+            })?)
+        }
         Baseline::None | Baseline::Essential => None,
     };
     let mut gathered = Gathered::default();
     for platform in &request.target.platforms {
         gathered.take(request, suites, status.as_ref(), *platform)?;
     }
+    gathered.held(status.as_ref());
+    gathered.absent(suites);
     let install = DebianInstall {
         recommends: request.recommends,
         baseline: match &request.baseline {
             Baseline::None => "none",
             Baseline::Essential => "essential",
-            Baseline::Status(_) => "status",
+            Baseline::Status { .. } => "status",
         }
         .to_owned(),
         packages: gathered.members.clone(),
@@ -57,9 +62,9 @@ pub(crate) fn resolution(
     let mut document = gathered.records;
     document.installs.insert(request.number, install);
     let mut inputs = signed(request, suites, &mut document);
-    if let Baseline::Status(bytes) = &request.baseline {
+    if let Baseline::Status { name, bytes } = &request.baseline {
         inputs.push(LockedInput {
-            name: "status".to_owned(),
+            name: format!("status {name}"),
             digest: Digest::of(bytes),
             date: None,
             ..input(request)
@@ -252,15 +257,55 @@ impl Gathered {
         Ok(())
     }
 
+    /// Names every held package of the baseline of which no newer version was left aside.
+    fn held(&mut self, status: Option<&Status>) {
+        for package in status.iter().flat_map(|status| &status.packages) {
+            let title = format!("{}={}", package.name, package.version);
+            let note = finding(
+                &fault::HELD,
+                Severity::Note,
+                &title,
+                "is held in the baseline and stays as it is".to_owned(),
+            );
+            let mut known = self.findings.iter();
+            let is_new = !known.any(|f| f.code == note.code && f.subject == note.subject);
+            if package.held && package.installed && is_new {
+                self.findings.push(note);
+            }
+        }
+    }
+
+    /// Names the indexes that were wanted and that an archive does not have. apt goes on without them, too.
+    fn absent(&mut self, suites: &[Suite]) {
+        for suite in suites {
+            for (component, arch, known) in &suite.absent {
+                let (severity, message) = match known {
+                    true => (
+                        Severity::Warn,
+                        format!("has no component {} for {arch}", quoted(component)),
+                    ),
+                    false => (
+                        Severity::Note,
+                        format!(
+                            "has no packages for {arch}, so {} is not read for it",
+                            quoted(component)
+                        ),
+                    ),
+                };
+                let found = finding(&fault::NO_INDEX, severity, &suite.label(), message);
+                self.findings.push(Finding {
+                    subject: suite.label(),
+                    fix: Some(
+                        "correct `components`, or leave this source out for the platform"
+                            .to_owned(),
+                    ),
+                    ..found
+                });
+            }
+        }
+    }
+
     fn notice(&mut self, selection: &Selection) {
-        let finding = |code, severity, subject: &str, message: String| Finding {
-            code,
-            severity,
-            subject: format!("debian {}", escaped(subject)),
-            message,
-            chain: Vec::new(),
-            fix: None,
-        };
         for held in &selection.held {
             let message = "is held in the baseline, and an archive has a newer version".to_owned();
             self.findings
@@ -279,6 +324,17 @@ impl Gathered {
                 message,
             ));
         }
+    }
+}
+
+fn finding(code: &'static Code, severity: Severity, subject: &str, message: String) -> Finding {
+    Finding {
+        code,
+        severity,
+        subject: format!("debian {}", escaped(subject)),
+        message,
+        chain: Vec::new(),
+        fix: None,
     }
 }
 

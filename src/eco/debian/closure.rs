@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::package::ReleaseId;
 use crate::base::text::escaped;
 use crate::eco::debian::control::{self, Stanza};
 use crate::eco::debian::relation::{self, Provided, Qualifier, Relation};
@@ -53,6 +54,12 @@ struct Known<'a> {
     baseline: bool,
 }
 
+impl Known<'_> {
+    fn release(&self) -> ReleaseId {
+        ReleaseId::new(self.name, self.version.to_string())
+    }
+}
+
 /// A set of packages on one architecture.
 pub struct Set<'a> {
     arch: &'a str,
@@ -65,15 +72,6 @@ impl std::fmt::Debug for Set<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Set({} for {})", self.all.len(), self.arch)
     }
-}
-
-/// Everything that does not hold for a set on `arch`, sorted: see [`Set::open`] and [`Set::excluded`].
-pub fn check(members: &[Member<'_>], arch: &str) -> Result<Vec<Broken>, ClosureError> {
-    let set = Set::new(members, arch)?;
-    let mut broken = set.open()?;
-    broken.extend(set.excluded()?);
-    broken.sort();
-    Ok(broken)
 }
 
 impl<'a> Set<'a> {
@@ -100,6 +98,33 @@ impl<'a> Set<'a> {
                 for group in self.groups(member, field)? {
                     let met = |relation: &Relation<'_>| self.matching(relation).next().is_some();
                     if !group.iter().any(met) {
+                        broken.push(said(member, field, &group, None));
+                    }
+                }
+            }
+        }
+        broken.sort();
+        Ok(broken)
+    }
+
+    /// `Pre-Depends` and `Depends` that other packages of the set satisfy, and no member of the baseline, where `linked`
+    /// knows none of them as what the package needs: a lock without that edge does not say why they are there. Sorted.
+    pub fn unlinked(
+        &self,
+        linked: &dyn Fn(&ReleaseId, &ReleaseId) -> bool,
+    ) -> Result<Vec<Broken>, ClosureError> {
+        let mut broken = Vec::new();
+        for member in self.all.iter().filter(|m| !m.baseline) {
+            let own = member.release();
+            for field in ["Pre-Depends", "Depends"] {
+                for group in self.groups(member, field)? {
+                    let met: Vec<&Known<'_>> =
+                        group.iter().flat_map(|r| self.matching(r)).collect();
+                    let by_itself = met.iter().any(|m| m.baseline || m.name == member.name);
+                    if met.is_empty() || by_itself {
+                        continue;
+                    }
+                    if !met.iter().any(|other| linked(&own, &other.release())) {
                         broken.push(said(member, field, &group, None));
                     }
                 }

@@ -2,6 +2,7 @@
 //! Nothing is copied: a stanza is a slice of the text it stands in.
 
 use std::fmt;
+use std::ops::Range;
 
 /// Most bytes of one stanza. The largest of Debian has about 60 KiB.
 const MOST_STANZA: usize = 4 << 20;
@@ -75,7 +76,7 @@ impl<'a> Iterator for Fields<'a> {
             let end = field_end(self.rest);
             let (field, rest) = self.rest.split_at_checked(end)?;
             self.rest = rest;
-            if let Some((name, value)) = field.split_once(':') {
+            if let Some((name, value)) = name_and_value(field) {
                 return Some((name, value.trim()));
             }
         }
@@ -153,6 +154,17 @@ impl<'a> Iterator for Stanzas<'a> {
     type Item = Result<Stanza<'a>, ControlError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        self.next_with(&mut FieldList::default())
+    }
+}
+
+impl<'a> Stanzas<'a> {
+    /// The next stanza, and in `fields` what is in it: for those who read many, in one pass.
+    pub(crate) fn next_with(
+        &mut self,
+        fields: &mut FieldList<'a>,
+    ) -> Option<Result<Stanza<'a>, ControlError>> {
+        fields.clear();
         if self.failed {
             return None;
         }
@@ -161,13 +173,12 @@ impl<'a> Iterator for Stanzas<'a> {
             self.line += 1;
         }
         let start = self.at;
-        let mut names = Names::default();
         let mut end = start;
         while let Some((line, next)) = self.line_at(self.at).filter(|(line, _)| !is_blank(line)) {
             if line.len() > MOST_LINE {
                 return Some(Err(self.fail("longer than 1 MiB")));
             }
-            if let Err(reason) = names.take(line) {
+            if let Err(reason) = fields.take(line, self.at) {
                 return Some(Err(self.fail(reason)));
             }
             end = self.at + line.len();
@@ -194,38 +205,49 @@ fn is_blank(line: &str) -> bool {
     line.bytes().all(|b| matches!(b, b' ' | b'\t' | b'\r'))
 }
 
-/// The names of the fields of one stanza, to find repeated ones.
-#[derive(Default)]
-struct Names<'a> {
-    seen: Vec<&'a str>,
+/// The fields of one stanza: names, to find repeated ones, with the places of their values.
+#[derive(Debug, Default)]
+pub(crate) struct FieldList<'a> {
+    seen: Vec<(&'a str, Range<usize>)>,
     /// One bit per length and first and last letter: few stanzas need the list to be searched.
     bits: u64,
 }
 
-impl<'a> Names<'a> {
-    fn take(&mut self, line: &'a str) -> Result<(), String> {
+impl<'a> FieldList<'a> {
+    fn clear(&mut self) {
+        self.seen.clear();
+        self.bits = 0;
+    }
+
+    /// The fields in order: name and value, as [`Stanza::fields`] has them. `text` is the file that was read.
+    #[cfg(feature = "connected")]
+    pub(crate) fn all(&self, text: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let value = |place: &Range<usize>| text.get(place.clone()).unwrap_or_default();
+        let seen = self.seen.iter();
+        seen.map(move |(name, place)| (*name, value(place).trim()))
+    }
+
+    /// Takes in a line, which starts at `at`.
+    fn take(&mut self, line: &'a str, at: usize) -> Result<(), String> {
         let quoted = crate::base::text::quoted;
+        let end = at + line.len();
         if line.starts_with([' ', '\t']) {
-            let first = self.seen.is_empty();
             let reason = "a continuation line without a field";
-            return if first {
-                Err(reason.to_owned())
-            } else {
-                Ok(())
-            };
+            let (_, place) = self.seen.last_mut().ok_or_else(|| reason.to_owned())?;
+            place.end = end;
+            return Ok(());
         }
-        let name = line.split_once(':').map(|(name, _)| name);
-        let name = name.filter(|name| is_field_name(name));
+        let name = name_and_value(line).map(|(name, _)| name);
         let name = name.ok_or_else(|| format!("{} is no field", quoted(line)))?;
         let bit = bit_of(name);
-        if self.bits & bit != 0 && self.seen.iter().any(|n| n.eq_ignore_ascii_case(name)) {
+        if self.bits & bit != 0 && self.seen.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)) {
             return Err(format!("field {} stands twice", quoted(name)));
         }
         if self.seen.len() == MOST_FIELDS {
             return Err("more than 256 fields in one stanza".to_owned());
         }
         self.bits |= bit;
-        self.seen.push(name);
+        self.seen.push((name, at + name.len() + 1..end));
         Ok(())
     }
 }
@@ -237,15 +259,22 @@ fn bit_of(name: &str) -> u64 {
     1 << (mixed % 64)
 }
 
-/// Printable ASCII without spaces and colon, not starting with `#` or `-`.
-fn is_field_name(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(['#', '-'])
-        && name.bytes().all(|b| b.is_ascii_graphic() && b != b':')
+/// A field parted at its first colon. The name is printable ASCII without spaces, not starting with `#` or `-`. It is
+/// short, so that going from byte to byte is the fastest way to its end.
+fn name_and_value(field: &str) -> Option<(&str, &str)> {
+    let end = field
+        .bytes()
+        .position(|b| b == b':' || !b.is_ascii_graphic())?;
+    let (name, rest) = field.split_at_checked(end)?;
+    let value = rest.strip_prefix(':')?;
+    let is_name = !name.is_empty() && !name.starts_with(['#', '-']);
+    is_name.then_some((name, value))
 }
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "connected")]
+    use super::FieldList;
     use super::{stanzas, text};
 
     fn fields(count: usize, value: &str) -> String {
@@ -266,6 +295,28 @@ mod tests {
         assert_eq!(file.get(all[1].start()..), Some("Package: b"));
         let names: Vec<&str> = all[0].fields().map(|(name, _)| name).collect();
         assert_eq!(names, ["Package", "Description", "size"]);
+    }
+
+    #[cfg(feature = "connected")]
+    #[test]
+    fn fields_are_the_same_in_one_pass_and_in_two() {
+        let file = "A: 1\nB-c:\n x: y\n\tz \nD:\n\nA:2\n\n\nE:  three: four  \nF: 5\n .\n";
+        let (mut all, mut list) = (stanzas(file), FieldList::default());
+        let mut seen = Vec::new();
+        while let Some(stanza) = all.next_with(&mut list) {
+            let fields: Vec<_> = list.all(file).collect();
+            assert_eq!(fields, stanza.unwrap().fields().collect::<Vec<_>>());
+            seen.extend(fields);
+        }
+        let expected = [
+            ("A", "1"),
+            ("B-c", "x: y\n\tz"),
+            ("D", ""),
+            ("A", "2"),
+            ("E", "three: four"),
+            ("F", "5\n ."),
+        ];
+        assert_eq!(seen, expected);
     }
 
     #[test]

@@ -33,12 +33,13 @@ static RELEASE: Code = Code::classed("upstream-debian-release", Class::E51);
 static EXPIRED: Code = Code::classed("upstream-debian-expired", Class::E51);
 static ROLLBACK: Code = Code::classed("upstream-debian-rollback", Class::E51);
 static INDEX: Code = Code::classed("upstream-debian-index", Class::E51);
-static NO_INDEX: Code = Code::new("upstream-debian-no-index", Kind::Failed);
 static NO_RELEASE: Code = Code::new("upstream-debian-no-release", Kind::Failed);
 static STANZA: Code = Code::classed("upstream-debian-stanza", Class::E51);
 static INTERNAL: Code = Code::new("internal-debian", Kind::Internal);
 /// A recommended package that nothing in the closure satisfies.
 pub(crate) static UNMET_RECOMMENDS: Code = Code::new("debian-unmet-recommends", Kind::Denied);
+/// A component or architecture that an archive does not have.
+pub(crate) static NO_INDEX: Code = Code::new("debian-no-index", Kind::Denied);
 /// A package of the baseline that is held.
 pub(crate) static HELD: Code = Code::new("debian-held", Kind::Denied);
 /// `exclude-newer` cannot be applied.
@@ -113,16 +114,6 @@ pub enum DebianError {
         /// What came.
         found: String,
     },
-    /// A component or architecture that an archive does not have.
-    #[error("{release} has no component {component} for {arch}")]
-    NoIndex {
-        /// Which release.
-        release: String,
-        /// The component, quoted.
-        component: String,
-        /// The architecture.
-        arch: String,
-    },
     /// No signed release.
     #[error("{release} does not exist, and no Release with Release.gpg either")]
     NoRelease {
@@ -182,7 +173,6 @@ impl Fault for DebianError {
             Self::Expired { .. } => &EXPIRED,
             Self::Rollback { .. } => &ROLLBACK,
             Self::Index { .. } | Self::Pool(_) | Self::Relation(_) => &INDEX,
-            Self::NoIndex { .. } => &NO_INDEX,
             Self::NoRelease { .. } => &NO_RELEASE,
             Self::Stanza { .. } => &STANZA,
             Self::NoSha256 { .. } => &UNSIGNED_HASH,

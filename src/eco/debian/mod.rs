@@ -20,6 +20,8 @@ pub mod fault;
 mod index;
 #[cfg(feature = "connected")]
 mod names;
+#[cfg(feature = "connected")]
+pub mod offered;
 mod packages;
 pub mod pins;
 #[cfg(feature = "connected")]
@@ -120,7 +122,7 @@ pub fn url_path(filename: &str) -> Option<String> {
 #[cfg(feature = "connected")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostSource {
-    /// Address of the archive.
+    /// Address of the archive, without a login.
     pub uri: String,
     /// Suites.
     pub suites: Vec<String>,
@@ -134,7 +136,7 @@ pub struct HostSource {
 #[cfg(feature = "connected")]
 pub fn host_sources(text: &str) -> Result<Vec<HostSource>, String> {
     let of = |source: sources::AptSource| HostSource {
-        uri: source.uri,
+        uri: sources::without_login(&source.uri),
         suites: source.suites,
         components: source.components,
         keyring: match source.signed_by {
@@ -143,6 +145,12 @@ pub fn host_sources(text: &str) -> Result<Vec<HostSource>, String> {
         },
     };
     Ok(sources::parse(text)?.into_iter().map(of).collect())
+}
+
+/// Addresses in such a text that apt uses and stage does not, such as `cdrom:` and `file:`; safe to print.
+#[cfg(feature = "connected")]
+pub fn skipped_sources(text: &str) -> Vec<String> {
+    sources::skipped(text)
 }
 
 /// Addresses of the archives in such a text, each once; [`upstream_name`] of its place is an archive's name.

@@ -61,6 +61,13 @@ impl Names {
             .unwrap_or_default()
     }
 
+    /// Whether a number is that of a name.
+    fn is(&self, id: NameId, name: &str) -> bool {
+        let span = self.spans.get(id.index()).copied().unwrap_or_default();
+        let known = self.text.as_bytes().get(span.0 as usize..span.1 as usize);
+        known == Some(name.as_bytes())
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<NameId> {
         let (_, found) = self.slot(name);
         found
@@ -97,7 +104,7 @@ impl Names {
         loop {
             match self.table.get(slot).and_then(|n| n.checked_sub(1)) {
                 None => return (slot, None),
-                Some(number) if self.name(NameId(number)) == name => {
+                Some(number) if self.is(NameId(number), name) => {
                     return (slot, Some(NameId(number)));
                 }
                 Some(_) => slot = (slot + 1) & mask,

@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::eco::debian::control::{self, ControlError};
+use crate::eco::debian::control::{self, ControlError, FieldList};
 use crate::eco::debian::names::{NameId, Names};
 use crate::eco::debian::relation::{self, Qualifier};
 use crate::eco::debian::scan::{MultiArch, Scanned, place};
@@ -257,12 +257,13 @@ impl Pool {
         };
         self.texts.push(text.clone());
         let mut added = Vec::new();
-        for stanza in control::stanzas(&text) {
+        let (mut stanzas, mut fields) = (control::stanzas(&text), FieldList::default());
+        while let Some(stanza) = stanzas.next_with(&mut fields) {
             let stanza = stanza.map_err(|reason| PoolError::Control {
                 source_name: source_name.clone(),
                 reason,
             })?;
-            if let Some(scanned) = Scanned::of(stanza, &self.arch).map_err(fail)? {
+            if let Some(scanned) = Scanned::of(&text, &fields, &self.arch).map_err(fail)? {
                 let start = u32::try_from(stanza.start()).unwrap_or(u32::MAX);
                 let at = At {
                     text: number,

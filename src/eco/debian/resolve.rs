@@ -47,8 +47,13 @@ pub enum Baseline {
     None,
     /// Nothing assumed; the Essential set and apt are added.
     Essential,
-    /// What this `dpkg/status` has.
-    Status(Vec<u8>),
+    /// What a `dpkg/status` has.
+    Status {
+        /// Name of the file, for the lock.
+        name: String,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
 }
 
 /// The lock that is being resolved again.
@@ -149,6 +154,8 @@ pub(crate) struct Suite {
     pub(crate) release: Option<Release>,
     /// Indexes that are wanted, by component and architecture (`all` too), with their text once it is there.
     indexes: Vec<(String, Index, Option<Vec<u8>>)>,
+    /// Components that it has no index of, by architecture, and whether it has the architecture at all.
+    pub(crate) absent: Vec<(String, String, bool)>,
 }
 
 impl Suite {
@@ -323,7 +330,7 @@ impl DebianResolver {
         };
         let by_hash = release.by_hash;
         suite.check_age(&self.request.previous.inputs)?;
-        suite.choose_indexes(&self.request.target)?;
+        suite.choose_indexes(&self.request.target);
         let wanted: Vec<(usize, String)> = suite
             .indexes
             .iter()
@@ -450,27 +457,27 @@ impl Suite {
         }
     }
 
-    /// The indexes of every component: of each architecture, and of `all` where the archive keeps them apart.
-    fn choose_indexes(&mut self, target: &Target) -> Result<(), DebianError> {
+    /// The indexes of every component: of each architecture, and of `all` where the archive keeps them apart. What is
+    /// not listed is skipped with a finding, as apt skips it with a warning: sources for one architecture are common.
+    fn choose_indexes(&mut self, target: &Target) {
         let Some(release) = &self.release else {
-            return Ok(());
+            return;
         };
         let wanted = target.platforms.iter().map(|p| architecture(*p));
         let limited = |arch: &&str| {
             self.architectures.is_empty() || self.architectures.iter().any(|a| a == arch)
         };
         let archs: Vec<&str> = wanted.filter(limited).collect();
-        let mut found = Vec::new();
+        let (mut found, mut absent) = (Vec::new(), Vec::new());
         for component in &self.components {
             for arch in &archs {
-                let index = Index::choose(release, component, arch).ok_or_else(|| {
-                    DebianError::NoIndex {
-                        release: self.label(),
-                        component: quoted(component),
-                        arch: (*arch).to_owned(),
-                    }
-                })?;
-                found.push(((*arch).to_owned(), index, None));
+                if let Some(index) = Index::choose(release, component, arch) {
+                    found.push(((*arch).to_owned(), index, None));
+                    continue;
+                }
+                let listed = &release.architectures;
+                let known = listed.is_empty() || listed.iter().any(|a| a == arch);
+                absent.push((component.clone(), (*arch).to_owned(), known));
             }
             if !release.all_in_each && !archs.is_empty() {
                 let all = Index::choose(release, component, "all");
@@ -478,7 +485,7 @@ impl Suite {
             }
         }
         self.indexes = found;
-        Ok(())
+        self.absent = absent;
     }
 }
 
@@ -512,6 +519,7 @@ fn suites(archives: &[Archive]) -> Result<Vec<Suite>, DebianError> {
                 signed: None,
                 release: None,
                 indexes: Vec::new(),
+                absent: Vec::new(),
             });
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::base::text::quoted;
-use crate::eco::debian::control::Stanza;
+use crate::eco::debian::control::FieldList;
 use crate::eco::debian::version::Version;
 
 /// The `Multi-Arch` field.
@@ -62,14 +62,18 @@ pub(crate) struct Scanned<'a> {
 }
 
 impl<'a> Scanned<'a> {
-    /// Reads a stanza; `None` = of another architecture.
-    pub(crate) fn of(stanza: Stanza<'a>, own: &str) -> Result<Option<Self>, String> {
+    /// Reads the fields of a stanza of `text`; `None` = of another architecture.
+    pub(crate) fn of(
+        text: &'a str,
+        fields: &FieldList<'a>,
+        own: &str,
+    ) -> Result<Option<Self>, String> {
         let mut found = Self {
             phased: 100,
             ..Self::default()
         };
         let mut arch = "";
-        for (name, value) in stanza.fields() {
+        for (name, value) in fields.all(text) {
             if name.eq_ignore_ascii_case("Architecture") {
                 arch = value;
             } else {
@@ -115,16 +119,33 @@ impl<'a> Scanned<'a> {
     /// Names in the relations, in the order in which apt meets them.
     pub(crate) fn mentioned(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let fields = self.relations.into_iter().chain([self.provides]);
-        fields
-            .flat_map(|field| field.split([',', '|']))
-            .filter_map(bare_name)
+        fields.flat_map(Alternatives).filter_map(bare_name)
+    }
+}
+
+/// The alternatives of a field, each with what is around it: the field parted at commas and bars.
+struct Alternatives<'a>(&'a str);
+
+impl<'a> Iterator for Alternatives<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut bytes = self.0.bytes();
+        let end = bytes.position(|b| matches!(b, b',' | b'|'));
+        let (part, rest) = self.0.split_at_checked(end.unwrap_or(self.0.len()))?;
+        self.0 = rest.get(1..).unwrap_or_default();
+        Some(part)
     }
 }
 
 /// The name in a relation, if it asks for the package of the same architecture.
 fn bare_name(relation: &str) -> Option<&str> {
-    let relation = relation.trim_start();
-    let end = relation.find(|c: char| c.is_ascii_whitespace() || matches!(c, '(' | '[' | '<'));
+    let relation = relation.trim_ascii_start();
+    let mut bytes = relation.bytes();
+    let end = bytes.position(|b| b.is_ascii_whitespace() || matches!(b, b'(' | b'[' | b'<'));
     let name = relation.get(..end.unwrap_or(relation.len()))?;
     let name = name.strip_suffix(":native").unwrap_or(name);
     (!name.is_empty() && !name.contains(':')).then_some(name)

@@ -1,6 +1,6 @@
 //! `[debian]` of the manifest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::fault::Fault;
 use crate::base::limits::LIMITS;
@@ -153,6 +153,12 @@ fn source(mut table: Table<'_>) -> Result<AptSource, ManifestError> {
     Ok(source)
 }
 
+/// The last part of a path: locks do not say where on this host a file is.
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 /// Role of a keyring among the inputs.
 fn keyring_role(path: &str) -> String {
     format!("keyring {path}")
@@ -280,7 +286,10 @@ impl Install for DebianInstall {
         }
         let status = given.inputs.get(STATUS);
         let baseline = match (&self.baseline, status) {
-            (Assumed::Status(_), Some(bytes)) => Baseline::Status(bytes.clone()),
+            (Assumed::Status(path), Some(bytes)) => Baseline::Status {
+                name: file_name(path),
+                bytes: bytes.clone(),
+            },
             (Assumed::Status(path), None) => {
                 let path = quoted(&path.to_string_lossy());
                 return Err(DebianError::internal(format!("{path} was not read")).into());

@@ -33,25 +33,51 @@ pub(crate) fn parse(text: &str) -> Result<Vec<AptSource>, String> {
     let mut found = Vec::new();
     for stanza in control::stanzas(text) {
         let stanza = stanza.map_err(|e| e.to_string())?;
-        let words = |name: &str| -> Vec<&str> {
-            let value = stanza.field(name).unwrap_or_default();
-            value.split_ascii_whitespace().collect()
-        };
-        let off = stanza.field("Enabled").is_some_and(|v| {
-            matches!(
-                v.to_ascii_lowercase().as_str(),
-                "no" | "false" | "off" | "0"
-            )
-        });
-        if off || !words("Types").contains(&"deb") {
+        if !is_used(&stanza) {
             continue;
         }
+        let words = |name: &str| words(&stanza, name);
         for uri in words("URIs").into_iter().filter(|uri| is_web(uri)) {
             let uri = uri.trim_end_matches('/');
             found.push(source(&stanza, uri, &words)?);
         }
     }
     Ok(found)
+}
+
+/// Addresses of sources that are on, for binary packages, and reached in another way, such as `cdrom:` or `file:`; in
+/// order, without passwords, safe to print. apt uses them, [`parse`] leaves them out.
+pub(crate) fn skipped(text: &str) -> Vec<String> {
+    let used = control::stanzas(text).flatten().filter(is_used);
+    let uris = used.flat_map(|stanza| words(&stanza, "URIs"));
+    let others = uris.filter(|uri| !is_web(uri));
+    others.map(|uri| quoted(&without_login(uri))).collect()
+}
+
+/// An address without what stands before `@` in its host.
+pub(crate) fn without_login(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else {
+        return uri.to_owned();
+    };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.rsplit('@').next().unwrap_or(host);
+    format!("{scheme}://{host}{path}")
+}
+
+fn words<'a>(stanza: &Stanza<'a>, name: &str) -> Vec<&'a str> {
+    let value = stanza.field(name).unwrap_or_default();
+    value.split_ascii_whitespace().collect()
+}
+
+/// Whether apt takes binary packages from there.
+fn is_used(stanza: &Stanza<'_>) -> bool {
+    let off = stanza.field("Enabled").is_some_and(|v| {
+        matches!(
+            v.to_ascii_lowercase().as_str(),
+            "no" | "false" | "off" | "0"
+        )
+    });
+    !off && words(stanza, "Types").contains(&"deb")
 }
 
 fn is_web(uri: &str) -> bool {
@@ -135,7 +161,7 @@ pub(crate) fn is_suite(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{SignedBy, is_suite, parse};
+    use super::{SignedBy, is_suite, parse, skipped};
 
     #[test]
     fn sources_are_read_as_apt_reads_them() {
@@ -166,9 +192,35 @@ mod tests {
             SignedBy::Files(vec!["/k/a.gpg".to_owned()])
         );
         assert_eq!(found[2].architectures, ["amd64", "arm64"]);
+        assert_eq!(skipped(text), ["\"cdrom:x\""]);
         let key =
             "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabc\n-----END PGP PUBLIC KEY BLOCK-----\n";
         assert_eq!(found[2].signed_by, SignedBy::Inline(key.to_owned()));
+    }
+
+    #[test]
+    fn what_is_skipped_is_shown_without_its_password() {
+        let source = |uri: &str| {
+            format!("Types: deb\nURIs: {uri}\nSuites: s\nComponents: main\nSigned-By: /k\n\n")
+        };
+        let text: String = [
+            "ftp://me:word@f.example/debian",
+            "mirror+file:/etc/m.txt",
+            "copy:/srv/d",
+            "http://a.example",
+        ]
+        .map(source)
+        .concat();
+        let shown = [
+            "\"ftp://f.example/debian\"",
+            "\"mirror+file:/etc/m.txt\"",
+            "\"copy:/srv/d\"",
+        ];
+        assert_eq!(skipped(&text), shown);
+        assert_eq!(
+            skipped(&text.replace("Types: deb", "Types: deb-src")),
+            [""; 0]
+        );
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn own_files(
         });
         fits && release.files.contains_key(&artifact.file)
     });
-    (!runs).then(|| edge(&id, &id.name, &environment.shown, "file"))
+    (!runs).then(|| edge(&id, &id.name, &environment.shown, "runs"))
 }
 
 /// One environment.

@@ -12,11 +12,11 @@ use crate::eco::{
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
-    eco::OpenEdge,
     eco::install::Install,
     eco::interpreter::{Interpreter, StagedInterpreter, Unfit},
     eco::pypi::name::Name,
-    eco::pypi::{closure, python, section, simple},
+    eco::pypi::{closure, confirm, python, section, simple},
+    eco::{Confirm, OpenEdge},
     lock::{Lock, LockedArtifact},
     manifest::{ManifestError, table::Table},
     upstream::Request,
@@ -95,6 +95,11 @@ impl Ecosystem for PyPi {
     #[cfg(feature = "connected")]
     fn unfit(&self, lock: &Lock, records: &[u8], version: &str) -> Result<Vec<Unfit>, EcoError> {
         python::unfit(lock, records, version)
+    }
+
+    #[cfg(feature = "connected")]
+    fn confirm(&self, records: &[u8]) -> Result<Option<Box<dyn Confirm>>, EcoError> {
+        confirm::wheels(records).map(Some)
     }
 
     #[cfg(feature = "connected")]

@@ -18,6 +18,7 @@ pub const CODES: &[&Code] = &[
     &OTHER_PYTHON,
     &SDIST,
     &UNLOCKED,
+    &MISMATCH,
 ];
 
 static REQUIREMENT: Code = Code::new("manifest-pypi-requirement", Kind::Usage);
@@ -39,6 +40,29 @@ pub(crate) static OTHER_PYTHON: Code = Code::new("pypi-requires-python", Kind::D
 pub(crate) static SDIST: Code = Code::new("pypi-sdist", Kind::Denied);
 /// A locked release is not in the index as it was locked.
 pub(crate) static UNLOCKED: Code = Code::classed("pypi-locked-file", Class::E51);
+/// A wheel is not what was resolved.
+static MISMATCH: Code = Code::classed("pypi-metadata-mismatch", Class::E51);
+
+/// A wheel whose core metadata is not what the index said it is.
+#[derive(Debug, thiserror::Error)]
+#[error("its METADATA is not what the index said of {file} when it was resolved")]
+pub(crate) struct Unconfirmed {
+    /// The file, quoted.
+    pub(crate) file: String,
+    /// What differs, safe to print.
+    pub(crate) differences: Vec<String>,
+}
+
+impl Fault for Unconfirmed {
+    fn code(&self) -> &'static Code {
+        &MISMATCH
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let lines = self.differences.iter().cloned();
+        lines.map(|line| ("difference", line)).collect()
+    }
+}
 
 /// Why Python packages cannot be resolved. All texts are safe to print.
 #[derive(Debug, thiserror::Error)]

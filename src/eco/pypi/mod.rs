@@ -14,6 +14,8 @@ pub mod bootstrap;
 pub mod clients;
 #[cfg(feature = "connected")]
 mod closure;
+#[cfg(feature = "connected")]
+mod confirm;
 mod ecosystem;
 #[cfg(feature = "connected")]
 pub mod fault;
