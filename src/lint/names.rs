@@ -180,7 +180,6 @@ pub(super) fn stays_inside(path: &str, target: &str, depth: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Names, What, path, stays_inside};
-    use crate::base::digest::Digest;
     use crate::lint::{Problems, Rule};
 
     #[test]

@@ -51,6 +51,7 @@ const BANNED: &[(&str, &[&str])] = &[
 /// First words that an error code may have: who is to blame.
 const BLAME: &[&str] = &[
     "manifest",
+    "lint",
     "lock",
     "upstream",
     "fetch",
