@@ -34,6 +34,7 @@ mod debian_archive;
 mod debian_chain;
 #[cfg(feature = "connected")]
 mod debian_solve;
+mod desk;
 #[cfg(feature = "connected")]
 mod fetch;
 #[cfg(feature = "connected")]
@@ -65,6 +66,7 @@ mod pypi_repo;
 mod pypi_resolve;
 #[cfg(feature = "connected")]
 mod ranges;
+mod roots;
 #[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
