@@ -8,7 +8,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use ed25519_dalek::{Signer as _, SigningKey};
 use pkcs8::der::Decode as _;
-use pkcs8::rand_core::{TryCryptoRng, TryRng};
+use pkcs8::pkcs5::pbes2;
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
 
 use crate::base::fault::{Code, Fault, Kind};
@@ -32,6 +32,7 @@ const ED25519_PREFIX: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
 const PLAIN_LABEL: &str = "PRIVATE KEY";
+const EC_LABEL: &str = "EC PRIVATE KEY";
 const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
 /// Why a secret key cannot be used. No variant holds anything secret.
@@ -145,6 +146,13 @@ impl SecretKey {
             SecretDocument::from_pem(pem).map_err(|_pem| SignError::Unreadable)?;
         match label {
             PLAIN_LABEL => Self::from_pkcs8(document.as_bytes()),
+            // RFC 5915, which `openssl ecparam -genkey` writes.
+            EC_LABEL => EcdsaKeyPair::from_private_key_der(
+                &ECDSA_P384_SHA384_ASN1_SIGNING,
+                document.as_bytes(),
+            )
+            .map(|key| Self(Inner::EcdsaP384(Box::new(key))))
+            .map_err(|_other| SignError::Scheme),
             ENCRYPTED_LABEL => {
                 let passphrase = passphrase.ok_or(SignError::PassphraseMissing)?;
                 let encrypted = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes())
@@ -187,7 +195,7 @@ impl SecretKey {
                 let info = PrivateKeyInfoRef::from_der(der.as_bytes())
                     .map_err(|_der| SignError::Library)?;
                 let encrypted = info
-                    .encrypt_with_rng(&mut System, &passphrase.0.0)
+                    .encrypt_with_params(encryption()?, &passphrase.0.0)
                     .map_err(|_rng| SignError::Library)?;
                 (ENCRYPTED_LABEL, encrypted)
             }
@@ -254,10 +262,24 @@ impl SecretKey {
     }
 }
 
+/// PBES2 with scrypt (N = 2^14, r = 8, p = 5) and AES-256-CBC. OpenSSL refuses scrypt beyond 32 MiB of memory, so that
+/// N is as large as it takes, and p makes up for it.
+fn encryption() -> Result<pbes2::Parameters, SignError> {
+    let mut salt = [0; 16];
+    let mut iv = [0; 16];
+    for bytes in [&mut salt, &mut iv] {
+        aws_lc_rs::rand::fill(bytes).map_err(|_rng| SignError::Library)?;
+    }
+    pkcs8::pkcs5::scrypt::Params::new(14, 8, 5)
+        .ok()
+        .and_then(|cost| pbes2::Parameters::generate_scrypt_aes256cbc(cost, &salt, iv).ok())
+        .ok_or(SignError::Library)
+}
+
 /// Whether `pem` is a secret key, and whether it is encrypted; `None` when it is neither.
 pub fn encrypted_pem(pem: &str) -> Option<bool> {
     match SecretDocument::from_pem(pem) {
-        Ok((PLAIN_LABEL, _document)) => Some(false),
+        Ok((PLAIN_LABEL | EC_LABEL, _document)) => Some(false),
         Ok((ENCRYPTED_LABEL, _document)) => Some(true),
         _ => None,
     }
@@ -278,36 +300,6 @@ impl fmt::Debug for SecretPem {
         f.write_str("SecretPem")
     }
 }
-
-/// The system's random bytes, for the encryption of keys.
-struct System;
-
-impl TryRng for System {
-    type Error = RandomError;
-
-    fn try_next_u32(&mut self) -> Result<u32, RandomError> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, RandomError> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), RandomError> {
-        aws_lc_rs::rand::fill(dst).map_err(|_rng| RandomError)
-    }
-}
-
-impl TryCryptoRng for System {}
-
-/// The system gave no random bytes.
-#[derive(Debug, thiserror::Error)]
-#[error("no random bytes")]
-struct RandomError;
 
 #[cfg(test)]
 mod tests {

@@ -8,12 +8,14 @@
 //! ```
 
 pub mod chain;
+pub mod crypto;
 pub mod diff;
 pub mod edit;
 pub mod envelope;
 pub mod key;
 pub mod root;
 pub mod threshold;
+pub mod words;
 
 use crate::base::fault::{Class, Code, Fault, Kind};
 use crate::base::json::JsonError;

@@ -18,7 +18,7 @@ use crate::cli::ui::{Failure, Outcome, plural};
 use crate::cli::{Context, UsageError};
 use crate::trust::Role;
 use crate::trust::edit::{self, RootEdit};
-use crate::trust::key::PublicKey;
+use crate::trust::key::{PublicKey, Scheme};
 
 /// Make trust roots and look at them.
 #[derive(Debug, Args)]
@@ -42,14 +42,14 @@ enum TrustCommand {
     /// Say what changes from one root to the next
     Diff(show::DiffArgs),
     /// Print the fingerprint of a trust root: what is compared over another path than the medium
-    Fingerprint(show::RootArgs),
+    Fingerprint(show::FingerprintArgs),
     /// Show persons, keys, roles and epochs of a trust root
     Inspect(show::RootArgs),
 }
 
 /// Which schemes a root accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Profile {
+pub(crate) enum Profile {
     /// Ed25519 and ECDSA P-384
     Default,
     /// ECDSA P-384 only
@@ -175,6 +175,7 @@ fn init(ctx: &Context, args: &InitArgs) -> CommandResult {
         edit.set_threshold(given.role, given.threshold)?;
     }
     let root = edit.finish(args.profile.into())?;
+    warn_on_fips_host(ctx, root.keys().iter().map(|known| known.key.scheme()));
     crate::fs::write_atomic(&args.output, root.canonical(), 0o644)?;
     Ok(Outcome::new(
         "stage/trust-report/v1",
@@ -192,6 +193,16 @@ fn init(ctx: &Context, args: &InitArgs) -> CommandResult {
         root.expires()
     ))
     .line(format!("Fingerprint {}", root.fingerprint())))
+}
+
+/// On a host in FIPS mode, other tools may refuse what is not P-384.
+pub(crate) fn warn_on_fips_host(ctx: &Context, schemes: impl IntoIterator<Item = Scheme>) {
+    let foreign = schemes.into_iter().any(|s| s != Scheme::EcdsaP384);
+    if foreign && ctx.fips_host() {
+        ctx.ui.warn(
+            "this host is in FIPS mode, where Ed25519 is often not allowed; --profile fips takes ECDSA P-384 only",
+        );
+    }
 }
 
 fn one_person(

@@ -11,6 +11,7 @@ use crate::cli::ui::{Outcome, plural};
 use crate::trust::chain::{Progress, RootChain, Tally};
 use crate::trust::diff::{self, RootChange};
 use crate::trust::root::TrustRoot;
+use crate::trust::words;
 
 #[derive(Debug, Args)]
 pub(super) struct RootArgs {
@@ -33,15 +34,53 @@ pub(super) struct DiffArgs {
     new: Option<PathBuf>,
 }
 
-pub(super) fn fingerprint(args: &RootArgs) -> CommandResult {
-    let chain = RootChain::load(&args.file)?;
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  stage trust fingerprint root.json\n  stage trust fingerprint --words root.json   # to read aloud"
+)]
+pub(super) struct FingerprintArgs {
+    #[command(flatten)]
+    root: RootArgs,
+    /// As 24 words, for reading aloud; `stage repo init --fingerprint` takes them, too
+    #[arg(long, conflicts_with = "groups")]
+    words: bool,
+    /// In groups of four hex digits
+    #[arg(long)]
+    groups: bool,
+}
+
+pub(super) fn fingerprint(args: &FingerprintArgs) -> CommandResult {
+    let chain = RootChain::load(&args.root.file)?;
     let root = chain.last()?;
     let fingerprint = root.fingerprint();
+    let (said, groups) = (words::words(&fingerprint), words::groups(&fingerprint));
+    let text = if args.words {
+        lines(&said, 6)
+    } else if args.groups {
+        lines(&groups, 8)
+    } else {
+        format!("{fingerprint}\n")
+    };
     Ok(Outcome::new(
         "stage/fingerprint-report/v1",
-        json!({"fingerprint": fingerprint, "version": root.version(), "draft": chain.is_draft()}),
+        json!({
+            "fingerprint": fingerprint,
+            "groups": groups,
+            "words": said,
+            "version": root.version(),
+            "draft": chain.is_draft(),
+        }),
     )
-    .data(format!("{fingerprint}\n")))
+    .data(text))
+}
+
+/// So many words a line.
+fn lines(words: &[impl AsRef<str>], per_line: usize) -> String {
+    let line = |line: &[_]| {
+        let line: Vec<&str> = line.iter().map(AsRef::as_ref).collect();
+        line.join(" ") + "\n"
+    };
+    words.chunks(per_line).map(line).collect()
 }
 
 pub(super) fn inspect(args: &RootArgs) -> CommandResult {
