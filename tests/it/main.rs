@@ -40,10 +40,13 @@ mod fetch;
 #[cfg(feature = "connected")]
 mod files;
 mod fixture;
+#[cfg(feature = "connected")]
+mod heads;
 mod house;
 #[cfg(feature = "connected")]
 mod import;
 mod inspect;
+mod keys;
 #[cfg(feature = "connected")]
 mod loopback;
 #[cfg(feature = "connected")]
