@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::base::json;
 use crate::trust::TrustError;
-use crate::trust::envelope::{ROOT_TYPE, RootEnvelope, SignatureEntry, pae};
+use crate::trust::envelope::{ROOT_TYPE, RootEnvelope, SignatureEntry};
 use crate::trust::key::{KeyId, Role};
 use crate::trust::root::{MAX_FILE, MAX_ROOTS, TrustRoot};
 use crate::trust::threshold::{self, Signer};
@@ -259,11 +259,6 @@ impl RootChain {
             .map(|(entry, _)| entry.clone())
             .collect()
     }
-
-    /// The message that a signature over the last root is made over.
-    pub fn message(&self) -> Result<Vec<u8>, TrustError> {
-        Ok(pae(ROOT_TYPE, self.payload()?))
-    }
 }
 
 fn progress(old: &TrustRoot, new: &TrustRoot, signers: &(Vec<Signer>, Vec<Signer>)) -> Progress {
@@ -302,12 +297,12 @@ impl TrustRoot {
             .filter(|s| super::root::signing_key(s).is_some_and(|id| self.key(id).is_some()))
             .cloned()
             .collect();
-        threshold::count(&known, &pae(ROOT_TYPE, &envelope.payload), self, needs).map_err(
-            |source| TrustError::ChainSignatures {
+        threshold::count(&known, (ROOT_TYPE, &envelope.payload), self, needs).map_err(|source| {
+            TrustError::ChainSignatures {
                 version,
                 by: self.version(),
                 source: Box::new(source),
-            },
-        )
+            }
+        })
     }
 }

@@ -17,7 +17,7 @@ use crate::bundle::manifest::{Blob, BundleManifest};
 use crate::bundle::statement::{Claims, Kind, Statement};
 use crate::bundle::{BundleError, BundleId, slot};
 use crate::trust::TrustError;
-use crate::trust::envelope::{STATEMENT_TYPE, pae};
+use crate::trust::envelope::STATEMENT_TYPE;
 use crate::trust::root::{MAX_ROOTS, TrustRoot};
 use crate::trust::threshold::{self, Signer};
 use crate::verify::{Bundle, Check, Judge, STEPS, Sink, VerifyError, contents};
@@ -380,7 +380,7 @@ pub(super) fn signers(
     } else {
         Vec::new()
     };
-    threshold::count(list, &pae(STATEMENT_TYPE, statement), root, &needs)
+    threshold::count(list, (STATEMENT_TYPE, statement), root, &needs)
 }
 
 /// Roots digest, epoch, serial, time. Returns whether this very bundle is the high-water mark.

@@ -77,6 +77,8 @@ mod serve;
 mod served;
 mod signed;
 mod source;
+#[cfg(feature = "connected")]
+mod ssh;
 mod tamper;
 #[cfg(feature = "connected")]
 mod upgrade;
