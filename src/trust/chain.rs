@@ -261,7 +261,10 @@ impl RootChain {
     }
 }
 
-fn progress(old: &TrustRoot, new: &TrustRoot, signers: &(Vec<Signer>, Vec<Signer>)) -> Progress {
+/// Who signed a root: as the root before it sees it, and as it sees itself.
+type SignersOfBoth = (Vec<Signer>, Vec<Signer>);
+
+fn progress(old: &TrustRoot, new: &TrustRoot, signers: &SignersOfBoth) -> Progress {
     Progress {
         old: Tally::of(old, &signers.0),
         new: Tally::of(new, &signers.1),
@@ -271,10 +274,7 @@ fn progress(old: &TrustRoot, new: &TrustRoot, signers: &(Vec<Signer>, Vec<Signer
 impl TrustRoot {
     /// The root that an envelope proposes as the next one, and who signed it, as the old root (first) and the new one
     /// (second) see it. Everything is judged but whether enough persons signed.
-    pub(crate) fn proposed(
-        &self,
-        entry: &Value,
-    ) -> Result<(Self, (Vec<Signer>, Vec<Signer>)), TrustError> {
+    pub(crate) fn proposed(&self, entry: &Value) -> Result<(Self, SignersOfBoth), TrustError> {
         let envelope = RootEnvelope::from_value(entry)?;
         let new = Self::from_payload(&envelope.payload)?;
         self.check_follows(&new)?;

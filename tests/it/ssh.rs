@@ -19,6 +19,11 @@ const KINDS: [(&str, &str); 4] = [
     ("ecdsa", "521"),
 ];
 
+#[expect(clippy::print_stderr, reason = "a test that did not run must be seen")]
+fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
 /// Makes a key with `ssh-keygen`; says so and gives up when the host has none.
 fn keygen(desk: &Desk, name: &str, (kind, bits): (&str, &str), passphrase: &str) -> bool {
     let mut command = desk.command(
@@ -29,7 +34,7 @@ fn keygen(desk: &Desk, name: &str, (kind, bits): (&str, &str), passphrase: &str)
     match command.status() {
         Ok(status) => status.success(),
         Err(_none) => {
-            eprintln!("skipped: this host has no ssh-keygen");
+            skip("this host has no ssh-keygen");
             false
         }
     }

@@ -194,13 +194,11 @@ pub(super) fn changes_json(changes: &[RootChange]) -> Value {
 pub(super) fn diff(args: &DiffArgs) -> CommandResult {
     let first = RootChain::load(&args.old)?;
     let second = args.new.as_deref().map(RootChain::load).transpose()?;
-    let (old, new) = match &second {
-        Some(second) => (first.last()?, second.last()?),
-        None => {
-            let only =
-                || UsageError::new("the file holds one root only; give the newer one as well");
-            (first.before_last().ok_or_else(only)?, first.last()?)
-        }
+    let (old, new) = if let Some(second) = &second {
+        (first.last()?, second.last()?)
+    } else {
+        let only = || UsageError::new("the file holds one root only; give the newer one as well");
+        (first.before_last().ok_or_else(only)?, first.last()?)
     };
     let changes = diff::changes(old, new);
     let side =
