@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::base::fault::Fault;
 use crate::cli::{Context, UsageError};
+use crate::sign::uri::{self, TokenUri};
 use crate::sign::{Passphrase, SecretKey, SignError};
 #[cfg(feature = "connected")]
 use crate::trust::key::PublicKey;
@@ -44,8 +45,9 @@ impl PassphraseArgs {
 /// The key to sign with.
 #[derive(Debug, Clone, Args)]
 pub struct KeyArgs {
-    /// Secret key to sign with, PKCS#8 in PEM
-    #[arg(long = "key", value_name = "FILE")]
+    /// Secret key to sign with: PKCS#8 in PEM, a secret key of OpenSSH, the public one of a key that an ssh-agent holds, or
+    /// a `pkcs11:` address
+    #[arg(long = "key", value_name = "FILE|URI")]
     path: PathBuf,
     /// Its passphrase.
     #[command(flatten)]
@@ -65,6 +67,9 @@ pub fn secret_key(
     path: &Path,
     passphrase: &PassphraseArgs,
 ) -> Result<SecretKey, Box<dyn Fault>> {
+    if uri::is_uri(path) {
+        return token_key(ctx, path, passphrase);
+    }
     let pem = pem(path)?;
     if sshsig::is_public_line(&pem) {
         return agent_key(ctx, &pem);
@@ -74,6 +79,30 @@ pub fn secret_key(
         _ => None,
     };
     Ok(SecretKey::from_pem(&pem, passphrase.as_ref())?)
+}
+
+/// A key on a token. The PIN comes from the file that the address names, else as passphrases do.
+fn token_key(
+    ctx: &Context,
+    path: &Path,
+    passphrase: &PassphraseArgs,
+) -> Result<SecretKey, Box<dyn Fault>> {
+    let mut address = TokenUri::parse(path.to_str().unwrap_or_default())?;
+    if !cfg!(feature = "pkcs11") {
+        return Err(SignError::TokenUnsupported.into());
+    }
+    let module = ctx.env("STAGE_PKCS11_MODULE").map(PathBuf::from);
+    address.module = address.module.or(module);
+    let pin = match &address.pin_source {
+        Some(file) => Some(Passphrase::new(crate::fs::read(file, MAX_KEY_FILE)?)?),
+        None => passphrase.load(ctx)?,
+    };
+    let pin = pin.ok_or_else(|| {
+        UsageError::new(
+            "the token needs a PIN: give pin-source, --passphrase-file or --passphrase-fd",
+        )
+    })?;
+    Ok(SecretKey::on_token(&address, &pin)?)
 }
 
 /// An SSH public key stands for the secret one that an ssh-agent holds.

@@ -3,6 +3,9 @@
 //! shows a secret: `Debug` names the public key only, and buffers are wiped when dropped.
 
 mod openssh;
+#[cfg(feature = "pkcs11")]
+mod token;
+pub mod uri;
 
 use std::fmt;
 
@@ -20,12 +23,22 @@ use crate::trust::key::{PublicKey, Scheme};
 use crate::trust::sshsig;
 
 /// Codes of this module.
-pub const CODES: &[&Code] = &[&UNREADABLE, &PASSPHRASE, &SCHEME, &AGENT, &RANDOM];
+pub const CODES: &[&Code] = &[
+    &UNREADABLE,
+    &PASSPHRASE,
+    &SCHEME,
+    &AGENT,
+    &TOKEN_URI,
+    &TOKEN,
+    &RANDOM,
+];
 
 static UNREADABLE: Code = Code::new("trust-secret-key-unreadable", Kind::Usage);
 static PASSPHRASE: Code = Code::new("trust-passphrase", Kind::Usage);
 static SCHEME: Code = Code::new("trust-secret-key-scheme", Kind::Usage);
 static AGENT: Code = Code::new("trust-agent", Kind::Failed);
+static TOKEN_URI: Code = Code::new("trust-token-address", Kind::Usage);
+static TOKEN: Code = Code::new("trust-token", Kind::Failed);
 static RANDOM: Code = Code::new("internal-signing", Kind::Internal);
 
 /// Object identifiers of the two kinds of key.
@@ -65,6 +78,21 @@ pub enum SignError {
         /// Why.
         reason: &'static str,
     },
+    /// An address of a key on a token that says nothing or too much.
+    #[error("not the address of a key on a token: {reason}")]
+    Uri {
+        /// What is wrong, escaped.
+        reason: String,
+    },
+    /// The token cannot be used.
+    #[error("the key on the token cannot be used: {reason}")]
+    Token {
+        /// Why, escaped.
+        reason: String,
+    },
+    /// This build loads no modules.
+    #[error("this build does not use tokens: it was made without feature pkcs11")]
+    TokenUnsupported,
     /// The system gave no random bytes, or the library refused to sign.
     #[error("the key could not be made or used")]
     Library,
@@ -80,6 +108,8 @@ impl Fault for SignError {
             Self::PassphraseMissing | Self::PassphraseWrong | Self::PassphraseEmpty => &PASSPHRASE,
             Self::Scheme => &SCHEME,
             Self::Agent { .. } => &AGENT,
+            Self::Uri { .. } | Self::TokenUnsupported => &TOKEN_URI,
+            Self::Token { .. } => &TOKEN,
             Self::Library => &RANDOM,
             Self::Public(error) => error.code(),
         }
@@ -99,6 +129,12 @@ impl Passphrase {
             return Err(SignError::PassphraseEmpty);
         }
         Ok(Self(SecretBytes(text.to_vec())))
+    }
+
+    /// The bytes, for the module that logs in with them.
+    #[cfg(feature = "pkcs11")]
+    fn bytes(&self) -> &[u8] {
+        &self.0.0
     }
 }
 
@@ -124,6 +160,8 @@ enum Inner {
     Ed25519(Box<SigningKey>),
     EcdsaP384(Box<EcdsaKeyPair>),
     Ssh(Box<dyn SshSigner>),
+    #[cfg(feature = "pkcs11")]
+    Token(Box<token::TokenKey>),
 }
 
 /// A key that makes SSH signatures: from a file here, or somewhere else.
@@ -163,6 +201,21 @@ impl SecretKey {
     /// A key that makes SSH signatures.
     pub fn ssh(signer: Box<dyn SshSigner>) -> Self {
         Self(Inner::Ssh(signer))
+    }
+
+    /// A key on a PKCS#11 token.
+    ///
+    /// # Errors
+    /// Module, token, PIN or key do not fit.
+    #[cfg(feature = "pkcs11")]
+    pub fn on_token(address: &uri::TokenUri, pin: &Passphrase) -> Result<Self, SignError> {
+        token::TokenKey::open(address, pin).map(|key| Self(Inner::Token(Box::new(key))))
+    }
+
+    /// A key on a PKCS#11 token, which this build cannot use.
+    #[cfg(not(feature = "pkcs11"))]
+    pub const fn on_token(_address: &uri::TokenUri, _pin: &Passphrase) -> Result<Self, SignError> {
+        Err(SignError::TokenUnsupported)
     }
 
     /// From PEM, `BEGIN PRIVATE KEY`, `BEGIN ENCRYPTED PRIVATE KEY`, `BEGIN EC PRIVATE KEY` or `BEGIN OPENSSH PRIVATE
@@ -246,15 +299,19 @@ impl SecretKey {
                 SecretDocument::try_from(der.as_ref()).map_err(|_der| SignError::Library)
             }
             Inner::Ssh(_) => Err(SignError::Scheme),
+            #[cfg(feature = "pkcs11")]
+            Inner::Token(_) => Err(SignError::Scheme),
         }
     }
 
     /// How it signs.
-    pub const fn scheme(&self) -> Scheme {
-        match self.0 {
+    pub fn scheme(&self) -> Scheme {
+        match &self.0 {
             Inner::Ed25519(_) => Scheme::Ed25519,
             Inner::EcdsaP384(_) => Scheme::EcdsaP384,
             Inner::Ssh(_) => Scheme::SshSig,
+            #[cfg(feature = "pkcs11")]
+            Inner::Token(key) => key.public().scheme(),
         }
     }
 
@@ -264,6 +321,8 @@ impl SecretKey {
             Inner::Ed25519(key) => PublicKey::from_ed25519(key.verifying_key().as_bytes())?,
             Inner::EcdsaP384(key) => PublicKey::from_p384(key.public_key().as_ref())?,
             Inner::Ssh(key) => key.public().clone(),
+            #[cfg(feature = "pkcs11")]
+            Inner::Token(key) => key.public().clone(),
         })
     }
 
@@ -276,6 +335,8 @@ impl SecretKey {
                 .map(|signature| signature.as_ref().to_vec())
                 .map_err(|_library| SignError::Library),
             Inner::Ssh(_) => Err(SignError::Scheme),
+            #[cfg(feature = "pkcs11")]
+            Inner::Token(key) => key.sign(message),
         }
     }
 

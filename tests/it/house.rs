@@ -46,6 +46,7 @@ const BANNED: &[(&str, &[&str])] = &[
         &["cyclonedx-bom", "nodejs-semver", "npmrc-config-rs"],
     ),
     ("it brings async-std", &["debian-packaging"]),
+    ("it is static and loads no library", &["cryptoki"]),
 ];
 
 /// First words that an error code may have: who is to blame.

@@ -144,6 +144,16 @@ fn a_passphrase_comes_by_file_descriptor_or_environment_and_is_never_shown() {
     assert!(!refused.stdout.contains("S3CR3T") && !refused.stderr.contains("S3CR3T"));
 }
 
+#[cfg(not(feature = "pkcs11"))]
+#[test]
+fn a_build_without_tokens_says_so() {
+    let desk = Desk::new();
+    desk.stage("key public --key pkcs11:object=a?pin-source=pin")
+        .refused(2, "trust-token-address");
+    desk.stage("key public --key pkcs11:object=a?pin-value=S3CR3T")
+        .refused(2, "seen by everybody");
+}
+
 #[test]
 fn profile_fips_takes_p384_only() {
     let desk = Desk::new();

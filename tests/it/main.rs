@@ -80,6 +80,8 @@ mod source;
 #[cfg(feature = "connected")]
 mod ssh;
 mod tamper;
+#[cfg(all(feature = "connected", feature = "pkcs11"))]
+mod tokens;
 #[cfg(feature = "connected")]
 mod upgrade;
 #[cfg(feature = "connected")]

@@ -37,8 +37,9 @@ pub struct SignArgs {
     /// The bundle, or a head that `stage head` cut off
     #[arg(value_name = "BUNDLE")]
     bundle: PathBuf,
-    /// Secret key to sign with, PKCS#8 in PEM
-    #[arg(long, value_name = "FILE", required_unless_present = "from")]
+    /// Secret key to sign with: PKCS#8 in PEM, a secret key of OpenSSH, the public one of a key that an ssh-agent holds, or
+    /// a `pkcs11:` address
+    #[arg(long, value_name = "FILE|URI", required_unless_present = "from")]
     key: Option<PathBuf>,
     /// Take over the signatures of this head, which must be the bundle's own
     #[arg(long, value_name = "HEAD", conflicts_with = "key", requires = "trust")]

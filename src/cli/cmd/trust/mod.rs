@@ -16,6 +16,7 @@ use crate::cli::cmd::CommandResult;
 use crate::cli::secret::{self, PassphraseArgs};
 use crate::cli::ui::{Failure, Outcome, plural};
 use crate::cli::{Context, UsageError};
+use crate::sign::uri;
 use crate::trust::Role;
 use crate::trust::edit::{self, RootEdit};
 use crate::trust::key::{PublicKey, Scheme};
@@ -211,10 +212,11 @@ fn one_person(
     path: &Path,
     edit: &mut RootEdit,
 ) -> Result<(), Failure> {
-    let pem = secret::pem(path)?;
-    let key = match crate::sign::encrypted_pem(&pem) {
-        Some(_) => secret::secret_key(ctx, path, &args.passphrase)?.public()?,
-        None => PublicKey::from_pem(&pem)?,
+    let is_public = !uri::is_uri(path) && crate::sign::encrypted_pem(&secret::pem(path)?).is_none();
+    let key = if is_public {
+        PublicKey::from_pem(&secret::pem(path)?)?
+    } else {
+        secret::secret_key(ctx, path, &args.passphrase)?.public()?
     };
     edit.give(Role::Root, &key, &args.person)?;
     edit.give(Role::Builder, &key, &args.person)?;

@@ -24,8 +24,8 @@ pub(super) struct SignArgs {
     /// The file with the drafted root
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Secret key to sign with: one that the old or the new root gives the role root
-    #[arg(long, value_name = "FILE", required_unless_present = "from")]
+    /// Secret key to sign with, of any kind that `stage sign` takes: one that the old or the new root gives the role root
+    #[arg(long, value_name = "FILE|URI", required_unless_present = "from")]
     key: Option<PathBuf>,
     /// Take over the signatures of another copy of the same draft
     #[arg(long, value_name = "COPY", conflicts_with = "key")]
