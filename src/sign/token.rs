@@ -1,4 +1,4 @@
-//! Keys on PKCS#11 tokens: HSMs, smart cards, SoftHSM. The secret key stays there; feature `pkcs11`, dynamic builds only,
+//! Keys on PKCS#11 tokens: HSMs, smart cards, `SoftHSM`. The secret key stays there; feature `pkcs11`, dynamic builds only,
 //! since the module is a shared library that is loaded.
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};

@@ -1,4 +1,4 @@
-//! Keys on a PKCS#11 token: SoftHSM, with keys that `stage key generate` made, so that both halves can be compared.
+//! Keys on a PKCS#11 token: `SoftHSM`, with keys that `stage key generate` made, so that both halves can be compared.
 
 use crate::desk::{Desk, Ran, ran};
 
