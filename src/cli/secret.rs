@@ -6,7 +6,11 @@ use clap::Args;
 
 use crate::base::fault::Fault;
 use crate::cli::{Context, UsageError};
+use crate::sign::uri::{self, TokenUri};
 use crate::sign::{Passphrase, SecretKey, SignError};
+#[cfg(feature = "connected")]
+use crate::trust::key::PublicKey;
+use crate::trust::sshsig;
 
 /// Largest key or passphrase file that is read, in bytes.
 pub const MAX_KEY_FILE: u64 = 64 << 10;
@@ -41,8 +45,9 @@ impl PassphraseArgs {
 /// The key to sign with.
 #[derive(Debug, Clone, Args)]
 pub struct KeyArgs {
-    /// Secret key to sign with, PKCS#8 in PEM
-    #[arg(long = "key", value_name = "FILE")]
+    /// Secret key to sign with: PKCS#8 in PEM, a secret key of OpenSSH, the public one of a key that an ssh-agent holds, or
+    /// a `pkcs11:` address
+    #[arg(long = "key", value_name = "FILE|URI")]
     path: PathBuf,
     /// Its passphrase.
     #[command(flatten)]
@@ -62,12 +67,59 @@ pub fn secret_key(
     path: &Path,
     passphrase: &PassphraseArgs,
 ) -> Result<SecretKey, Box<dyn Fault>> {
+    if uri::is_uri(path) {
+        return token_key(ctx, path, passphrase);
+    }
     let pem = pem(path)?;
+    if sshsig::is_public_line(&pem) {
+        return agent_key(ctx, &pem);
+    }
     let passphrase = match crate::sign::encrypted_pem(&pem) {
         Some(true) => passphrase.load(ctx)?,
         _ => None,
     };
     Ok(SecretKey::from_pem(&pem, passphrase.as_ref())?)
+}
+
+/// A key on a token. The PIN comes from the file that the address names, else as passphrases do.
+fn token_key(
+    ctx: &Context,
+    path: &Path,
+    passphrase: &PassphraseArgs,
+) -> Result<SecretKey, Box<dyn Fault>> {
+    let mut address = TokenUri::parse(path.to_str().unwrap_or_default())?;
+    if !cfg!(feature = "pkcs11") {
+        return Err(SignError::TokenUnsupported.into());
+    }
+    let module = ctx.env("STAGE_PKCS11_MODULE").map(PathBuf::from);
+    address.module = address.module.or(module);
+    let pin = match &address.pin_source {
+        Some(file) => Some(Passphrase::new(crate::fs::read(file, MAX_KEY_FILE)?)?),
+        None => passphrase.load(ctx)?,
+    };
+    let pin = pin.ok_or_else(|| {
+        UsageError::new(
+            "the token needs a PIN: give pin-source, --passphrase-file or --passphrase-fd",
+        )
+    })?;
+    Ok(SecretKey::on_token(&address, &pin)?)
+}
+
+/// An SSH public key stands for the secret one that an ssh-agent holds.
+#[cfg(feature = "connected")]
+fn agent_key(ctx: &Context, line: &str) -> Result<SecretKey, Box<dyn Fault>> {
+    let public = PublicKey::from_pem(line)?;
+    let socket = ctx.env("SSH_AUTH_SOCK").ok_or_else(|| {
+        UsageError::new("an SSH public key needs an ssh-agent, and SSH_AUTH_SOCK is not set")
+    })?;
+    Ok(crate::agent::connect(Path::new(&socket), public)?)
+}
+
+/// The enclave build opens no socket to an agent.
+#[cfg(not(feature = "connected"))]
+fn agent_key(_ctx: &Context, _line: &str) -> Result<SecretKey, Box<dyn Fault>> {
+    let message = "this build does not ask an ssh-agent; give the secret key's file";
+    Err(UsageError::new(message).into())
 }
 
 /// The text of a key file; what cannot be read is wrong use, like any unreadable input.

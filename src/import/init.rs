@@ -62,7 +62,7 @@ pub enum Made {
     Moved(u64),
 }
 
-/// Makes a repository at `path`, pinned to `root`. When it exists with the same root, only the address may change.
+/// Makes a repository at `path`, pinned to `root`; without a `fingerprint`, the journal says that nobody compared it. When it exists with the same root, only the address may change.
 ///
 /// # Errors
 /// `fingerprint` given and another one than the root's (E31); an unsafe place (E41); a repository with another root.
@@ -91,7 +91,10 @@ pub fn init(
     let _lock = LockFile::try_exclusive(&layout.lock())?;
     let base_url = base_url.map_or(DEFAULT_BASE_URL, BaseUrl::as_str);
     let change = Change {
-        event: Event::Init,
+        event: match fingerprint {
+            Some(_) => Event::Init,
+            None => Event::InitUncheckedRoot,
+        },
         now,
         bundle: None,
         channel: None,

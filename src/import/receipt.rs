@@ -9,6 +9,7 @@ use crate::base::time::Timestamp;
 use crate::fs;
 use crate::import::layout::Layout;
 use crate::import::{ImportError, ImportRequest};
+use crate::trust::crypto;
 use crate::verify::Bundle;
 
 /// What one import did.
@@ -72,6 +73,7 @@ impl Receipt {
                 "signers": signers,
                 "checks": checks,
                 "tool": request.tool,
+                "crypto": crypto::receipt(request.fips_host),
             }),
         }
     }

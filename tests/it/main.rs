@@ -40,15 +40,19 @@ mod debian_chain;
 mod debian_solve;
 #[cfg(feature = "connected")]
 mod debian_sources;
+mod desk;
 #[cfg(feature = "connected")]
 mod fetch;
 #[cfg(feature = "connected")]
 mod files;
 mod fixture;
+#[cfg(feature = "connected")]
+mod heads;
 mod house;
 #[cfg(feature = "connected")]
 mod import;
 mod inspect;
+mod keys;
 #[cfg(feature = "connected")]
 mod lint;
 mod loopback;
@@ -76,6 +80,7 @@ mod pypi_resolve;
 mod ranges;
 #[cfg(feature = "connected")]
 mod registries;
+mod roots;
 #[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
@@ -83,7 +88,11 @@ mod serve;
 mod served;
 mod signed;
 mod source;
+#[cfg(feature = "connected")]
+mod ssh;
 mod tamper;
+#[cfg(all(feature = "connected", feature = "pkcs11"))]
+mod tokens;
 #[cfg(feature = "connected")]
 mod upgrade;
 #[cfg(feature = "connected")]

@@ -40,6 +40,7 @@ pub struct ImportArgs {
 pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
     let signer = AptSigner::new(&Layout::new(&args.repo).state_dir(), ctx.now);
     let request = ImportRequest {
+        fips_host: ctx.fips_host(),
         repository: &args.repo,
         now: ctx.now,
         allow_root: args.allow_root,

@@ -15,6 +15,7 @@ use crate::fs::FsError;
 use crate::import::cas::Cas;
 use crate::import::layout::Layout;
 use crate::import::{ImportError, state};
+use crate::trust::crypto;
 use crate::trust::root::TrustRoot;
 use crate::verify::report::{CheckLine, Recorder, Verdict, VerifyReport};
 use crate::verify::{self, Bundle, Judge, SeenState, VerifyError};
@@ -65,7 +66,10 @@ pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
         Ok(bundle) => VerifyReport::passed(bundle, now, at_given),
         Err(error) => VerifyReport::refused(&recorder.passed, error, now, at_given),
     };
-    let json = serde_json::to_value(&report).unwrap_or_default();
+    let mut json = serde_json::to_value(&report).unwrap_or_default();
+    if let Value::Object(map) = &mut json {
+        map.insert("crypto".to_owned(), crypto::receipt(ctx.fips_host()));
+    }
     if let Some(path) = &args.receipt {
         write_receipt(path, &json)?;
     }
