@@ -8,6 +8,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
 use std::sync::LazyLock;
 
 use data_encoding::BASE64;
@@ -23,6 +24,7 @@ use crate::bundle::manifest::BundleManifest;
 use crate::bundle::slot;
 use crate::bundle::statement::{Kind, Statement};
 use crate::eco;
+use crate::lint::{self, Form};
 use crate::openpgp::keyring::Keyring;
 use crate::openpgp::make::RepositoryKey;
 use crate::openpgp::verify::cleartext;
@@ -53,10 +55,16 @@ pub const TARGETS: &[Target] = &[
     ("packument", eco::npm::fuzz::packument),
     ("tarball", eco::npm::fuzz::tarball),
     ("elf", crate::native::fuzz::elf),
+    ("lint-zip", |bytes| archive(bytes, &Form::Wheel)),
+    ("lint-tar", |bytes| archive(bytes, &Form::Package)),
+    ("lint-crate", |bytes| {
+        archive(bytes, &Form::Crate("demo-1.0.0".to_owned()))
+    }),
+    ("lint-deb", |bytes| archive(bytes, &Form::Debian)),
 ];
 
 /// One signing key and the trust root that knows it.
-static SIGNER: LazyLock<(SecretKey, TrustRoot)> = LazyLock::new(|| {
+fn signer() -> (SecretKey, TrustRoot) {
     let key = SecretKey::generate(Scheme::Ed25519).expect("a key");
     let public = key.public().expect("a public key");
     let id = public.id().hex();
@@ -68,16 +76,22 @@ static SIGNER: LazyLock<(SecretKey, TrustRoot)> = LazyLock::new(|| {
     });
     let root = TrustRoot::parse(&crate::base::json::canonical(&root)).expect("a root");
     (key, root)
-});
+}
+
+thread_local! {
+    static SIGNER: (SecretKey, TrustRoot) = signer();
+}
 
 fn judge(bundle: &[u8]) -> bool {
-    let judge = Judge {
-        root: &SIGNER.1,
-        state: None,
-        now: "2026-11-22T00:00:00Z".parse().expect("a time"),
-        have: &|_digest| false,
-    };
-    verify::bundle(bundle, &judge, &mut NullSink, &NoProgress).is_ok()
+    SIGNER.with(|(_, root)| {
+        let judge = Judge {
+            root,
+            state: None,
+            now: "2026-11-22T00:00:00Z".parse().expect("a time"),
+            have: &|_digest| false,
+        };
+        verify::bundle(bundle, &judge, &mut NullSink, &NoProgress).is_ok()
+    })
 }
 
 /// A whole bundle; no random one is accepted.
@@ -106,7 +120,7 @@ pub fn signed(bytes: &[u8]) {
     } else {
         stating(&manifest, &roots)
     };
-    let Ok(entry) = SIGNER.0.sign_statement(&statement) else {
+    let Ok(entry) = SIGNER.with(|(key, _)| key.sign_statement(&statement)) else {
         return;
     };
     let mut out = Vec::new();
@@ -160,7 +174,7 @@ pub fn root(bytes: &[u8]) {
         );
     }
     if let Ok(envelope) = crate::base::json::strict(bytes, LIMITS.roots) {
-        let updated = SIGNER.1.updated_by(&envelope);
+        let updated = SIGNER.with(|(_, root)| root.updated_by(&envelope));
         assert!(
             !matches!(updated, Ok(Some(_))),
             "a foreign root was accepted"
@@ -259,6 +273,11 @@ pub fn python(bytes: &[u8]) {
         let _metadata = eco::pypi::metadata::Metadata::parse(text);
         let _marker = eco::pypi::marker::Marker::parse(text);
     }
+}
+
+/// The readers that look for archives with more than one reading.
+fn archive(bytes: &[u8], form: &Form) {
+    lint::check(&mut Cursor::new(bytes), form).expect("bytes in memory are read");
 }
 
 #[cfg(test)]

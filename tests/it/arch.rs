@@ -48,7 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "fuzz",
         &[
-            "lock", "eco", "openpgp", "trust", "sign", "bundle", "verify", "native",
+            "lint", "lock", "eco", "openpgp", "trust", "sign", "bundle", "verify", "native",
         ],
     ),
     (

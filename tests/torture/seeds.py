@@ -2,7 +2,7 @@
 
 usage: seeds.py FOLDER LAB
 """
-import json, pathlib, sys
+import io, json, pathlib, sys, tarfile
 
 from scene import Upstream
 
@@ -25,6 +25,22 @@ def members(bundle):
             return
         yield name, bundle[at + 512:at + 512 + size]
         at += 512 + size + (-size % 512)
+
+
+def deb():
+    """A small .deb."""
+    def tarred(name, body):
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w:gz") as tar:
+            info = tarfile.TarInfo(name)
+            info.size = len(body)
+            tar.addfile(info, io.BytesIO(body))
+        return data.getvalue()
+
+    out = b"!<arch>\n"
+    for name, body in (("debian-binary", b"2.0\n"), ("control.tar.gz", tarred("./control", b"Package: demo\n")), ("data.tar.gz", tarred("./usr/x", b"x"))):
+        out += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(body):<10}`\n".encode() + body + b"\n" * (len(body) % 2)
+    return out
 
 
 def from_lab():
@@ -66,6 +82,8 @@ def made_here():
         for path, data in upstream.files.items():
             kind = "packument" if path.startswith("/npm/") and "/-/" not in path else "tarball" if path.endswith(".tgz") else "simple" if "/simple/" in path else "wheel"
             put(kind, path.strip("/").replace("/", "_"), data)
+            for lint in {"wheel": ["lint-zip"], "tarball": ["lint-tar", "lint-crate"]}.get(kind, []):
+                put(lint, path.strip("/").replace("/", "_"), data)
     put("simple", "json", json.dumps({"meta": {"api-version": "1.1"}, "name": "demo", "files": [
         {"filename": "demo-1.0-py3-none-any.whl", "url": "demo-1.0-py3-none-any.whl", "hashes": {"sha256": "a" * 64}, "requires-python": ">=3.8", "yanked": False, "upload-time": "2026-01-01T00:00:00Z", "core-metadata": {"sha256": "b" * 64}}]}))
     put("path", "a", "a/b.txt\n@s/n/-/n-1.0.tgz\nA\nfiles/x%3ay\n../x")
@@ -95,5 +113,6 @@ def made_here():
 
 from_lab()
 made_here()
+put("lint-deb", "small", deb())
 for folder in sorted(FOLDER.iterdir()):
     print(f"seeds: {folder.name} {len(list(folder.iterdir()))}", file=sys.stderr)
