@@ -269,6 +269,21 @@ pub fn remove_tree(path: &Path) -> Result<(), FsError> {
     fs::remove_dir_all(path).map_err(context("remove", path))
 }
 
+/// Removes a directory if there is nothing in it; it is fine when there is none or something is in it.
+pub fn remove_empty_dir(path: &Path) -> Result<(), FsError> {
+    match fs::remove_dir(path) {
+        Err(e)
+            if !matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Err(context("remove", path)(e))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Renames within one file system.
 pub fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
     fs::rename(from, to).map_err(context("rename to", to))

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::base::digest::{Digest, Hasher};
 use crate::fs;
 use crate::import::ImportError;
+use crate::import::undo::Undo;
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
@@ -54,16 +55,18 @@ impl Cas {
     }
 
     /// Takes in the verified file at `quarantined`. A blob that is there already is used if it is whole and replaced if
-    /// it is not. `touched` collects the directories to make durable.
+    /// it is not. `touched` collects the directories to make durable, `undo` the names that are new.
     pub fn adopt(
         &self,
         quarantined: &Path,
         digest: &Digest,
         touched: &mut BTreeSet<PathBuf>,
+        undo: &mut Undo,
     ) -> Result<(), ImportError> {
         let target = self.path(digest);
         let shard = fs::parent(&target);
         if !fs::exists(shard) {
+            undo.folder(shard);
             fs::create_dir_all(shard, 0o755)?;
             fs::set_mode(shard, 0o755)?;
             touched.insert(self.root.clone());
@@ -78,6 +81,7 @@ impl Cas {
             fs::rename(&fresh, &target)?;
         } else {
             fs::hard_link(quarantined, &target)?;
+            undo.file(&target);
         }
         touched.insert(shard.to_owned());
         Ok(())
@@ -106,6 +110,7 @@ mod tests {
     use crate::base::digest::Digest;
     use crate::fs;
     use crate::import::ImportError;
+    use crate::import::undo::Undo;
 
     #[test]
     fn a_damaged_blob_is_replaced_and_a_whole_one_kept() {
@@ -115,9 +120,9 @@ mod tests {
         let cas = Cas::new(dir.join("cas"));
         let digest = Digest::of(b"good");
         let fresh = dir.join("fresh");
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut undo) = (BTreeSet::new(), Undo::default());
         fs::write_atomic(&fresh, b"good", 0o444).unwrap();
-        cas.adopt(&fresh, &digest, &mut touched).unwrap();
+        cas.adopt(&fresh, &digest, &mut touched, &mut undo).unwrap();
         assert!(cas.rehash(&digest));
         fs::remove_file(&cas.path(&digest)).unwrap();
         fs::write_atomic(&cas.path(&digest), b"goad", 0o444).unwrap();
@@ -126,8 +131,13 @@ mod tests {
             cas.read(&digest, 10),
             Err(ImportError::Blob { .. })
         ));
-        cas.adopt(&fresh, &digest, &mut touched).unwrap();
+        cas.adopt(&fresh, &digest, &mut touched, &mut undo).unwrap();
         assert_eq!(cas.read(&digest, 10).unwrap(), b"good");
+        drop(undo);
+        assert!(
+            !cas.path(&digest).exists(),
+            "the first adoption was taken back"
+        );
         fs::remove_tree(&dir).unwrap();
     }
 }

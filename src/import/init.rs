@@ -10,7 +10,8 @@ use crate::eco::ReleaseSigner;
 use crate::fs::{self, LockFile};
 use crate::import::journal::{Event, Journal};
 use crate::import::layout::Layout;
-use crate::import::state::{self, Change, State};
+use crate::import::state::{self, Change, Memory, State};
+use crate::import::undo::Undo;
 use crate::import::{ImportError, Repository, generation, safety};
 use crate::trust::root::TrustRoot;
 
@@ -90,15 +91,13 @@ pub fn init(
     safety::check(&layout)?;
     let _lock = LockFile::try_exclusive(&layout.lock())?;
     let base_url = base_url.map_or(DEFAULT_BASE_URL, BaseUrl::as_str);
-    let change = Change {
-        event: Event::Init,
-        now,
-        bundle: None,
-        channel: None,
-        serial: None,
+    let change = Change::new(Event::Init, now);
+    let memory = Memory {
+        state: State::new(base_url, root),
+        root: root.clone(),
+        journal: Journal::default(),
     };
-    let state = State::new(base_url, root);
-    state::commit(&layout, &Journal::default(), &state, root, &change)?;
+    state::commit(&layout, &memory, &change, &mut Undo::default())?;
     for (directory, _mode) in layout.directories().iter().rev() {
         fs::sync_dir(directory)?;
     }
@@ -128,13 +127,7 @@ fn reopen(
     base_url
         .as_str()
         .clone_into(&mut repository.memory.state.base_url);
-    let change = Change {
-        event: Event::BaseUrl,
-        now,
-        bundle: None,
-        channel: None,
-        serial: None,
-    };
+    let change = Change::new(Event::BaseUrl, now);
     let number = repository.render_active(&change, signer)?;
     Ok(Made::Moved(number))
 }
@@ -148,8 +141,7 @@ impl Repository {
     ) -> Result<u64, ImportError> {
         let state = &self.memory.state;
         if state.generation == 0 {
-            let memory = &self.memory;
-            state::commit(&self.layout, &memory.journal, state, &memory.root, change)?;
+            state::commit(&self.layout, &self.memory, change, &mut self.undo)?;
             return Ok(0);
         }
         let number = state.generation + 1;

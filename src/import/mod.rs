@@ -11,217 +11,45 @@
 //! The medium is read once, by `verify::bundle` with the quarantine as its sink. Then, in this order: the next tree is
 //! rendered from the verified documents, blobs are linked into the store, the tree is written and named, the mark and
 //! the journal are committed, `current` is switched. Killed anywhere, `current` is the old tree or the new one; killed
-//! between mark and switch, the same bundle (or any next one) completes it. An import of what is already there writes
-//! nothing.
+//! between mark and switch, the same bundle (or any next one) completes it. An import that fails before the mark takes
+//! back what it added (see [`undo`]); one of what is already there writes nothing.
 
 pub mod cas;
+pub mod error;
 pub mod generation;
 pub mod init;
 pub mod journal;
 pub mod layout;
+pub mod listing;
 pub mod publish;
 pub mod quarantine;
 pub mod receipt;
 pub mod rollback;
 pub mod safety;
 pub mod state;
+pub mod undo;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::base::digest::Digest;
-use crate::base::fault::{Class, Code, Fault, Kind};
 use crate::base::progress::{Progress, Unit};
 use crate::base::time::Timestamp;
-use crate::bundle::BundleError;
-use crate::eco::{EcoError, Publishing, ReleaseSigner};
-use crate::fs::{self, FsError, LockFile};
+use crate::eco::{Publishing, ReleaseSigner};
+use crate::fs::{self, LockFile};
 use crate::import::cas::Cas;
 use crate::import::generation::{Loaded, Tree};
 use crate::import::journal::Event;
 use crate::import::layout::Layout;
 use crate::import::quarantine::{Arrival, Quarantine};
-use crate::import::receipt::Receipt;
+use crate::import::receipt::{Place, Receipt};
 use crate::import::state::{BundleEntry, Change, GenerationEntry, Mark, Memory};
-use crate::lock::format::LockError;
-use crate::trust::TrustError;
-use crate::verify::{self, Bundle, Judge, Verified, VerifyError};
+use crate::import::undo::Undo;
+use crate::verify::{self, Bundle, Judge, Verified};
 
-/// Codes of this module.
-pub const CODES: &[&Code] = &[
-    &UNSAFE_TARGET,
-    &AS_ROOT,
-    &STATE,
-    &BLOB,
-    &NO_REPOSITORY,
-    &OTHER_ROOT,
-    &FINGERPRINT,
-    &NO_SUCH,
-    &BASE_URL,
-    &RENDER,
-];
-
-static UNSAFE_TARGET: Code = Code::classed("import-unsafe-target", Class::E41);
-static AS_ROOT: Code = Code::classed("import-as-root", Class::E41);
-static STATE: Code = Code::classed("import-state", Class::E42);
-static BLOB: Code = Code::classed("import-blob", Class::E42);
-static NO_REPOSITORY: Code = Code::new("import-no-repository", Kind::Usage);
-static OTHER_ROOT: Code = Code::classed("import-other-root", Class::E31);
-static FINGERPRINT: Code = Code::classed("import-fingerprint", Class::E31);
-static NO_SUCH: Code = Code::new("import-no-such-generation", Kind::Usage);
-static BASE_URL: Code = Code::new("import-base-url", Kind::Usage);
-static RENDER: Code = Code::new("internal-import-render", Kind::Internal);
-
-/// Why an import, or another change of a repository, did not happen.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The repository is not a safe place to write to.
-    #[error("{} is not safe to import into: it {reason}", crate::base::text::quoted(&path.to_string_lossy()))]
-    UnsafeTarget {
-        /// The part that is not safe.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Run by the administrator.
-    #[error("import does not run as root")]
-    AsRoot,
-    /// State, journal and trust root do not agree.
-    #[error("the repository's state contradicts itself: {reason}")]
-    State {
-        /// What does not agree.
-        reason: String,
-    },
-    /// A blob of the store is missing or has other bytes.
-    #[error("blob {digest} of the store is missing or damaged")]
-    Blob {
-        /// The blob.
-        digest: Digest,
-    },
-    /// No repository there.
-    #[error("{} is not a repository; `stage repo init` makes one", crate::base::text::quoted(&path.to_string_lossy()))]
-    NoRepository {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The repository is pinned to another trust root.
-    #[error("the repository is pinned to another trust root")]
-    OtherRoot {
-        /// Fingerprint of the pinned root.
-        pinned: Digest,
-        /// Fingerprint of the root that was given.
-        given: Digest,
-    },
-    /// The trust root has another fingerprint than the one that was given.
-    #[error("the trust root has another fingerprint")]
-    Fingerprint {
-        /// The fingerprint that was given.
-        expected: Digest,
-        /// The root's.
-        found: Digest,
-    },
-    /// No such generation or serial.
-    #[error("{what} is not in the repository")]
-    NoSuch {
-        /// What was asked for.
-        what: String,
-    },
-    /// Not an address that a tree can be served at.
-    #[error("{found} is not an http or https address without query, user or slash at the end")]
-    BaseUrl {
-        /// The text, quoted and escaped.
-        found: String,
-    },
-    /// A rendered path is not safe.
-    #[error("rendering made an unsafe path {path}; this is a bug in stage")]
-    Render {
-        /// The path, quoted and escaped.
-        path: String,
-    },
-    /// A file operation failed.
-    #[error(transparent)]
-    Fs(#[from] FsError),
-    /// The bundle was refused.
-    #[error(transparent)]
-    Verify(#[from] VerifyError),
-    /// The trust root was refused.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// An ecosystem could not render.
-    #[error(transparent)]
-    Eco(#[from] EcoError),
-    /// A stored bundle document cannot be read.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// A stored lock cannot be read.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-}
-
-impl ImportError {
-    /// A document of ours that could not be written as JSON.
-    fn encoding(error: &serde_json::Error) -> Self {
-        Self::Render {
-            path: crate::base::text::quoted(&error.to_string()),
-        }
-    }
-}
-
-impl Fault for ImportError {
-    fn code(&self) -> &'static Code {
-        match self {
-            Self::UnsafeTarget { .. } => &UNSAFE_TARGET,
-            Self::AsRoot => &AS_ROOT,
-            Self::State { .. } => &STATE,
-            Self::Blob { .. } => &BLOB,
-            Self::NoRepository { .. } => &NO_REPOSITORY,
-            Self::OtherRoot { .. } => &OTHER_ROOT,
-            Self::Fingerprint { .. } => &FINGERPRINT,
-            Self::NoSuch { .. } => &NO_SUCH,
-            Self::BaseUrl { .. } => &BASE_URL,
-            Self::Render { .. } => &RENDER,
-            Self::Fs(inner) => inner.code(),
-            Self::Verify(inner) => inner.code(),
-            Self::Trust(inner) => inner.code(),
-            Self::Eco(inner) => inner.code(),
-            Self::Bundle(inner) => inner.code(),
-            Self::Lock(inner) => inner.code(),
-        }
-    }
-
-    fn facts(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::OtherRoot { pinned, given } => {
-                vec![
-                    ("expected", pinned.to_string()),
-                    ("found", given.to_string()),
-                ]
-            }
-            Self::Fingerprint { expected, found } => {
-                vec![
-                    ("expected", expected.to_string()),
-                    ("found", found.to_string()),
-                ]
-            }
-            Self::Verify(inner) => inner.facts(),
-            Self::Trust(inner) => inner.facts(),
-            Self::Eco(inner) => inner.facts(),
-            Self::Bundle(inner) => inner.facts(),
-            Self::Lock(inner) => inner.facts(),
-            Self::UnsafeTarget { .. }
-            | Self::AsRoot
-            | Self::State { .. }
-            | Self::Blob { .. }
-            | Self::NoRepository { .. }
-            | Self::NoSuch { .. }
-            | Self::BaseUrl { .. }
-            | Self::Render { .. }
-            | Self::Fs(_) => Vec::new(),
-        }
-    }
-}
+pub use crate::import::error::{CODES, ImportError};
 
 /// What an import did.
 #[derive(Debug)]
@@ -313,6 +141,8 @@ impl Base {
 pub struct Repository {
     layout: Layout,
     memory: Memory,
+    /// What the change that is going on has added. Taken back before the lock is freed.
+    undo: Undo,
     _lock: LockFile,
 }
 
@@ -328,17 +158,18 @@ impl Repository {
         safety::check(&layout)?;
         let lock = LockFile::try_exclusive(&layout.lock())?;
         let memory = state::recover(&layout)?;
-        publish::sweep(&layout, memory.state.generation)?;
+        publish::sweep(&layout, &memory.state)?;
         Ok(Self {
             layout,
             memory,
+            undo: Undo::default(),
             _lock: lock,
         })
     }
 
     /// A bundle that is the channel's high-water mark already.
     fn again(
-        self,
+        mut self,
         bundle: &Verified<Bundle>,
         quarantine: Quarantine,
         request: &ImportRequest<'_>,
@@ -349,13 +180,17 @@ impl Repository {
             .any(|arrival| *arrival == Arrival::Fresh);
         if fresh {
             self.adopt(bundle, &quarantine)?;
+            self.undo.keep();
             quarantine.finish()?;
         }
         let completed = publish::complete(&self.layout, self.memory.state.generation)?;
         let state = &self.memory.state;
-        let mut receipt = Receipt::new(bundle, request, state.generation);
+        let place = Place {
+            sequence: None,
+            previous: self.memory.journal.last,
+        };
+        let mut receipt = Receipt::new(bundle, request, state.generation, place);
         receipt.already_imported = true;
-        receipt.journal = self.memory.journal.last;
         Ok(Imported::Already {
             receipt: Box::new(receipt),
             completed,
@@ -384,20 +219,28 @@ impl Repository {
         self.adopt(bundle, &quarantine)?;
         self.keep_documents(bundle)?;
         self.memory.root = bundle.root.clone();
+        let receipt = Receipt::new(bundle, request, number, self.next_place());
+        let text = receipt.text();
         let change = Change {
-            event: Event::Import,
-            now: request.now,
             bundle: Some(bundle.id.0),
             channel: Some(&bundle.statement.channel),
             serial: Some(bundle.statement.serial),
+            receipt: Some(&text),
+            ..Change::new(Event::Import, request.now)
         };
-        let line = self.publish(&tree, &change)?;
+        self.publish(&tree, &change)?;
         progress.end();
         quarantine.finish()?;
-        let mut receipt = Receipt::new(bundle, request, number);
-        receipt.journal = Some(line);
-        receipt.store(&self.layout)?;
         Ok(Imported::Published(Box::new(receipt)))
+    }
+
+    /// Where the next line of the journal will stand.
+    fn next_place(&self) -> Place {
+        let journal = &self.memory.journal;
+        Place {
+            sequence: Some(journal.entries.len() as u64 + 1),
+            previous: journal.last,
+        }
     }
 
     /// What a new generation is published with. Its date is not before that of any other, whatever the clock says: apt
@@ -445,12 +288,13 @@ impl Repository {
     }
 
     /// Links everything that waits in quarantine into the store.
-    fn adopt(&self, bundle: &Bundle, quarantine: &Quarantine) -> Result<(), ImportError> {
+    fn adopt(&mut self, bundle: &Bundle, quarantine: &Quarantine) -> Result<(), ImportError> {
         let cas = Cas::new(self.layout.cas());
         let mut touched = BTreeSet::new();
         for digest in &bundle.manifest.carried {
             if quarantine.arrived().get(digest) == Some(&Arrival::Fresh) {
-                cas.adopt(&quarantine.path(digest), digest, &mut touched)?;
+                let path = quarantine.path(digest);
+                cas.adopt(&path, digest, &mut touched, &mut self.undo)?;
             }
         }
         for directory in &touched {
@@ -460,8 +304,9 @@ impl Repository {
     }
 
     /// Keeps statement and manifest, which later renderings read.
-    fn keep_documents(&self, bundle: &Bundle) -> Result<(), ImportError> {
+    fn keep_documents(&mut self, bundle: &Bundle) -> Result<(), ImportError> {
         let dir = self.layout.bundle(&bundle.id.0);
+        self.undo.tree(&dir);
         fs::create_dir_all(&dir, 0o755)?;
         fs::set_mode(&dir, 0o755)?;
         fs::write_atomic(&dir.join("statement.json"), &bundle.statement_bytes, 0o444)?;
@@ -474,25 +319,20 @@ impl Repository {
         Ok(())
     }
 
-    /// Writes `tree` as the next generation, commits the state with it, shows it. Returns the journal line's digest.
-    fn publish(&mut self, tree: &Tree, change: &Change<'_>) -> Result<Digest, ImportError> {
+    /// Writes `tree` as the next generation, commits the state with it, shows it.
+    fn publish(&mut self, tree: &Tree, change: &Change<'_>) -> Result<(), ImportError> {
         let state = &mut self.memory.state;
         let number = state.generation + 1;
-        publish::build(&self.layout, number, tree)?;
+        let list = publish::build(&self.layout, number, tree, &mut self.undo)?;
         state.generation = number;
         let entry = GenerationEntry {
             published: change.now,
             bundles: state.active.clone(),
+            tree: Some(list),
         };
         state.generations.insert(number, entry);
-        let Memory {
-            state,
-            root,
-            journal,
-        } = &self.memory;
-        let line = state::commit(&self.layout, journal, state, root, change)?;
-        publish::switch(&self.layout, number)?;
-        Ok(line)
+        state::commit(&self.layout, &self.memory, change, &mut self.undo)?;
+        publish::switch(&self.layout, number)
     }
 }
 

@@ -74,6 +74,8 @@ mod signed;
 mod source;
 mod tamper;
 #[cfg(feature = "connected")]
+mod undo;
+#[cfg(feature = "connected")]
 mod upgrade;
 #[cfg(feature = "connected")]
 mod walk;

@@ -58,7 +58,7 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
         receipt.write(path)?;
     }
     let name = format!("{} {}", receipt.channel, receipt.serial);
-    let outcome = Outcome::new("stage/import-receipt/v1", receipt.json());
+    let outcome = Outcome::new(import::receipt::SCHEMA, receipt.json());
     Ok(match &imported {
         Imported::Published(receipt) => outcome.line(format!(
             "Imported bundle {name} into {} (generation {}, {}, {})",
