@@ -181,6 +181,12 @@ pub fn is_at(file: &File, path: &Path) -> Result<bool, FsError> {
     }
 }
 
+/// Device and inode of what is at `path`, links not followed: two names of one file have the same.
+pub fn node(path: &Path) -> Result<(u64, u64), FsError> {
+    let found = symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
 /// Whether anything, even a dangling link, is at `path`.
 pub fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()

@@ -13,6 +13,7 @@ pub mod explain;
 mod native;
 #[cfg(feature = "connected")]
 pub mod project;
+pub mod receipt;
 pub mod secret;
 pub mod subject;
 pub mod ui;
@@ -72,6 +73,9 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: cmd::Command,
 }
+
+/// Name and version, for receipts.
+pub const TOOL: &str = concat!("stage ", env!("CARGO_PKG_VERSION"));
 
 /// Version and build.
 pub const VERSION: &str = if cfg!(feature = "connected") {

@@ -6,12 +6,16 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::base::digest::{Digest, Hasher};
+use crate::base::progress::{NoProgress, Progress};
 use crate::fs;
 use crate::import::ImportError;
 use crate::import::undo::Undo;
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
+
+/// A file on disk: device and inode.
+pub type Node = (u64, u64);
 
 /// The blobs of a repository.
 #[derive(Debug, Clone)]
@@ -41,7 +45,7 @@ impl Cas {
     /// Whether the blob is there and has the bytes its name says.
     pub fn rehash(&self, digest: &Digest) -> bool {
         self.size(digest).is_some()
-            && matches!(hash(&self.path(digest)), Ok(found) if found == *digest)
+            && matches!(hash(&self.path(digest), &NoProgress), Ok(found) if found == *digest)
     }
 
     /// The whole of a blob that is a document, checked.
@@ -55,14 +59,15 @@ impl Cas {
     }
 
     /// Takes in the verified file at `quarantined`. A blob that is there already is used if it is whole and replaced if
-    /// it is not. `touched` collects the directories to make durable, `undo` the names that are new.
+    /// it is not, which returns the damaged file: it may have other names. `touched` collects the directories to make
+    /// durable, `undo` the names that are new.
     pub fn adopt(
         &self,
         quarantined: &Path,
         digest: &Digest,
         touched: &mut BTreeSet<PathBuf>,
         undo: &mut Undo,
-    ) -> Result<(), ImportError> {
+    ) -> Result<Option<Node>, ImportError> {
         let target = self.path(digest);
         let shard = fs::parent(&target);
         if !fs::exists(shard) {
@@ -71,10 +76,12 @@ impl Cas {
             fs::set_mode(shard, 0o755)?;
             touched.insert(self.root.clone());
         }
+        let mut damaged = None;
         if fs::exists(&target) {
             if self.rehash(digest) {
-                return Ok(());
+                return Ok(None);
             }
+            damaged = Some(fs::node(&target)?);
             let fresh = target.with_extension("tmp");
             fs::remove_file(&fresh)?;
             fs::hard_link(quarantined, &fresh)?;
@@ -84,12 +91,12 @@ impl Cas {
             undo.file(&target);
         }
         touched.insert(shard.to_owned());
-        Ok(())
+        Ok(damaged)
     }
 }
 
 /// SHA-256 of a file, read once with bounded memory.
-fn hash(path: &Path) -> Result<Digest, fs::FsError> {
+pub(super) fn hash(path: &Path, progress: &dyn Progress) -> Result<Digest, fs::FsError> {
     let mut file = fs::open(path)?;
     let mut buffer = vec![0; CHUNK];
     let mut hasher = Hasher::default();
@@ -98,6 +105,7 @@ fn hash(path: &Path) -> Result<Digest, fs::FsError> {
         if read == 0 {
             return Ok(hasher.finish().0.sha256);
         }
+        progress.advance(read as u64);
         hasher.update(buffer.get(..read).unwrap_or_default());
     }
 }

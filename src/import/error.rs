@@ -22,6 +22,10 @@ pub const CODES: &[&Code] = &[
     &FINGERPRINT,
     &NO_SUCH,
     &BASE_URL,
+    &EXPIRED_NOT_ALLOWED,
+    &PURL,
+    &REASON,
+    &NO_CHANGE,
     &RENDER,
 ];
 
@@ -34,6 +38,10 @@ static OTHER_ROOT: Code = Code::classed("import-other-root", Class::E31);
 static FINGERPRINT: Code = Code::classed("import-fingerprint", Class::E31);
 static NO_SUCH: Code = Code::new("import-no-such-generation", Kind::Usage);
 static BASE_URL: Code = Code::new("import-base-url", Kind::Usage);
+static EXPIRED_NOT_ALLOWED: Code = Code::classed("import-expired-not-allowed", Class::E50);
+static PURL: Code = Code::new("import-purl", Kind::Usage);
+static REASON: Code = Code::new("import-reason", Kind::Usage);
+static NO_CHANGE: Code = Code::new("import-no-change", Kind::Usage);
 static RENDER: Code = Code::new("internal-import-render", Kind::Internal);
 
 /// Why an import, or another change of a repository, did not happen.
@@ -96,6 +104,24 @@ pub enum ImportError {
         /// The text, quoted and escaped.
         found: String,
     },
+    /// The repository was made without this right.
+    #[error("this repository was not made to allow expired bundles")]
+    ExpiredNotAllowed,
+    /// Not a package URL.
+    #[error("{found} is not a package URL such as `pkg:npm/left-pad@1.3.0`")]
+    Purl {
+        /// The text, quoted and escaped.
+        found: String,
+    },
+    /// Not a reason that can be written down.
+    #[error("a reason is one line of at most 500 bytes, and not empty")]
+    Reason,
+    /// What was asked for is so already.
+    #[error("{reason}")]
+    NoChange {
+        /// One sentence, safe to print.
+        reason: String,
+    },
     /// A rendered path is not safe.
     #[error("rendering made an unsafe path {path}; this is a bug in stage")]
     Render {
@@ -143,6 +169,10 @@ impl Fault for ImportError {
             Self::Fingerprint { .. } => &FINGERPRINT,
             Self::NoSuch { .. } => &NO_SUCH,
             Self::BaseUrl { .. } => &BASE_URL,
+            Self::ExpiredNotAllowed => &EXPIRED_NOT_ALLOWED,
+            Self::Purl { .. } => &PURL,
+            Self::Reason => &REASON,
+            Self::NoChange { .. } => &NO_CHANGE,
             Self::Render { .. } => &RENDER,
             Self::Fs(inner) => inner.code(),
             Self::Verify(inner) => inner.code(),
@@ -179,6 +209,10 @@ impl Fault for ImportError {
             | Self::NoRepository { .. }
             | Self::NoSuch { .. }
             | Self::BaseUrl { .. }
+            | Self::ExpiredNotAllowed
+            | Self::Purl { .. }
+            | Self::Reason
+            | Self::NoChange { .. }
             | Self::Render { .. }
             | Self::Fs(_) => Vec::new(),
         }

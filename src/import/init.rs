@@ -52,6 +52,15 @@ impl BaseUrl {
     }
 }
 
+/// How a repository is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings<'a> {
+    /// Where its tree will be served.
+    pub base_url: Option<&'a BaseUrl>,
+    /// Whether an expired bundle may be imported for a stated reason; cannot be changed afterwards.
+    pub allow_expired_imports: bool,
+}
+
 /// What `init` did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Made {
@@ -71,7 +80,7 @@ pub fn init(
     path: &Path,
     root: &TrustRoot,
     fingerprint: Option<Digest>,
-    base_url: Option<&BaseUrl>,
+    settings: Settings<'_>,
     now: Timestamp,
     signer: &dyn ReleaseSigner,
 ) -> Result<Made, ImportError> {
@@ -81,7 +90,7 @@ pub fn init(
     }
     let layout = Layout::new(path);
     if fs::exists(&layout.journal()) {
-        return reopen(path, root, base_url, now, signer);
+        return reopen(path, root, settings, now, signer);
     }
     safety::check_place(path)?;
     for (directory, mode) in layout.directories() {
@@ -90,10 +99,15 @@ pub fn init(
     }
     safety::check(&layout)?;
     let _lock = LockFile::try_exclusive(&layout.lock())?;
-    let base_url = base_url.map_or(DEFAULT_BASE_URL, BaseUrl::as_str);
-    let change = Change::new(Event::Init, now);
+    let base_url = settings.base_url.map_or(DEFAULT_BASE_URL, BaseUrl::as_str);
+    let mut change = Change::new(Event::Init, now);
+    let mut state = State::new(base_url, root);
+    if settings.allow_expired_imports {
+        state.allow_expired_imports = true;
+        change.detail = Some("expired bundles may be imported for a stated reason");
+    }
     let memory = Memory {
-        state: State::new(base_url, root),
+        state,
         root: root.clone(),
         journal: Journal::default(),
     };
@@ -109,7 +123,7 @@ pub fn init(
 fn reopen(
     path: &Path,
     root: &TrustRoot,
-    base_url: Option<&BaseUrl>,
+    settings: Settings<'_>,
     now: Timestamp,
     signer: &dyn ReleaseSigner,
 ) -> Result<Made, ImportError> {
@@ -121,7 +135,13 @@ fn reopen(
             given: root.fingerprint(),
         });
     }
-    let Some(base_url) = base_url.filter(|url| url.as_str() != state.base_url) else {
+    if settings.allow_expired_imports && !state.allow_expired_imports {
+        return Err(ImportError::ExpiredNotAllowed);
+    }
+    let Some(base_url) = settings
+        .base_url
+        .filter(|url| url.as_str() != state.base_url)
+    else {
         return Ok(Made::Unchanged);
     };
     base_url
@@ -147,7 +167,7 @@ impl Repository {
         let number = state.generation + 1;
         let publishing = self.publishing(change.now, signer);
         let bundles = self.load_active(None)?;
-        let tree = generation::render(bundles, &state.base_url, number, &publishing)?;
+        let tree = generation::render(bundles, state, number, &publishing)?;
         self.publish(&tree, change)?;
         Ok(number)
     }

@@ -14,16 +14,26 @@
 //! between mark and switch, the same bundle (or any next one) completes it. An import that fails before the mark takes
 //! back what it added (see [`undo`]); one of what is already there writes nothing.
 
+pub mod audit;
+pub mod block;
 pub mod cas;
 pub mod error;
+pub mod gc;
 pub mod generation;
 pub mod init;
+pub mod inventory;
 pub mod journal;
 pub mod layout;
 pub mod listing;
+pub mod mark;
+pub mod owners;
 pub mod publish;
+pub mod purl;
 pub mod quarantine;
+pub mod query;
 pub mod receipt;
+pub mod remove;
+pub mod repair;
 pub mod rollback;
 pub mod safety;
 pub mod state;
@@ -32,10 +42,12 @@ pub mod undo;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::base::digest::Digest;
+use crate::base::limits::LIMITS;
 use crate::base::progress::{Progress, Unit};
+use crate::base::text::escaped;
 use crate::base::time::Timestamp;
 use crate::eco::{Publishing, ReleaseSigner};
 use crate::fs::{self, LockFile};
@@ -64,6 +76,8 @@ pub enum Imported {
         completed: bool,
         /// Whether the published generation shows the bundle (a rollback may have taken it out).
         shown: bool,
+        /// Damaged blobs and documents that were replaced.
+        repaired: usize,
     },
 }
 
@@ -76,10 +90,23 @@ pub struct ImportRequest<'a> {
     pub now: Timestamp,
     /// Whether the administrator may import.
     pub allow_root: bool,
+    /// Whether to compare every blob that is there already with the bundle's, and replace what is damaged.
+    pub repair: bool,
+    /// Why an expired bundle may come in, in a repository that was made to allow it.
+    pub allow_expired: Option<&'a str>,
     /// Version and build of this program, for the receipt.
     pub tool: &'a str,
     /// Signs the apt index.
     pub signer: &'a dyn ReleaseSigner,
+}
+
+impl ImportRequest<'_> {
+    /// Why the bundle was let in although it has expired; `None` when it has not.
+    pub fn reason_for(&self, bundle: &Bundle) -> Option<&str> {
+        self.allow_expired
+            .filter(|_| bundle.statement.expires <= self.now)
+            .map(str::trim)
+    }
 }
 
 /// Imports the bundle that `reader` delivers.
@@ -95,10 +122,21 @@ pub fn run<R: Read>(
     safety::check_user(request.allow_root)?;
     let repository = Repository::open(request.repository)?;
     let known = repository.memory.state.bundles.values();
-    let mut quarantine = Quarantine::new(&repository.layout, known.map(|b| b.manifest).collect());
+    let known = known.filter(|_| !request.repair).map(|b| b.manifest);
+    let mut quarantine = Quarantine::new(&repository.layout, known.collect());
     let base = Base::new(Cas::new(repository.layout.cas()));
     let have = |digest: &Digest| base.has(digest);
-    let seen = repository.memory.state.seen();
+    let mut seen = repository.memory.state.seen();
+    if let Some(reason) = request.allow_expired {
+        block::checked(reason)?;
+        if !repository.memory.state.allow_expired_imports {
+            return Err(ImportError::ExpiredNotAllowed);
+        }
+        seen.allow_expired = true;
+    }
+    if request.repair {
+        seen.again = repository.memory.state.bundles.keys().copied().collect();
+    }
     let judge = Judge {
         root: &repository.memory.root,
         state: Some(&seen),
@@ -106,7 +144,9 @@ pub fn run<R: Read>(
         have: &have,
     };
     let bundle = verify::bundle(reader, &judge, &mut quarantine, progress)?;
-    if bundle.already_imported {
+    // `gc` may have forgotten the bundle that is the mark: then it comes in like a new one.
+    let known = repository.memory.state.bundles.contains_key(&bundle.id.0);
+    if bundle.already_imported && known {
         return repository.again(&bundle, quarantine, request);
     }
     repository.accept(&bundle, quarantine, &base, request, progress)
@@ -174,27 +214,37 @@ impl Repository {
         quarantine: Quarantine,
         request: &ImportRequest<'_>,
     ) -> Result<Imported, ImportError> {
-        let fresh = quarantine
-            .arrived()
-            .values()
-            .any(|arrival| *arrival == Arrival::Fresh);
-        if fresh {
-            self.adopt(bundle, &quarantine)?;
-            self.undo.keep();
-            quarantine.finish()?;
+        let mut repaired = self.adopt(bundle, &quarantine)?;
+        if request.repair {
+            repaired += self.repair_documents(bundle)?;
         }
+        if repaired > 0 {
+            let detail = format!("{repaired} damaged blobs or documents replaced");
+            let change = Change {
+                bundle: Some(bundle.id.0),
+                channel: Some(&bundle.statement.channel),
+                serial: Some(bundle.statement.serial),
+                detail: Some(&detail),
+                ..Change::new(Event::Repair, request.now)
+            };
+            let line = state::commit(&self.layout, &self.memory, &change, &mut self.undo)?;
+            self.memory.journal.last = Some(line);
+        }
+        self.undo.keep();
+        quarantine.finish()?;
         let completed = publish::complete(&self.layout, self.memory.state.generation)?;
         let state = &self.memory.state;
         let place = Place {
             sequence: None,
             previous: self.memory.journal.last,
         };
-        let mut receipt = Receipt::new(bundle, request, state.generation, place);
+        let mut receipt = Receipt::new(bundle, request, state.time_floor, state.generation, place);
         receipt.already_imported = true;
         Ok(Imported::Already {
             receipt: Box::new(receipt),
             completed,
             shown: state.active.contains(&bundle.id.0),
+            repaired,
         })
     }
 
@@ -207,25 +257,34 @@ impl Repository {
         request: &ImportRequest<'_>,
         progress: &dyn Progress,
     ) -> Result<Imported, ImportError> {
-        let entry = entry_of(bundle);
+        let (entry, floor) = (entry_of(bundle), self.memory.state.time_floor);
         self.note(bundle, entry.clone());
         let number = self.memory.state.generation + 1;
         let mut loaded = self.load_active(Some(bundle.id.0))?;
         loaded.push(Loaded::verified(&self.layout, bundle, entry)?);
         let publishing = self.publishing(request.now, request.signer);
-        let tree = generation::render(loaded, &self.memory.state.base_url, number, &publishing)?;
+        let tree = generation::render(loaded, &self.memory.state, number, &publishing)?;
         progress.begin("Publishing", tree.len() as u64, Unit::Items);
         check_base(bundle, &quarantine, base)?;
-        self.adopt(bundle, &quarantine)?;
+        let repaired = self.adopt(bundle, &quarantine)?;
         self.keep_documents(bundle)?;
         self.memory.root = bundle.root.clone();
-        let receipt = Receipt::new(bundle, request, number, self.next_place());
+        let receipt = Receipt::new(bundle, request, floor, number, self.next_place());
         let text = receipt.text();
+        let mut detail = Vec::new();
+        if let Some(reason) = request.reason_for(bundle) {
+            detail.push(format!("it had expired: {}", escaped(reason)));
+        }
+        if repaired > 0 {
+            detail.push(format!("{repaired} damaged blobs were replaced"));
+        }
+        let detail = (!detail.is_empty()).then(|| detail.join("; "));
         let change = Change {
             bundle: Some(bundle.id.0),
             channel: Some(&bundle.statement.channel),
             serial: Some(bundle.statement.serial),
             receipt: Some(&text),
+            detail: detail.as_deref(),
             ..Change::new(Event::Import, request.now)
         };
         self.publish(&tree, &change)?;
@@ -287,20 +346,22 @@ impl Repository {
         Ok(loaded)
     }
 
-    /// Links everything that waits in quarantine into the store.
-    fn adopt(&mut self, bundle: &Bundle, quarantine: &Quarantine) -> Result<(), ImportError> {
+    /// Links everything that waits in quarantine into the store. Returns how many damaged blobs made place.
+    fn adopt(&mut self, bundle: &Bundle, quarantine: &Quarantine) -> Result<usize, ImportError> {
         let cas = Cas::new(self.layout.cas());
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut replaced) = (BTreeSet::new(), BTreeMap::new());
         for digest in &bundle.manifest.carried {
             if quarantine.arrived().get(digest) == Some(&Arrival::Fresh) {
                 let path = quarantine.path(digest);
-                cas.adopt(&path, digest, &mut touched, &mut self.undo)?;
+                let damaged = cas.adopt(&path, digest, &mut touched, &mut self.undo)?;
+                replaced.extend(damaged.map(|node| (*digest, node)));
             }
         }
         for directory in &touched {
             fs::sync_dir(directory)?;
         }
-        Ok(())
+        repair::relink(&self.layout, &self.memory.state, &replaced)?;
+        Ok(replaced.len())
     }
 
     /// Keeps statement and manifest, which later renderings read.
@@ -309,14 +370,24 @@ impl Repository {
         self.undo.tree(&dir);
         fs::create_dir_all(&dir, 0o755)?;
         fs::set_mode(&dir, 0o755)?;
-        fs::write_atomic(&dir.join("statement.json"), &bundle.statement_bytes, 0o444)?;
-        fs::write_atomic(
-            &dir.join("manifest.json"),
-            &bundle.manifest.canonical(),
-            0o444,
-        )?;
+        for (path, bytes) in documents(&dir, bundle) {
+            fs::write_atomic(&path, &bytes, 0o444)?;
+        }
         fs::sync_dir(&self.layout.bundles())?;
         Ok(())
+    }
+
+    /// Writes statement and manifest again where they are damaged. Returns how many were.
+    fn repair_documents(&self, bundle: &Bundle) -> Result<usize, ImportError> {
+        let mut repaired = 0;
+        for (path, bytes) in documents(&self.layout.bundle(&bundle.id.0), bundle) {
+            if fs::read(&path, LIMITS.manifest).ok().as_ref() != Some(&bytes) {
+                fs::create_dir_all(fs::parent(&path), 0o755)?;
+                fs::write_atomic(&path, &bytes, 0o444)?;
+                repaired += 1;
+            }
+        }
+        Ok(repaired)
     }
 
     /// Writes `tree` as the next generation, commits the state with it, shows it.
@@ -349,6 +420,14 @@ fn check_base(bundle: &Bundle, quarantine: &Quarantine, base: &Base) -> Result<(
         }
     }
     Ok(())
+}
+
+/// What is kept of a bundle beside its blobs, and where.
+fn documents(dir: &Path, bundle: &Bundle) -> [(PathBuf, Vec<u8>); 2] {
+    [
+        (dir.join("statement.json"), bundle.statement_bytes.clone()),
+        (dir.join("manifest.json"), bundle.manifest.canonical()),
+    ]
 }
 
 fn entry_of(bundle: &Bundle) -> BundleEntry {

@@ -213,6 +213,7 @@ impl Writer<'_> {
         }
         fs::set_file_mode(&file, path, FILE_MODE)?;
         fs::sync(&file, path)?;
-        self.cas.adopt(path, whole, &mut self.touched, self.undo)
+        self.cas.adopt(path, whole, &mut self.touched, self.undo)?;
+        Ok(())
     }
 }

@@ -1,15 +1,12 @@
 //! Receipts: what one import checked and did, one JSON document each. A kept receipt names the journal line before its
 //! own, and its own line holds the digest of the receipt: neither can change unseen.
 
-use std::path::Path;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::base::digest::Digest;
 use crate::base::time::Timestamp;
-use crate::fs;
-use crate::import::{ImportError, ImportRequest};
+use crate::import::ImportRequest;
 use crate::verify::Bundle;
 
 /// The schema.
@@ -48,10 +45,11 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// About `bundle`, shown by `generation`.
+    /// About `bundle`, shown by `generation`. `floor` is the newest signed time that had been seen before.
     pub fn new(
         bundle: &Bundle,
         request: &ImportRequest<'_>,
+        floor: Option<Timestamp>,
         generation: u64,
         journal: Place,
     ) -> Self {
@@ -90,6 +88,9 @@ impl Receipt {
                 "signers": signers,
                 "checks": checks,
                 "tool": request.tool,
+                "time_source": "system-clock",
+                "time_floor": floor,
+                "expired_allowed": request.reason_for(bundle),
             }),
         }
     }
@@ -124,10 +125,5 @@ impl Receipt {
             map.insert("schema".to_owned(), SCHEMA.into());
         }
         format!("{value:#}\n").into_bytes()
-    }
-
-    /// Writes the document to a file of the caller's choice, all or nothing.
-    pub fn write(&self, path: &Path) -> Result<(), ImportError> {
-        Ok(fs::write_atomic(path, &self.text(), 0o644)?)
     }
 }

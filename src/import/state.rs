@@ -142,6 +142,7 @@ impl State {
                 .iter()
                 .map(|(channel, m)| (channel.clone(), mark(m)))
                 .collect(),
+            ..SeenState::default()
         }
     }
 

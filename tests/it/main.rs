@@ -18,6 +18,8 @@
 
 mod arch;
 mod attacks;
+#[cfg(feature = "connected")]
+mod audit;
 mod ca;
 #[cfg(feature = "connected")]
 mod cargo_repo;
@@ -77,6 +79,8 @@ mod tamper;
 mod undo;
 #[cfg(feature = "connected")]
 mod upgrade;
+#[cfg(feature = "connected")]
+mod upkeep;
 #[cfg(feature = "connected")]
 mod walk;
 #[cfg(feature = "connected")]

@@ -190,10 +190,7 @@ fn what_a_killed_import_left_is_removed_by_the_next_writer() {
     plant("incoming/99/blob");
     plant("gen/2.tmp/npm/x");
     plant("gen/2/npm/x");
-    plant(&format!(
-        "state/bundles/{}/statement.json",
-        "ab".repeat(32)
-    ));
+    plant(&format!("state/bundles/{}/statement.json", "ab".repeat(32)));
     plant("state/.state.json.99.tmp");
     plant("state/receipts/.x.json.99.tmp");
     plant("state/next-state.json");

@@ -7,8 +7,9 @@ use clap::Args;
 
 use crate::cli::apt_signer::AptSigner;
 use crate::cli::cmd::CommandResult;
+use crate::cli::receipt::ReceiptArgs;
 use crate::cli::ui::{self, Outcome};
-use crate::cli::{Context, VERSION};
+use crate::cli::{Context, TOOL, VERSION};
 use crate::fs;
 use crate::import::layout::Layout;
 use crate::import::{self, ImportError, ImportRequest, Imported};
@@ -32,18 +33,29 @@ pub struct ImportArgs {
     /// Run even as root; the repository then belongs to root
     #[arg(long)]
     allow_root: bool,
-    /// Also write the receipt to this file
-    #[arg(long, value_name = "FILE")]
-    receipt: Option<PathBuf>,
+    /// Compare every blob that is there already with the bundle's and replace what is damaged, as an audit finds it; works
+    /// with every bundle that was imported, also an older one
+    #[arg(long)]
+    repair: bool,
+    /// Import although the bundle has expired, for this reason; only in a repository that was made with
+    /// `stage repo init --allow-expired-imports`. The reason goes into journal and receipt
+    #[arg(long, value_name = "REASON")]
+    allow_expired: Option<String>,
+    /// The receipt.
+    #[command(flatten)]
+    receipt: ReceiptArgs,
 }
 
 pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
+    let receipt_file = args.receipt.prepare(ctx)?;
     let signer = AptSigner::new(&Layout::new(&args.repo).state_dir(), ctx.now);
     let request = ImportRequest {
         repository: &args.repo,
         now: ctx.now,
         allow_root: args.allow_root,
-        tool: concat!("stage ", env!("CARGO_PKG_VERSION")),
+        repair: args.repair,
+        allow_expired: args.allow_expired.as_deref(),
+        tool: TOOL,
         signer: &signer,
     };
     ctx.ui.detail(&format!(
@@ -54,8 +66,8 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
     let receipt = match &imported {
         Imported::Published(receipt) | Imported::Already { receipt, .. } => receipt,
     };
-    if let Some(path) = &args.receipt {
-        receipt.write(path)?;
+    if let Some(file) = &receipt_file {
+        file.write(&receipt.text())?;
     }
     let name = format!("{} {}", receipt.channel, receipt.serial);
     let outcome = Outcome::new(import::receipt::SCHEMA, receipt.json());
@@ -68,14 +80,25 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
             ui::bytes(receipt.bytes)
         )),
         Imported::Already {
-            completed, shown, ..
+            completed,
+            shown,
+            repaired,
+            ..
         } => {
             let mut outcome = outcome.line(format!("Bundle {name} is already imported"));
             if *completed {
                 outcome = outcome.line("Published it, which an interrupted import had left to do");
             }
+            if *repaired > 0 {
+                outcome = outcome.line(format!(
+                    "Replaced {}",
+                    ui::plural(*repaired, "damaged blob or document")
+                ));
+            } else if args.repair {
+                outcome = outcome.line("Nothing of it was damaged");
+            }
             if !*shown {
-                outcome = outcome.line("It is not published: the repository was rolled back");
+                outcome = outcome.line("It is not published: it was removed, or rolled back");
             }
             outcome
         }
