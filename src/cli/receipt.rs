@@ -6,17 +6,19 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::base::fault::Fault;
-use crate::cli::Context;
+use crate::base::time::Timestamp;
 use crate::cli::secret::{PassphraseArgs, secret_key};
+use crate::cli::{Context, TOOL};
 use crate::fs;
 use crate::sign::SecretKey;
+use crate::verify::report::VerifyReport;
 
 /// Payload type of a signed receipt (DSSE); the payload is the receipt file, byte for byte.
 pub const RECEIPT_TYPE: &str = "application/vnd.stage.receipt+json";
 /// What the clock of a receipt was.
-pub const SYSTEM_CLOCK: &str = "system-clock";
+const SYSTEM_CLOCK: &str = "system-clock";
 /// A time that was given on the command line instead.
-pub const ARGUMENT: &str = "argument";
+const ARGUMENT: &str = "argument";
 
 /// Where a receipt goes and who signs it.
 #[derive(Debug, Clone, Args)]
@@ -51,6 +53,22 @@ impl ReceiptArgs {
             .transpose()?;
         Ok(Some(ReceiptFile { path, key }))
     }
+}
+
+/// The report of a verification as its receipt: with the program and the clock it was judged by.
+pub fn of_verification(report: &VerifyReport, floor: Option<Timestamp>) -> Value {
+    let mut json = serde_json::to_value(report).unwrap_or_default();
+    if let Value::Object(map) = &mut json {
+        let source = if report.at_given {
+            ARGUMENT
+        } else {
+            SYSTEM_CLOCK
+        };
+        map.insert("tool".to_owned(), TOOL.into());
+        map.insert("time_source".to_owned(), source.into());
+        map.insert("time_floor".to_owned(), json!(floor));
+    }
+    json
 }
 
 impl ReceiptFile {

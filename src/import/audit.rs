@@ -36,7 +36,7 @@ const MAX_OWNERS: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
-    /// Journal, state, trust root: what import relies on.
+    /// Journal, state, trust root, the link `current`: what import relies on.
     State,
     /// A receipt.
     Receipt,
@@ -46,7 +46,7 @@ pub enum Part {
     List,
     /// A blob of the store.
     Blob,
-    /// A file of a generation that is not a link to a blob, or the link `current`.
+    /// A file of a generation that is not a link to a blob.
     Generation,
 }
 
@@ -207,12 +207,16 @@ impl Auditor<'_> {
         match safety::published(self.layout) {
             Ok(Some(number)) if !memory.state.generations.contains_key(&number) => {
                 let current = self.layout.current();
-                self.damage(Part::Generation, &current, "shows no recorded generation");
+                self.damage(
+                    Part::State,
+                    &current,
+                    "shows a generation that is not recorded",
+                );
             }
             Ok(_) => {}
             Err(error) => {
                 let current = self.layout.current();
-                self.damage(Part::Generation, &current, error.to_string());
+                self.damage(Part::State, &current, error.to_string());
             }
         }
         for (number, entry) in &memory.state.generations {
@@ -459,7 +463,7 @@ fn fix(damage: &Damage, memory: Option<&Memory>) -> String {
             let newest = memory.map_or(0, |m| m.state.generation);
             let inside = damage.path.trim_start_matches("state/trees/");
             let mut inside = inside.trim_start_matches("gen/").split(['/', '.']);
-            if inside.next().is_some_and(|n| n.parse() != Ok(newest)) && damage.path != "current" {
+            if inside.next().is_some_and(|n| n.parse() != Ok(newest)) {
                 "clients do not see this generation; `stage repo gc --keep N` removes it".to_owned()
             } else {
                 format!(

@@ -44,18 +44,23 @@ impl Cas {
 
     /// Whether the blob is there and has the bytes its name says.
     pub fn rehash(&self, digest: &Digest) -> bool {
-        self.size(digest).is_some()
-            && matches!(hash(&self.path(digest), &NoProgress), Ok(found) if found == *digest)
+        self.size(digest).is_some() && matches!(self.hash(digest), Ok(found) if found == *digest)
+    }
+
+    /// Opens the blob for reading; no link is followed on the way.
+    pub fn open(&self, digest: &Digest) -> Result<fs::OpenFile, fs::FsError> {
+        fs::open_inside(&self.root, &self.path(digest))
+    }
+
+    fn hash(&self, digest: &Digest) -> Result<Digest, fs::FsError> {
+        hash(self.open(digest)?, &self.path(digest), &NoProgress)
     }
 
     /// The whole of a blob that is a document, checked.
     pub fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, ImportError> {
-        let bytes = fs::read(&self.path(digest), limit)?;
-        if Digest::of(&bytes) == *digest {
-            Ok(bytes)
-        } else {
-            Err(ImportError::Blob { digest: *digest })
-        }
+        let bytes = fs::read_beneath(&self.root, &self.path(digest), limit)?;
+        let whole = bytes.filter(|bytes| Digest::of(bytes) == *digest);
+        whole.ok_or(ImportError::Blob { digest: *digest })
     }
 
     /// Takes in the verified file at `quarantined`. A blob that is there already is used if it is whole and replaced if
@@ -96,8 +101,11 @@ impl Cas {
 }
 
 /// SHA-256 of a file, read once with bounded memory.
-pub(super) fn hash(path: &Path, progress: &dyn Progress) -> Result<Digest, fs::FsError> {
-    let mut file = fs::open(path)?;
+pub(super) fn hash(
+    mut file: fs::OpenFile,
+    path: &Path,
+    progress: &dyn Progress,
+) -> Result<Digest, fs::FsError> {
     let mut buffer = vec![0; CHUNK];
     let mut hasher = Hasher::default();
     loop {

@@ -74,14 +74,13 @@ pub fn plan(layout: &Layout, state: &State, keep: u16) -> Result<Plan, ImportErr
         marked.extend(manifest.files.iter().map(|f| f.digests.sha256));
     }
     for (number, entry) in generations() {
-        match entry.tree {
-            Some(tree) => marked.extend(listing::read(layout, *number, tree)?.into_values()),
-            None => {
-                let root = layout.generation(*number);
-                for file in fs::walk(&root)?.0 {
-                    marked.extend(blobs.blob_at(&root.join(file))?);
-                }
-            }
+        if let Some(tree) = entry.tree {
+            marked.extend(listing::read(layout, *number, tree)?.into_values());
+            continue;
+        }
+        let root = layout.generation(*number);
+        for file in fs::walk(&root)?.0 {
+            marked.extend(blobs.blob_at(&root.join(file))?);
         }
     }
     let gone: Vec<Digest> = blobs

@@ -131,7 +131,7 @@ pub fn stored_manifest(
     entry: &BundleEntry,
 ) -> Result<BundleManifest, ImportError> {
     let path = layout.bundle(&id).join("manifest.json");
-    let bytes = fs::read(&path, LIMITS.manifest)?;
+    let bytes = fs::read_beneath(layout.root(), &path, LIMITS.manifest)?.unwrap_or_default();
     if Digest::of(&bytes) != entry.manifest {
         return Err(ImportError::State {
             reason: format!("the manifest of bundle {id} has other bytes"),

@@ -13,6 +13,7 @@ use crate::import::layout::Layout;
 /// The blobs by digest, and what was read so far.
 #[derive(Debug)]
 pub struct Blobs {
+    root: PathBuf,
     cas: Cas,
     named: BTreeMap<Digest, u64>,
     strays: Vec<PathBuf>,
@@ -40,6 +41,7 @@ impl Blobs {
     /// Every blob by its name.
     pub fn list(layout: &Layout) -> Result<Self, FsError> {
         let mut blobs = Self {
+            root: layout.root().to_owned(),
             cas: Cas::new(layout.cas()),
             named: BTreeMap::new(),
             strays: Vec::new(),
@@ -61,7 +63,7 @@ impl Blobs {
 
     fn add(&mut self, path: PathBuf) -> Result<(), FsError> {
         let name = path.file_name().and_then(|n| n.to_str());
-        if name.is_some_and(|n| n.ends_with(".tmp")) {
+        if path.extension().is_some_and(|e| e == "tmp") {
             // Left by a process that was killed; the store does not see it.
             self.drafts.push(path);
             return Ok(());
@@ -130,7 +132,7 @@ impl Blobs {
         let (digest, read) = if let Some(known) = self.hashed.get(&node) {
             (*known, 0)
         } else {
-            let digest = cas::hash(path, progress)?;
+            let digest = cas::hash(fs::open_inside(&self.root, path)?, path, progress)?;
             self.hashed.insert(node, digest);
             (digest, found.len())
         };

@@ -110,7 +110,8 @@ pub struct Journal {
 
 /// Reads the journal and checks its chain.
 pub fn read(layout: &Layout) -> Result<Journal, ImportError> {
-    let bytes = fs::read_optional(&layout.journal(), LIMITS.document)?.unwrap_or_default();
+    let bytes =
+        fs::read_beneath(layout.root(), &layout.journal(), LIMITS.document)?.unwrap_or_default();
     parse(&bytes)
 }
 
@@ -145,7 +146,7 @@ pub fn append(layout: &Layout, entry: &Entry) -> Result<Digest, ImportError> {
     let mut line = entry.line()?;
     let digest = Digest::of(&line);
     line.push(b'\n');
-    let mut file = fs::open_append(&path, 0o644)?;
+    let mut file = fs::append_beneath(layout.root(), &path, 0o644)?;
     fs::set_file_mode(&file, &path, 0o644)?;
     file.write_all(&line).map_err(fs::context("write", &path))?;
     fs::sync(&file, &path)?;

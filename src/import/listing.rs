@@ -40,7 +40,7 @@ pub fn read(layout: &Layout, number: u64, digest: Digest) -> Result<Listing, Imp
     let wrong = |what: &str| ImportError::State {
         reason: format!("the list of files of generation {number} {what}"),
     };
-    let bytes = fs::read_optional(&layout.tree(number), LIMITS.document)?;
+    let bytes = fs::read_beneath(layout.root(), &layout.tree(number), LIMITS.document)?;
     let bytes = bytes.ok_or_else(|| wrong("is missing"))?;
     if Digest::of(&bytes) != digest {
         return Err(wrong("has other bytes"));

@@ -20,16 +20,16 @@ pub struct Mark(Digest);
 impl Mark {
     /// The mark of a repository.
     pub fn of(memory: &Memory) -> Self {
-        let mut text = String::from("stage-mark-v1\n");
-        if let Some(last) = memory.journal.last {
-            text.push_str(&format!("{last}\n"));
-        }
-        for (channel, mark) in &memory.state.channels {
-            text.push_str(&format!(
-                "{channel} {} {} {}\n",
-                mark.epoch, mark.serial, mark.statement
-            ));
-        }
+        let last = memory.journal.last.map(|last| last.to_string());
+        let marks = memory.state.channels.iter().map(|(channel, mark)| {
+            let (epoch, serial, statement) = (mark.epoch, mark.serial, mark.statement);
+            format!("{channel} {epoch} {serial} {statement}")
+        });
+        let lines = ["stage-mark-v1".to_owned()]
+            .into_iter()
+            .chain(last)
+            .chain(marks);
+        let text = lines.collect::<Vec<_>>().join("\n");
         Self(Digest::of(text.as_bytes()))
     }
 }

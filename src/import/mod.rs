@@ -5,8 +5,12 @@
 //! REPO/incoming/<id>/        quarantine of a running import; swept at start
 //! REPO/gen/<n>/              one complete tree for clients: npm/ files/ ca/ sbom/ pins/ bootstrap/ repository.json
 //! REPO/current -> gen/<n>    what clients see
-//! REPO/state/                state.json, root.json, journal.jsonl, bundles/, receipts/, lock
+//! REPO/state/                state.json, root.json, journal.jsonl, bundles/, receipts/, trees/, lock
 //! ```
+//!
+//! What may be opened: everything of the repository that a process of another user could have put a link in place of is
+//! opened below the repository only, links not followed (`fs::open_beneath`), and the folders themselves are looked at
+//! first ([`safety`]).
 //!
 //! The medium is read once, by `verify::bundle` with the quarantine as its sink. Then, in this order: the next tree is
 //! rendered from the verified documents, blobs are linked into the store, the tree is written and named, the mark and
@@ -27,6 +31,7 @@ pub mod layout;
 pub mod listing;
 pub mod mark;
 pub mod owners;
+pub mod preview;
 pub mod publish;
 pub mod purl;
 pub mod quarantine;
@@ -59,7 +64,7 @@ use crate::import::quarantine::{Arrival, Quarantine};
 use crate::import::receipt::{Place, Receipt};
 use crate::import::state::{BundleEntry, Change, GenerationEntry, Mark, Memory};
 use crate::import::undo::Undo;
-use crate::verify::{self, Bundle, Judge, Verified};
+use crate::verify::{self, Bundle, Check, Judge, Verified};
 
 pub use crate::import::error::{CODES, ImportError};
 
@@ -94,6 +99,8 @@ pub struct ImportRequest<'a> {
     pub repair: bool,
     /// Why an expired bundle may come in, in a repository that was made to allow it.
     pub allow_expired: Option<&'a str>,
+    /// Gets the checks that passed before the bundle was refused.
+    pub refused_after: Option<&'a RefCell<Vec<Check>>>,
     /// Version and build of this program, for the receipt.
     pub tool: &'a str,
     /// Signs the apt index.
@@ -143,7 +150,11 @@ pub fn run<R: Read>(
         now: request.now,
         have: &have,
     };
-    let bundle = verify::bundle(reader, &judge, &mut quarantine, progress)?;
+    let judged = verify::bundle(reader, &judge, &mut quarantine, progress);
+    if let (Err(_), Some(passed)) = (&judged, request.refused_after) {
+        passed.borrow_mut().extend_from_slice(quarantine.passed());
+    }
+    let bundle = judged?;
     // `gc` may have forgotten the bundle that is the mark: then it comes in like a new one.
     let known = repository.memory.state.bundles.contains_key(&bundle.id.0);
     if bundle.already_imported && known {
@@ -198,6 +209,15 @@ impl Repository {
         safety::check(&layout)?;
         let lock = LockFile::try_exclusive(&layout.lock())?;
         let memory = state::recover(&layout)?;
+        if let Some(number) = safety::published(&layout)?
+            && !memory.state.generations.contains_key(&number)
+        {
+            return Err(ImportError::State {
+                reason: format!(
+                    "generation {number} is published, but not recorded: the state was set back to an older one"
+                ),
+            });
+        }
         publish::sweep(&layout, &memory.state)?;
         Ok(Self {
             layout,

@@ -37,6 +37,7 @@ pub fn build(
     undo.tree(&temporary);
     undo.tree(&layout.generation(number));
     let mut writer = Writer {
+        root: layout.root().to_owned(),
         cas: Cas::new(layout.cas()),
         undo,
         directories: BTreeSet::new(),
@@ -142,7 +143,7 @@ pub fn complete(layout: &Layout, generation: u64) -> Result<bool, ImportError> {
 /// Whether it is a file that was to get its name when it was whole.
 fn is_draft(path: &Path) -> bool {
     let name = path.file_name().and_then(|n| n.to_str());
-    name.is_some_and(|n| n.starts_with('.') && n.ends_with(".tmp"))
+    name.is_some_and(|n| n.starts_with('.')) && path.extension().is_some_and(|e| e == "tmp")
 }
 
 fn remove(path: &Path) -> Result<(), fs::FsError> {
@@ -154,6 +155,7 @@ fn remove(path: &Path) -> Result<(), fs::FsError> {
 }
 
 struct Writer<'u> {
+    root: PathBuf,
     cas: Cas,
     undo: &'u mut Undo,
     directories: BTreeSet<PathBuf>,
@@ -185,7 +187,7 @@ impl Writer<'_> {
                 fs::hard_link(&self.cas.path(digest), path)?;
             }
             RepoContent::Bytes(bytes) => {
-                let mut file = fs::create_new(path, 0o600)?;
+                let mut file = fs::create_beneath(&self.root, path, 0o600)?;
                 file.write_all(bytes).map_err(fs::context("write", path))?;
                 fs::set_file_mode(&file, path, FILE_MODE)?;
                 fs::sync(&file, path)?;
@@ -201,10 +203,9 @@ impl Writer<'_> {
             fs::hard_link(&self.cas.path(whole), path)?;
             return Ok(());
         }
-        let mut joined = Hashing::new(fs::create_new(path, 0o600)?);
+        let mut joined = Hashing::new(fs::create_beneath(&self.root, path, 0o600)?);
         for part in parts {
-            let from = self.cas.path(part);
-            let mut bytes = fs::open(&from)?;
+            let mut bytes = self.cas.open(part)?;
             io::copy(&mut bytes, &mut joined).map_err(fs::context("write", path))?;
         }
         let (file, digests, _size) = joined.finish();

@@ -189,7 +189,7 @@ fn read_once(layout: &Layout) -> Result<Memory, ImportError> {
     let bytes = [layout.state(), layout.next_state()]
         .iter()
         .find_map(|path| {
-            let found = fs::read_optional(path, LIMITS.document);
+            let found = fs::read_beneath(layout.root(), path, LIMITS.document);
             found.ok().flatten().filter(|b| Digest::of(b) == last.state)
         })
         .ok_or_else(|| contradiction("state.json is not what the journal's last line says"))?;
@@ -208,7 +208,9 @@ fn read_once(layout: &Layout) -> Result<Memory, ImportError> {
     let root = [layout.trust_root(), layout.next_trust_root()]
         .iter()
         .find_map(|path| {
-            let bytes = fs::read_optional(path, LIMITS.roots).ok().flatten()?;
+            let bytes = fs::read_beneath(layout.root(), path, LIMITS.roots)
+                .ok()
+                .flatten()?;
             (Digest::of(&bytes) == state.root).then_some(bytes)
         })
         .ok_or_else(|| contradiction("root.json is not the trust root that was pinned"))?;
@@ -230,7 +232,7 @@ pub fn recover(layout: &Layout) -> Result<Memory, ImportError> {
         journal::settle(layout)?;
     }
     let settle = |next: std::path::PathBuf, target: std::path::PathBuf, wanted: Digest| {
-        let Some(bytes) = fs::read_optional(&next, LIMITS.document)? else {
+        let Some(bytes) = fs::read_beneath(layout.root(), &next, LIMITS.document)? else {
             return Ok(());
         };
         if Digest::of(&bytes) == wanted {
@@ -303,7 +305,7 @@ pub fn commit(
         journal,
     } = memory;
     let bytes = state.canonical()?;
-    let known_root = fs::read_optional(&layout.trust_root(), LIMITS.roots)?;
+    let known_root = fs::read_beneath(layout.root(), &layout.trust_root(), LIMITS.roots)?;
     let new_root = known_root.as_deref() != Some(root.canonical());
     if new_root {
         undo.file(&layout.next_trust_root());

@@ -37,6 +37,8 @@ mod debian_chain;
 #[cfg(feature = "connected")]
 mod debian_solve;
 #[cfg(feature = "connected")]
+mod evidence;
+#[cfg(feature = "connected")]
 mod fetch;
 #[cfg(feature = "connected")]
 mod files;

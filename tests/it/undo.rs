@@ -1,7 +1,7 @@
 //! A change of the repository that fails leaves it as it was; one that was killed leaves nothing that the next one does
 //! not remove.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -36,6 +36,7 @@ fn talk(output: &Output) -> String {
 }
 
 /// Whether this host can make system calls of a child fail.
+#[expect(clippy::print_stderr, reason = "a test that did not run must be seen")]
 fn has_strace() -> bool {
     let tried = Command::new("strace")
         .args(["-o", "/dev/null", "-e", "trace=none", "true"])
@@ -197,4 +198,152 @@ fn what_a_killed_import_left_is_removed_by_the_next_writer() {
     let (code, said) = world.import(&world.path("left-1.stage"));
     assert_eq!(code, 0, "{said}");
     assert_eq!(names(&repo), before);
+}
+
+/// A name that is not durable yet, or a file whose bytes are not.
+#[derive(Default)]
+struct Disk {
+    files: BTreeSet<PathBuf>,
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Disk {
+    fn moved(&mut self, from: &Path, to: &Path) {
+        for set in [&mut self.files, &mut self.folders] {
+            let inside: Vec<PathBuf> = set
+                .iter()
+                .filter(|p| p.starts_with(from))
+                .cloned()
+                .collect();
+            for path in inside {
+                set.remove(&path);
+                set.insert(
+                    to.join(path.strip_prefix(from).unwrap())
+                        .components()
+                        .collect(),
+                );
+            }
+        }
+        self.folders.insert(to.parent().unwrap().to_owned());
+    }
+
+    /// What is below `path` and not durable.
+    fn open(&self, path: &Path) -> Vec<&PathBuf> {
+        let all = self.files.iter().chain(&self.folders);
+        all.filter(|p| p.starts_with(path)).collect()
+    }
+}
+
+/// The paths of a system call as strace -y prints them, each whole.
+fn paths(line: &str, root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for (at, quoted) in line.split('"').enumerate() {
+        if at % 2 == 1 {
+            // `openat2(3</repo/gen>, "a/b"`: the folder stands in front.
+            let before: String = line.split('"').take(at).collect::<Vec<_>>().join("\"");
+            let folder = before
+                .rsplit_once('<')
+                .map(|(_, f)| f.split('>').next().unwrap());
+            let folder = folder.filter(|_| !quoted.starts_with('/'));
+            found.push(root.join(folder.unwrap_or("")).join(quoted));
+        }
+    }
+    found
+}
+
+/// The order of writes as the kernel sees it: nothing gets into view before its bytes are on disk, and no name is relied
+/// on before its folder is.
+#[test]
+fn everything_is_on_disk_before_it_is_seen() {
+    if !has_strace() {
+        return;
+    }
+    let world = World::new("undo-order");
+    assert_eq!(world.import(&world.bundle(&left(), "left", 1)).0, 0);
+    let bundle = world.bundle(&claw(), "claw", 1);
+    let importing = world.importing(&bundle);
+    let log = world.path("calls");
+    let output = Command::new("strace")
+        .args(["-f", "-y", "-s", "4096", "-e"])
+        .arg("trace=openat,openat2,link,linkat,rename,renameat,renameat2,fsync,fdatasync,mkdir,mkdirat,symlink,symlinkat,write")
+        .arg("-o")
+        .arg(&log)
+        .arg(importing.get_program())
+        .args(importing.get_args())
+        .current_dir(&world.folder.0)
+        .env_clear()
+        .env("PATH", std::env::var("PATH").unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", talk(&output));
+    let (repo, mut disk) = (world.repo().canonicalize().unwrap(), Disk::default());
+    let (mut linked, mut journal, mut switched) = (0, 0, false);
+    for line in std::fs::read_to_string(&log).unwrap().lines() {
+        let call = line.split_once(' ').unwrap().1.trim_start();
+        let name = call.split('(').next().unwrap();
+        if call.contains(") = -1 ") {
+            continue;
+        }
+        let named = paths(call, &world.folder.0);
+        let first = named.first().filter(|p| p.starts_with(&repo)).cloned();
+        match (name, first) {
+            ("openat" | "openat2", Some(path)) if call.contains("O_CREAT") => {
+                disk.folders.insert(path.parent().unwrap().to_owned());
+                disk.files.insert(path);
+            }
+            ("mkdir" | "mkdirat", Some(path)) => {
+                disk.folders.insert(path.parent().unwrap().to_owned());
+                disk.folders.insert(path);
+            }
+            ("symlink" | "symlinkat", _) => {
+                disk.folders.insert(named[1].parent().unwrap().to_owned());
+            }
+            ("fsync" | "fdatasync", _) => {
+                let path = Path::new(call.split('<').nth(1).unwrap().split('>').next().unwrap());
+                disk.files.remove(path);
+                disk.folders.remove(path);
+            }
+            ("link" | "linkat", Some(from)) => {
+                assert!(
+                    !disk.files.contains(&from),
+                    "linked before it was durable: {call}"
+                );
+                disk.folders.insert(named[1].parent().unwrap().to_owned());
+                linked += 1;
+            }
+            ("rename" | "renameat" | "renameat2", Some(from)) => {
+                assert_eq!(disk.open(&from), Vec::<&PathBuf>::new(), "{call}");
+                if named[1] == repo.join("current") {
+                    let open: Vec<_> = disk.open(&repo);
+                    let own = [repo.join("incoming"), repo.clone()];
+                    let open: Vec<_> = open
+                        .into_iter()
+                        .filter(|p| !own.contains(p) && !p.starts_with(&own[0]))
+                        .filter(|p| !p.ends_with("state/lock"))
+                        .collect();
+                    assert_eq!(open, Vec::<&PathBuf>::new(), "before the switch");
+                    switched = true;
+                }
+                disk.moved(&from, &named[1]);
+            }
+            ("write", _) if call.contains("state/journal.jsonl>") => {
+                // What the line makes valid is durable: blobs, documents, the tree, the state beside the old one.
+                for part in ["cas", "gen", "state/bundles", "state/trees"] {
+                    assert_eq!(
+                        disk.open(&repo.join(part)),
+                        Vec::<&PathBuf>::new(),
+                        "{call}"
+                    );
+                }
+                disk.files.insert(repo.join("state/journal.jsonl"));
+                journal += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(
+        linked > 4 && switched && journal == 1,
+        "{linked} {switched} {journal}"
+    );
+    assert!(!disk.folders.contains(&repo), "the switch itself");
 }

@@ -1,18 +1,21 @@
 //! `stage import`.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::cli::apt_signer::AptSigner;
-use crate::cli::cmd::CommandResult;
-use crate::cli::receipt::ReceiptArgs;
+use crate::cli::cmd::{CommandResult, import_preview};
+use crate::cli::receipt::{self, ReceiptArgs};
 use crate::cli::ui::{self, Outcome};
 use crate::cli::{Context, TOOL, VERSION};
 use crate::fs;
 use crate::import::layout::Layout;
-use crate::import::{self, ImportError, ImportRequest, Imported};
+use crate::import::receipt::Receipt;
+use crate::import::{self, ImportError, ImportRequest, Imported, state};
+use crate::verify::report::VerifyReport;
 
 /// Verify a bundle while reading it and publish it in a repository.
 ///
@@ -30,6 +33,13 @@ pub struct ImportArgs {
     /// The repository
     #[arg(long, value_name = "DIR")]
     repo: PathBuf,
+    /// Write nothing: verify the bundle and say in one table what an import would meet: user, rights, file system, free
+    /// space, clock, trust root, the generation it would make, conflicts. Works before `stage repo init`
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run where there is no repository yet: the trust root to judge the bundle by
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    trust: Option<PathBuf>,
     /// Run even as root; the repository then belongs to root
     #[arg(long)]
     allow_root: bool,
@@ -47,6 +57,7 @@ pub struct ImportArgs {
 }
 
 pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
+    let passed = RefCell::default();
     let receipt_file = args.receipt.prepare(ctx)?;
     let signer = AptSigner::new(&Layout::new(&args.repo).state_dir(), ctx.now);
     let request = ImportRequest {
@@ -55,6 +66,7 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
         allow_root: args.allow_root,
         repair: args.repair,
         allow_expired: args.allow_expired.as_deref(),
+        refused_after: Some(&passed),
         tool: TOOL,
         signer: &signer,
     };
@@ -62,16 +74,32 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
         "stage {VERSION} imports into {}",
         shown(&args.repo)
     ));
-    let imported = read(ctx, &args.bundle, &request)?;
+    if args.dry_run {
+        return import_preview::run(ctx, &args.bundle, args.trust.as_deref(), &request);
+    }
+    let imported = read(ctx, &args.bundle, &request);
+    if let (Err(ImportError::Verify(error)), Some(file)) = (&imported, &receipt_file) {
+        let floor = state::read(&Layout::new(&args.repo)).ok();
+        let floor = floor.and_then(|memory| memory.state.time_floor);
+        let report = VerifyReport::refused(&passed.borrow(), error, ctx.now, false);
+        let json = receipt::of_verification(&report, floor);
+        file.write(format!("{json}\n").as_bytes())?;
+    }
+    let imported = imported?;
     let receipt = match &imported {
         Imported::Published(receipt) | Imported::Already { receipt, .. } => receipt,
     };
     if let Some(file) = &receipt_file {
         file.write(&receipt.text())?;
     }
+    Ok(told(args, &imported, receipt))
+}
+
+/// What was done, in words.
+fn told(args: &ImportArgs, imported: &Imported, receipt: &Receipt) -> Outcome {
     let name = format!("{} {}", receipt.channel, receipt.serial);
     let outcome = Outcome::new(import::receipt::SCHEMA, receipt.json());
-    Ok(match &imported {
+    match imported {
         Imported::Published(receipt) => outcome.line(format!(
             "Imported bundle {name} into {} (generation {}, {}, {})",
             shown(&args.repo),
@@ -102,7 +130,7 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
             }
             outcome
         }
-    })
+    }
 }
 
 fn read(

@@ -10,6 +10,7 @@ pub mod export;
 pub mod fetch;
 pub mod generate;
 pub mod import;
+mod import_preview;
 #[cfg(feature = "connected")]
 pub mod init;
 pub mod inspect;

@@ -4,14 +4,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use crate::base::time::Timestamp;
 use crate::bundle::BundleError;
+use crate::cli::Context;
 use crate::cli::cmd::CommandResult;
-use crate::cli::receipt::{ARGUMENT, ReceiptArgs, SYSTEM_CLOCK};
+use crate::cli::receipt::{self, ReceiptArgs};
 use crate::cli::ui::{Failure, Outcome, bytes, plural};
-use crate::cli::{Context, TOOL};
 use crate::fs::FsError;
 use crate::import::cas::Cas;
 use crate::import::layout::Layout;
@@ -47,7 +46,7 @@ pub struct VerifyArgs {
 }
 
 pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
-    let receipt = args.receipt.prepare(ctx)?;
+    let receipt_file = args.receipt.prepare(ctx)?;
     let root = TrustRoot::load(&args.trust)?;
     let layout = args.repo.as_deref().map(Layout::new);
     let seen = layout.as_ref().map(seen_state).transpose()?;
@@ -67,15 +66,9 @@ pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
         Ok(bundle) => VerifyReport::passed(bundle, now, at_given),
         Err(error) => VerifyReport::refused(&recorder.passed, error, now, at_given),
     };
-    let mut json = serde_json::to_value(&report).unwrap_or_default();
-    if let Value::Object(map) = &mut json {
-        let source = if at_given { ARGUMENT } else { SYSTEM_CLOCK };
-        let floor = seen.as_ref().and_then(|seen| seen.time_floor);
-        map.insert("tool".to_owned(), TOOL.into());
-        map.insert("time_source".to_owned(), source.into());
-        map.insert("time_floor".to_owned(), json!(floor));
-    }
-    if let Some(file) = &receipt {
+    let floor = seen.as_ref().and_then(|seen| seen.time_floor);
+    let json = receipt::of_verification(&report, floor);
+    if let Some(file) = &receipt_file {
         file.write(format!("{json}\n").as_bytes())?;
     }
     match result {

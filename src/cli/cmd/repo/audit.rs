@@ -87,7 +87,7 @@ fn fault(damage: &Damage) -> Box<dyn Fault> {
 
 fn summary(audit: &Audit) -> String {
     let count = |n: u64, noun| ui::plural(usize::try_from(n).unwrap_or(usize::MAX), noun);
-    let mut line = format!(
+    let line = format!(
         "Audited {}, {}, {} with {}, {}, {}: all as recorded",
         count(audit.blobs, "blob"),
         ui::bytes(audit.bytes),
@@ -96,12 +96,12 @@ fn summary(audit: &Audit) -> String {
         count(audit.receipts, "receipt"),
         count(audit.journal_lines, "journal line"),
     );
-    if audit.unchecked_files + audit.unchecked_receipts > 0 {
-        line.push_str(&format!(
-            ". {} and {} of an older version of stage are vouched for by nothing",
-            count(audit.unchecked_files, "rendered file"),
-            count(audit.unchecked_receipts, "receipt")
-        ));
+    if audit.unchecked_files + audit.unchecked_receipts == 0 {
+        return line;
     }
-    line
+    format!(
+        "{line}. {} and {} of an older version of stage are vouched for by nothing",
+        count(audit.unchecked_files, "rendered file"),
+        count(audit.unchecked_receipts, "receipt")
+    )
 }

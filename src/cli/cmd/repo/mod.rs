@@ -23,7 +23,7 @@ use crate::import::layout::Layout;
 use crate::import::mark::Mark;
 use crate::import::rollback::RollbackTarget;
 use crate::import::state::{self, Memory};
-use crate::import::{Repository, generation, safety};
+use crate::import::{ImportError, Repository, generation, safety};
 use crate::serve::{Options, Server};
 use crate::trust::root::TrustRoot;
 
@@ -424,6 +424,11 @@ fn serve(ctx: &Context, args: &ServeArgs) -> CommandResult {
     let repository = args.dir.repo.clone();
     if !fs::exists(&repository) {
         return Err(UsageError::new(format!("{} does not exist", shown(&repository))).into());
+    }
+    match state::read(&Layout::new(&repository)) {
+        // A server of another account need not be able to read the state; a folder of trees alone can be served too.
+        Ok(_) | Err(ImportError::NoRepository { .. } | ImportError::Fs(_)) => {}
+        Err(error) => return Err(error.into()),
     }
     let options = Options {
         repository,

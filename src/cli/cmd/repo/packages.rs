@@ -90,29 +90,26 @@ fn wanted(text: &str) -> Result<Wanted, ImportError> {
 
 fn line(hit: &Hit) -> String {
     let name = hit.purl.clone().unwrap_or_else(|| hit.files.join(", "));
-    let mut line = format!(
-        "{} in bundle {} {}: {}",
-        visible(&name),
-        hit.channel,
-        hit.serial,
-        if hit.published {
-            "published"
-        } else {
-            "not published"
-        }
-    );
+    let shown = if hit.published {
+        "published"
+    } else {
+        "not published"
+    };
+    let mut facts = vec![shown.to_owned()];
     let generations: Vec<String> = hit.generations.iter().map(u64::to_string).collect();
     if !generations.is_empty() {
-        line.push_str(&format!(", generations {}", generations.join(" ")));
+        facts.push(format!("generations {}", generations.join(" ")));
     }
-    if let Some(pins) = hit.pins.as_ref().filter(|_| hit.published) {
-        line.push_str(&format!(", {pins}"));
-    }
+    facts.extend(hit.pins.clone().filter(|_| hit.published));
     if let Some(reason) = &hit.blocked {
-        line.push_str(&format!(", blocked: {}", escaped(reason)));
+        facts.push(format!("blocked: {}", escaped(reason)));
     }
-    line.push('\n');
-    line
+    let bundle = format!("{} {}", hit.channel, hit.serial);
+    format!(
+        "{} in bundle {bundle}: {}\n",
+        visible(&name),
+        facts.join(", ")
+    )
 }
 
 pub(super) fn block(ctx: &Context, args: &BlockArgs) -> CommandResult {
