@@ -401,7 +401,8 @@ impl Auditor<'_> {
         for damage in &mut audit.damaged {
             damage.owners = owners_of(damage, &owners, &shelf, memory);
             damage.owners.truncate(MAX_OWNERS);
-            damage.fix = fix(damage, memory);
+            let carried = damage.expected.is_some_and(|d| owners.contains_key(&d));
+            damage.fix = fix(damage, carried, memory);
         }
         audit.damaged.sort_by_key(|d| (d.part, d.path.clone()));
         audit
@@ -417,6 +418,7 @@ fn owners_of(
     if let Some(known) = damage.expected.and_then(|d| owners.get(&d)) {
         return known.clone();
     }
+    let at = damage.shown_as.first().unwrap_or(&damage.path);
     let state = memory.map(|m| &m.state);
     if damage.part == Part::Bundle {
         let id = damage.path.split('/').nth(2);
@@ -434,7 +436,7 @@ fn owners_of(
             .into_iter()
             .collect();
     }
-    let inside = damage.path.strip_prefix("gen/");
+    let inside = at.strip_prefix("gen/");
     let Some((number, path)) = inside.and_then(|p| p.split_once('/')) else {
         return Vec::new();
     };
@@ -443,8 +445,8 @@ fn owners_of(
     generation.map_or_else(Vec::new, |g| shelf.of_path(path, &g.bundles))
 }
 
-/// The one thing to do.
-fn fix(damage: &Damage, memory: Option<&Memory>) -> String {
+/// The one thing to do. A file that was joined from parts is in the store, but no bundle carries it.
+fn fix(damage: &Damage, carried: bool, memory: Option<&Memory>) -> String {
     let bundles: BTreeSet<String> = damage
         .owners
         .iter()
@@ -452,8 +454,15 @@ fn fix(damage: &Damage, memory: Option<&Memory>) -> String {
         .collect();
     let bundles: Vec<String> = bundles.into_iter().collect();
     match damage.part {
+        Part::Blob if damage.expected.is_none() => {
+            "stage puts no such file there; find out who did, and remove it".to_owned()
+        }
         Part::Blob | Part::Bundle if bundles.is_empty() => {
             "nothing that is recorded needs it; `stage repo gc` removes it".to_owned()
+        }
+        Part::Blob if !carried => {
+            let newest = memory.map_or(0, |m| m.state.generation);
+            format!("`stage repo rollback --to {newest}` joins it again and publishes it")
         }
         Part::Blob | Part::Bundle => format!(
             "import one of its bundles again with `stage import BUNDLE --repair` ({})",

@@ -81,7 +81,7 @@ pub enum Imported {
         completed: bool,
         /// Whether the published generation shows the bundle (a rollback may have taken it out).
         shown: bool,
-        /// Damaged blobs and documents that were replaced.
+        /// Damaged or missing blobs and documents that were replaced.
         repaired: usize,
     },
 }
@@ -234,12 +234,12 @@ impl Repository {
         quarantine: Quarantine,
         request: &ImportRequest<'_>,
     ) -> Result<Imported, ImportError> {
-        let mut repaired = self.adopt(bundle, &quarantine)?;
+        let mut repaired = self.adopt(bundle, &quarantine, true)?;
         if request.repair {
             repaired += self.repair_documents(bundle)?;
         }
         if repaired > 0 {
-            let detail = format!("{repaired} damaged blobs or documents replaced");
+            let detail = format!("{repaired} damaged or missing files replaced");
             let change = Change {
                 bundle: Some(bundle.id.0),
                 channel: Some(&bundle.statement.channel),
@@ -286,7 +286,7 @@ impl Repository {
         let tree = generation::render(loaded, &self.memory.state, number, &publishing)?;
         progress.begin("Publishing", tree.len() as u64, Unit::Items);
         check_base(bundle, &quarantine, base)?;
-        let repaired = self.adopt(bundle, &quarantine)?;
+        let repaired = self.adopt(bundle, &quarantine, false)?;
         self.keep_documents(bundle)?;
         self.memory.root = bundle.root.clone();
         let receipt = Receipt::new(bundle, request, floor, number, self.next_place());
@@ -366,14 +366,22 @@ impl Repository {
         Ok(loaded)
     }
 
-    /// Links everything that waits in quarantine into the store. Returns how many damaged blobs made place.
-    fn adopt(&mut self, bundle: &Bundle, quarantine: &Quarantine) -> Result<usize, ImportError> {
+    /// Links everything that waits in quarantine into the store. Returns how many blobs were damaged or, if the bundle
+    /// was imported before, missing.
+    fn adopt(
+        &mut self,
+        bundle: &Bundle,
+        quarantine: &Quarantine,
+        again: bool,
+    ) -> Result<usize, ImportError> {
         let cas = Cas::new(self.layout.cas());
         let (mut touched, mut replaced) = (BTreeSet::new(), BTreeMap::new());
         for digest in &bundle.manifest.carried {
             if quarantine.arrived().get(digest) == Some(&Arrival::Fresh) {
                 let path = quarantine.path(digest);
                 let damaged = cas.adopt(&path, digest, &mut touched, &mut self.undo)?;
+                // No file has the node of a blob that was missing; the lists say where it should be.
+                let damaged = damaged.or_else(|| again.then(Default::default));
                 replaced.extend(damaged.map(|node| (*digest, node)));
             }
         }

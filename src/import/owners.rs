@@ -126,7 +126,10 @@ impl Shelved {
     }
 
     fn named_by(&self, path: &str) -> Vec<Owner> {
-        let key = path.split('/').next().unwrap_or_default();
+        let key = match path.split('/').next().unwrap_or_default() {
+            "files" => "file",
+            other => other,
+        };
         let packages = self.lock.iter().flat_map(|lock| &lock.packages);
         packages
             .filter(|p| p.is_carried() && p.ecosystem.as_str() == key && names(path, &p.name))

@@ -274,9 +274,12 @@ impl Preview {
     ) -> Option<Verified<Bundle>> {
         let cas = Cas::new(layout.cas());
         let mut seen = memory.map(|m| m.state.seen());
+        let allowed = memory.is_some_and(|m| m.state.allow_expired_imports);
+        if request.allow_expired.is_some() && !allowed {
+            self.problem("expiry", ImportError::ExpiredNotAllowed);
+        }
         if let Some(seen) = &mut seen {
-            seen.allow_expired = request.allow_expired.is_some()
-                && memory.is_some_and(|m| m.state.allow_expired_imports);
+            seen.allow_expired = request.allow_expired.is_some() && allowed;
         }
         let judge = Judge {
             root,

@@ -174,6 +174,38 @@ fn a_finding_names_the_package_and_what_to_do_brings_it_back() {
             .contains("\"event\":\"repair\"")
     );
 
+    // One that is gone comes back, and every generation shows the new one.
+    let digest = damaged[0]["expected"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("sha256:");
+    let blob = world
+        .repo()
+        .join("cas/sha256")
+        .join(&digest[..2])
+        .join(digest);
+    std::fs::remove_file(&blob).unwrap();
+    flip(&tarball);
+    let (report, _) = audit(&world);
+    let found = report["damaged"].as_array().unwrap();
+    assert!(
+        found
+            .iter()
+            .any(|d| d["reason"] == "is missing" && d["part"] == "blob")
+    );
+    assert_eq!(
+        found.len(),
+        4,
+        "and three generations show other bytes: {report:#}"
+    );
+    let (code, said) = repair(&one);
+    assert!(
+        code == 0 && said.contains("Replaced 1 damaged or missing file"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read(&tarball).unwrap(), good);
+    assert_eq!(audit(&world).1, 0);
+
     // A document of a bundle.
     let id = owner["bundle"]
         .as_str()

@@ -120,10 +120,10 @@ fn told(args: &ImportArgs, imported: &Imported, receipt: &Receipt) -> Outcome {
             if *repaired > 0 {
                 outcome = outcome.line(format!(
                     "Replaced {}",
-                    ui::plural(*repaired, "damaged blob or document")
+                    ui::plural(*repaired, "damaged or missing file")
                 ));
             } else if args.repair {
-                outcome = outcome.line("Nothing of it was damaged");
+                outcome = outcome.line("Nothing of it was damaged or missing");
             }
             if !*shown {
                 outcome = outcome.line("It is not published: it was removed, or rolled back");
