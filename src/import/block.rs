@@ -8,19 +8,13 @@ use crate::base::time::Timestamp;
 use crate::eco::{EcoError, Ecosystem, ReleaseSigner};
 use crate::import::generation::Loaded;
 use crate::import::journal::Event;
-use crate::import::purl::{PurlPattern, covers};
+use crate::import::purl::PurlPattern;
 use crate::import::state::{Block, Change, State};
 use crate::import::{ImportError, Repository};
 use crate::lock::Lock;
 
 /// Longest reason, in bytes.
 const MAX_REASON: usize = 500;
-
-/// Whether a block that `state` has covers this release.
-fn is_blocked(state: &State, ecosystem: &dyn Ecosystem, release: &ReleaseId) -> bool {
-    let purl = ecosystem.purl(release);
-    state.blocks.keys().any(|pattern| covers(pattern, &purl))
-}
 
 /// Lock and records of a bundle without what is blocked in one ecosystem.
 pub(super) fn without_blocked(
@@ -31,7 +25,7 @@ pub(super) fn without_blocked(
 ) -> Result<(Lock, Vec<u8>), EcoError> {
     let id: EcosystemId = ecosystem.id();
     let mut lock = lock.clone();
-    let blocked = |release: &ReleaseId| is_blocked(state, ecosystem, release);
+    let blocked = |release: &ReleaseId| state.is_blocked(&ecosystem.purl(release));
     lock.packages
         .retain(|package| package.ecosystem != id || !blocked(&package.id()));
     let records = if records.is_empty() {

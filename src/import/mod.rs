@@ -325,10 +325,8 @@ impl Repository {
     /// What a new generation is published with. Its date is not before that of any other, whatever the clock says: apt
     /// takes no index that is older than the one it has.
     fn publishing<'a>(&self, now: Timestamp, signer: &'a dyn ReleaseSigner) -> Publishing<'a> {
-        let known = self.memory.state.generations.values();
-        let newest = known.map(|g| g.published).max();
         Publishing {
-            date: newest.map_or(now, |newest| newest.max(now)),
+            date: self.memory.state.next_date(now),
             signer,
         }
     }
@@ -425,7 +423,7 @@ impl Repository {
         let list = publish::build(&self.layout, number, tree, &mut self.undo)?;
         state.generation = number;
         let entry = GenerationEntry {
-            published: change.now,
+            published: state.next_date(change.now),
             bundles: state.active.clone(),
             tree: Some(list),
         };

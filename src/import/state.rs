@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::digest::Digest;
 use crate::base::limits::LIMITS;
+use crate::base::package::Purl;
 use crate::base::time::Timestamp;
 use crate::fs;
 use crate::import::ImportError;
 use crate::import::journal::{self, Entry, Event, Journal};
 use crate::import::layout::Layout;
+use crate::import::purl::covers;
 use crate::import::undo::Undo;
 use crate::trust::root::TrustRoot;
 use crate::verify::{HighWater, SeenState};
@@ -58,7 +60,7 @@ pub struct BundleEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenerationEntry {
-    /// When, by the local clock.
+    /// When, by the local clock, and not before any earlier generation: `gc` may remove the one with the latest date.
     pub published: Timestamp,
     /// Statements of the bundles it shows.
     pub bundles: Vec<Digest>,
@@ -144,6 +146,17 @@ impl State {
                 .collect(),
             ..SeenState::default()
         }
+    }
+
+    /// The date of a generation that is made now: not before that of any other, whatever the clock says.
+    pub fn next_date(&self, now: Timestamp) -> Timestamp {
+        let newest = self.generations.values().map(|g| g.published).max();
+        newest.map_or(now, |newest| newest.max(now))
+    }
+
+    /// Whether a package is kept out of every index.
+    pub fn is_blocked(&self, purl: &Purl) -> bool {
+        self.blocks.keys().any(|pattern| covers(pattern, purl))
     }
 
     /// The canonical bytes.
