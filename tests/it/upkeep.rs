@@ -288,7 +288,10 @@ fn a_blocked_package_is_out_at_once_and_stays_out() {
 
     let listed = world.ok(&["inspect", "--format", "purl", "--repo", &repo]);
     let listed = String::from_utf8(listed.stdout).unwrap();
-    assert!(listed.contains("pkg:npm/claw@1.0.0") && !listed.contains("lib@"), "{listed}");
+    assert!(
+        listed.contains("pkg:npm/claw@1.0.0") && !listed.contains("lib@"),
+        "{listed}"
+    );
 
     // A later import and a rollback keep it out; a second block of it is refused, as is a reason with a line break.
     assert_eq!(world.import(&world.bundle(&left("3.0.0"), "left", 3)).0, 0);
