@@ -54,6 +54,8 @@
 //!
 //! JSON Schemas of all documents are in `schemas/`.
 
+#[cfg(feature = "connected")]
+pub mod agent;
 pub mod base;
 pub mod bundle;
 pub mod ca;

@@ -11,6 +11,9 @@ pub const BLOCK: usize = 512;
 pub const END: usize = 1024;
 /// Name and whole content of the first member.
 pub const MARKER: (&str, &[u8]) = ("STAGE-BUNDLE", b"stage-bundle 1\n");
+/// The same of a head: what a second person reviews and signs without the artifacts. It begins as a bundle does, so that
+/// the signature slot has the same place.
+pub const HEAD_MARKER: (&str, &[u8]) = ("STAGE-HEAD", b"stage-head 1\n");
 /// Name of the statement.
 pub const STATEMENT: &str = "statement.json";
 /// Name of the signature slot.

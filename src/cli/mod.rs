@@ -14,6 +14,7 @@ mod native;
 #[cfg(feature = "connected")]
 pub mod project;
 pub mod receipt;
+pub mod review;
 pub mod secret;
 pub mod subject;
 pub mod ui;
@@ -155,6 +156,15 @@ impl Context {
     /// An environment variable; `None` when unset, empty or not UTF-8.
     pub fn env(&self, name: &str) -> Option<String> {
         env(name)?.into_string().ok().filter(|v| !v.is_empty())
+    }
+
+    /// Whether this host's kernel is in FIPS mode.
+    pub fn fips_host(&self) -> bool {
+        let file = std::path::Path::new("/proc/sys/crypto/fips_enabled");
+        crate::fs::read_optional(file, 16)
+            .ok()
+            .flatten()
+            .is_some_and(|text| crate::trust::crypto::is_fips_mode(&text))
     }
 
     /// The cache folder.

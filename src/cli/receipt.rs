@@ -11,6 +11,7 @@ use crate::cli::secret::{PassphraseArgs, secret_key};
 use crate::cli::{Context, TOOL};
 use crate::fs;
 use crate::sign::SecretKey;
+use crate::trust::crypto;
 use crate::verify::report::VerifyReport;
 
 /// Payload type of a signed receipt (DSSE); the payload is the receipt file, byte for byte.
@@ -56,7 +57,7 @@ impl ReceiptArgs {
 }
 
 /// The report of a verification as its receipt: with the program and the clock it was judged by.
-pub fn of_verification(report: &VerifyReport, floor: Option<Timestamp>) -> Value {
+pub fn of_verification(report: &VerifyReport, floor: Option<Timestamp>, fips_host: bool) -> Value {
     let mut json = serde_json::to_value(report).unwrap_or_default();
     if let Value::Object(map) = &mut json {
         let source = if report.at_given {
@@ -67,6 +68,7 @@ pub fn of_verification(report: &VerifyReport, floor: Option<Timestamp>) -> Value
         map.insert("tool".to_owned(), TOOL.into());
         map.insert("time_source".to_owned(), source.into());
         map.insert("time_floor".to_owned(), json!(floor));
+        map.insert("crypto".to_owned(), crypto::receipt(fips_host));
     }
     json
 }

@@ -7,6 +7,9 @@ use clap::Args;
 use crate::base::fault::Fault;
 use crate::cli::{Context, UsageError};
 use crate::sign::{Passphrase, SecretKey, SignError};
+#[cfg(feature = "connected")]
+use crate::trust::key::PublicKey;
+use crate::trust::sshsig;
 
 /// Largest key or passphrase file that is read, in bytes.
 pub const MAX_KEY_FILE: u64 = 64 << 10;
@@ -63,11 +66,31 @@ pub fn secret_key(
     passphrase: &PassphraseArgs,
 ) -> Result<SecretKey, Box<dyn Fault>> {
     let pem = pem(path)?;
+    if sshsig::is_public_line(&pem) {
+        return agent_key(ctx, &pem);
+    }
     let passphrase = match crate::sign::encrypted_pem(&pem) {
         Some(true) => passphrase.load(ctx)?,
         _ => None,
     };
     Ok(SecretKey::from_pem(&pem, passphrase.as_ref())?)
+}
+
+/// An SSH public key stands for the secret one that an ssh-agent holds.
+#[cfg(feature = "connected")]
+fn agent_key(ctx: &Context, line: &str) -> Result<SecretKey, Box<dyn Fault>> {
+    let public = PublicKey::from_pem(line)?;
+    let socket = ctx.env("SSH_AUTH_SOCK").ok_or_else(|| {
+        UsageError::new("an SSH public key needs an ssh-agent, and SSH_AUTH_SOCK is not set")
+    })?;
+    Ok(crate::agent::connect(Path::new(&socket), public)?)
+}
+
+/// The enclave build opens no socket to an agent.
+#[cfg(not(feature = "connected"))]
+fn agent_key(_ctx: &Context, _line: &str) -> Result<SecretKey, Box<dyn Fault>> {
+    let message = "this build does not ask an ssh-agent; give the secret key's file";
+    Err(UsageError::new(message).into())
 }
 
 /// The text of a key file; what cannot be read is wrong use, like any unreadable input.

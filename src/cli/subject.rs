@@ -7,7 +7,9 @@ use crate::base::digest::{Digest, Digests};
 use crate::base::limits::LIMITS;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::text::{escaped, quoted};
-use crate::bundle::header::{MANIFEST, MARKER, Members, ROOTS, SIGNATURES, SLOT, STATEMENT, Size};
+use crate::bundle::header::{
+    BLOCK, MANIFEST, MARKER, Members, ROOTS, SIGNATURES, SLOT, STATEMENT, Size,
+};
 use crate::bundle::manifest::BundleManifest;
 use crate::bundle::statement::{Claims, Statement};
 use crate::bundle::{BundleError, BundleId, slot};
@@ -66,9 +68,13 @@ pub struct BundleView {
     pub verified: bool,
 }
 
-/// Opens a lock or a bundle; a bundle is verified when there is a trust root to judge it by.
+/// Opens a lock, a bundle or a head; a bundle is verified when there is a trust root to judge it by.
 pub fn open(ctx: &Context, path: &Path, trust: Option<&Path>) -> Result<Subject, Failure> {
-    if !is_bundle(path)? {
+    let start = start(path)?;
+    if verify::begins_like_head(&start) {
+        return Ok(Subject::Bundle(Box::new(head(ctx, path)?)));
+    }
+    if !start.starts_with(BUNDLE_START) {
         return Ok(Subject::Lock(Box::new(lock(path)?)));
     }
     let view = match trust {
@@ -78,14 +84,28 @@ pub fn open(ctx: &Context, path: &Path, trust: Option<&Path>) -> Result<Subject,
     Ok(Subject::Bundle(Box::new(view)))
 }
 
-/// Whether the file begins like a bundle.
-fn is_bundle(path: &Path) -> Result<bool, Failure> {
+/// The first bytes of a file, as many as tell what it is.
+fn start(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut start = Vec::new();
     fs::open(path)?
-        .take(BUNDLE_START.len() as u64)
+        .take(BLOCK as u64)
         .read_to_end(&mut start)
         .map_err(fs::context("read", path))?;
-    Ok(start == BUNDLE_START)
+    Ok(start)
+}
+
+/// A head, which is never verified: what it leaves out could be anything.
+fn head(ctx: &Context, path: &Path) -> Result<BundleView, Failure> {
+    let intact = verify::head(fs::open(path)?, &ctx.ui)?;
+    let entries = intact.entries()?;
+    Ok(BundleView {
+        id: intact.id(),
+        keyids: entries.iter().map(|entry| escaped(&entry.keyid)).collect(),
+        statement: intact.statement,
+        manifest: intact.manifest,
+        lock: intact.lock,
+        verified: false,
+    })
 }
 
 fn lock(path: &Path) -> Result<Lock, Failure> {

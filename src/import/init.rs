@@ -72,7 +72,7 @@ pub enum Made {
     Moved(u64),
 }
 
-/// Makes a repository at `path`, pinned to `root`. When it exists with the same root, only the address may change.
+/// Makes a repository at `path`, pinned to `root`; without a `fingerprint`, the journal says that nobody compared it. When it exists with the same root, only the address may change.
 ///
 /// # Errors
 /// `fingerprint` given and another one than the root's (E31); an unsafe place (E41); a repository with another root.
@@ -100,7 +100,11 @@ pub fn init(
     safety::check(&layout)?;
     let _lock = LockFile::try_exclusive(&layout.lock())?;
     let base_url = settings.base_url.map_or(DEFAULT_BASE_URL, BaseUrl::as_str);
-    let mut change = Change::new(Event::Init, now);
+    let event = match fingerprint {
+        Some(_) => Event::Init,
+        None => Event::InitUncheckedRoot,
+    };
+    let mut change = Change::new(event, now);
     let mut state = State::new(base_url, root);
     if settings.allow_expired_imports {
         state.allow_expired_imports = true;

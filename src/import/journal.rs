@@ -18,8 +18,10 @@ use crate::import::layout::Layout;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// The repository was made.
+    /// The repository was made, with a trust root whose fingerprint was compared.
     Init,
+    /// The repository was made, with a trust root that nobody compared with anything.
+    InitUncheckedRoot,
     /// A bundle was accepted.
     Import,
     /// An older bundle set was published again.

@@ -103,6 +103,8 @@ pub struct ImportRequest<'a> {
     pub refused_after: Option<&'a RefCell<Vec<Check>>>,
     /// Version and build of this program, for the receipt.
     pub tool: &'a str,
+    /// Whether the host is in FIPS mode, for the receipt.
+    pub fips_host: bool,
     /// Signs the apt index.
     pub signer: &'a dyn ReleaseSigner,
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::base::digest::Digest;
 use crate::base::time::Timestamp;
 use crate::import::ImportRequest;
+use crate::trust::crypto;
 use crate::verify::Bundle;
 
 /// The schema.
@@ -91,6 +92,7 @@ impl Receipt {
                 "time_source": "system-clock",
                 "time_floor": floor,
                 "expired_allowed": request.reason_for(bundle),
+                "crypto": crypto::receipt(request.fips_host),
             }),
         }
     }

@@ -12,9 +12,11 @@ use pkcs8::der::Decode as _;
 
 use crate::base::digest::Digest;
 use crate::trust::TrustError;
+use crate::trust::envelope::pae;
+use crate::trust::sshsig;
 
 /// What stands before the 32 key bytes in an Ed25519 `SubjectPublicKeyInfo` (RFC 8410).
-const ED25519_PREFIX: [u8; 12] = [
+pub(crate) const ED25519_PREFIX: [u8; 12] = [
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];
 /// What stands before the 97 bytes of an uncompressed point in a P-384 `SubjectPublicKeyInfo` (RFC 5480, named curve).
@@ -34,7 +36,7 @@ pub enum Scheme {
     Ed25519,
     /// ECDSA on P-384 over the SHA-384 of the message, signature in DER (FIPS 186-5).
     EcdsaP384,
-    /// An SSH signature. Known in roots, not verified by this build.
+    /// An SSH signature over the payload; Ed25519 and ECDSA keys. RSA keys may stand in roots and are not verified.
     SshSig,
     /// ML-DSA-87 (FIPS 204). Known in roots, not verified by this build.
     MlDsa87,
@@ -60,7 +62,7 @@ impl Scheme {
 
     /// Whether this build can verify such signatures.
     pub const fn is_verifiable(self) -> bool {
-        matches!(self, Self::Ed25519 | Self::EcdsaP384)
+        matches!(self, Self::Ed25519 | Self::EcdsaP384 | Self::SshSig)
     }
 }
 
@@ -136,8 +138,14 @@ impl PublicKey {
         Self::from_spki(Scheme::EcdsaP384, &[&P384_PREFIX[..], point].concat())
     }
 
-    /// From PEM (`BEGIN PUBLIC KEY`); the scheme follows from the key.
+    /// From PEM (`BEGIN PUBLIC KEY`), or from an SSH public key file; the scheme follows from the key.
     pub fn from_pem(pem: &str) -> Result<Self, TrustError> {
+        if sshsig::is_public_line(pem) {
+            let spki = sshsig::parse_public(pem).ok_or_else(|| {
+                TrustError::key("the file is not one SSH public key of type Ed25519 or ECDSA")
+            })?;
+            return Self::from_spki(Scheme::SshSig, &spki);
+        }
         let (label, document) = pkcs8::Document::from_pem(pem)
             .map_err(|_pem| TrustError::key("the file is not a PEM public key"))?;
         if label != "PUBLIC KEY" {
@@ -158,8 +166,12 @@ impl PublicKey {
         Self::from_spki(scheme, document.as_bytes())
     }
 
-    /// PEM (`BEGIN PUBLIC KEY`), as `openssl pkey -pubin` reads it.
+    /// PEM (`BEGIN PUBLIC KEY`), as `openssl pkey -pubin` reads it; an SSH key as the line of its public key file.
     pub fn to_pem(&self) -> Result<String, TrustError> {
+        if self.scheme == Scheme::SshSig {
+            return sshsig::public_line(&self.spki)
+                .ok_or_else(|| TrustError::key("the key has no SSH form"));
+        }
         pkcs8::Document::try_from(self.spki.as_slice())
             .and_then(|d| d.to_pem("PUBLIC KEY", pkcs8::LineEnding::LF))
             .map_err(|_der| TrustError::key("the key has no PEM form"))
@@ -180,7 +192,28 @@ impl PublicKey {
         &self.spki
     }
 
-    /// Whether `signature` over `message` is by this key.
+    /// Whether `signature` over a payload of this DSSE type is by this key.
+    ///
+    /// # Errors
+    /// When this build cannot verify the scheme at all.
+    pub fn verifies_payload(
+        &self,
+        payload_type: &str,
+        payload: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, TrustError> {
+        if self.scheme != Scheme::SshSig {
+            return self.verifies(&pae(payload_type, payload), signature);
+        }
+        sshsig::namespace(payload_type)
+            .and_then(|name| sshsig::verifies(&self.spki, name, payload, signature))
+            .ok_or(TrustError::SchemeUnsupported {
+                scheme: self.scheme,
+                key: self.id,
+            })
+    }
+
+    /// Whether `signature` over the bytes of `message` is by this key.
     ///
     /// # Errors
     /// When this build cannot verify the scheme at all.
@@ -205,7 +238,7 @@ fn ed25519_bytes(spki: &[u8]) -> Option<&[u8; 32]> {
 
 /// `verify_strict` refuses small-order keys and non-canonical encodings beyond RFC 8032; every signature made by an
 /// honest key passes both it and other implementations.
-fn ed25519_verifies(spki: &[u8], message: &[u8], signature: &[u8]) -> bool {
+pub(crate) fn ed25519_verifies(spki: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let key = ed25519_bytes(spki).and_then(|b| ed25519_dalek::VerifyingKey::from_bytes(b).ok());
     let signature = ed25519_dalek::Signature::from_slice(signature).ok();
     match (key, signature) {

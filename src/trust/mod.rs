@@ -7,10 +7,16 @@
 //!  "roles":{"root":{"keyids":[…],"threshold":2},"builder":{…},"releaser":{…}}}
 //! ```
 
+pub mod chain;
+pub mod crypto;
+pub mod diff;
+pub mod edit;
 pub mod envelope;
 pub mod key;
 pub mod root;
+pub mod sshsig;
 pub mod threshold;
+pub mod words;
 
 use crate::base::fault::{Class, Code, Fault, Kind};
 use crate::base::json::JsonError;
@@ -26,6 +32,7 @@ pub const CODES: &[&Code] = &[
     &ROOT_FORMAT,
     &ROOT_LIMIT,
     &ROOT_CHAIN,
+    &EDIT,
     &KEY_INVALID,
     &SCHEME_UNSUPPORTED,
     &SIGNATURE_FORMAT,
@@ -42,6 +49,7 @@ static ROOT_INVALID: Code = Code::classed("trust-root-invalid", Class::E31);
 static ROOT_FORMAT: Code = Code::classed("trust-root-format", Class::E20);
 static ROOT_LIMIT: Code = Code::classed("trust-root-limit", Class::E21);
 static ROOT_CHAIN: Code = Code::classed("trust-root-chain", Class::E31);
+static EDIT: Code = Code::new("trust-edit", Kind::Usage);
 static KEY_INVALID: Code = Code::new("trust-key-invalid", Kind::Usage);
 static SCHEME_UNSUPPORTED: Code = Code::classed("trust-scheme-unsupported", Class::E31);
 static SIGNATURE_FORMAT: Code = Code::classed("trust-signature-format", Class::E20);
@@ -101,6 +109,12 @@ pub enum TrustError {
         by: u64,
         /// Which signature or threshold.
         source: Box<Self>,
+    },
+    /// A root that somebody wants to write breaks a rule.
+    #[error("{reason}")]
+    Edit {
+        /// The rule, one sentence, escaped.
+        reason: String,
     },
     /// Bytes that are not a public key.
     #[error("{reason}")]
@@ -178,6 +192,12 @@ impl TrustError {
         }
     }
 
+    pub(crate) fn edit(reason: impl Into<String>) -> Self {
+        Self::Edit {
+            reason: reason.into(),
+        }
+    }
+
     pub(crate) fn key(reason: impl Into<String>) -> Self {
         Self::Key {
             reason: reason.into(),
@@ -195,6 +215,7 @@ impl Fault for TrustError {
             } => &ROOT_LIMIT,
             Self::Base64 | Self::Format { .. } => &ROOT_FORMAT,
             Self::Chain { .. } | Self::ChainSignatures { .. } => &ROOT_CHAIN,
+            Self::Edit { .. } => &EDIT,
             Self::Key { .. } => &KEY_INVALID,
             Self::SchemeUnsupported { .. } | Self::ClassUnsupported => &SCHEME_UNSUPPORTED,
             Self::SignatureFormat { .. } => &SIGNATURE_FORMAT,

@@ -10,14 +10,14 @@ use crate::base::digest::Digest;
 use crate::base::json::{self, JsonError, MAX_INTEGER};
 use crate::base::time::Timestamp;
 use crate::trust::TrustError;
-use crate::trust::envelope::{ROOT_TYPE, RootEnvelope, base64, pae};
+use crate::trust::chain::RootChain;
+use crate::trust::envelope::{RootEnvelope, base64};
 use crate::trust::key::{KeyId, PublicKey, Role, Scheme};
-use crate::trust::threshold;
 
 /// Longest root document inside a bundle, in bytes.
 const MAX_DOCUMENT: u64 = 65_536;
-/// Longest trust root file, in bytes: a document in base64 with 32 signatures fits.
-const MAX_FILE: u64 = 1 << 20;
+/// Longest trust root file, in bytes: a list of roots in base64 with their signatures fits.
+pub(crate) const MAX_FILE: u64 = 4 << 20;
 /// Most keys of a root.
 const MAX_KEYS: usize = 64;
 /// Most roots that one bundle carries.
@@ -65,22 +65,34 @@ impl TrustRoot {
         Self::parse(&bytes)
     }
 
-    /// From the bytes of a file that the user trusts: the root document, or its DSSE envelope, which must then be
-    /// signed as the root itself demands. Spacing and key order are free here, since the fingerprint is that of the
-    /// canonical document; inside a bundle they are not.
+    /// From the bytes of a file that the user trusts: the root document, its DSSE envelope, which must then be signed as
+    /// the root itself demands, or a list of roots, of which the newest counts. Spacing and key order are free here,
+    /// since the fingerprint is that of the canonical document; inside a bundle they are not.
     pub fn parse(bytes: &[u8]) -> Result<Self, TrustError> {
-        let value = json::parse(bytes, MAX_FILE).map_err(|source| not_a_root(bytes, source))?;
-        if value.get("payloadType").is_none() {
-            return Self::from_value(&value);
+        match Self::read(bytes)? {
+            Value::Array(entries) => RootChain::from_entries(entries)?.newest().cloned(),
+            single => Self::from_entry(&single),
         }
-        let envelope = RootEnvelope::from_value(&value)?;
+    }
+
+    /// The JSON of a trust root file.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Value, TrustError> {
+        json::parse(bytes, MAX_FILE).map_err(|source| not_a_root(bytes, source))
+    }
+
+    /// A root that nothing stands before: its document, or its envelope signed as the root itself demands.
+    pub(crate) fn from_entry(value: &Value) -> Result<Self, TrustError> {
+        if value.get("payloadType").is_none() {
+            return Self::from_value(value);
+        }
+        let envelope = RootEnvelope::from_value(value)?;
         let root = Self::from_payload(&envelope.payload)?;
-        root.check_signed_by(&root, &envelope)?;
+        root.signers_of(&envelope, root.version, &[Role::Root])?;
         Ok(root)
     }
 
     /// From the canonical document inside an envelope.
-    fn from_payload(payload: &[u8]) -> Result<Self, TrustError> {
+    pub(crate) fn from_payload(payload: &[u8]) -> Result<Self, TrustError> {
         let value =
             json::strict(payload, MAX_DOCUMENT).map_err(|source| TrustError::Format { source })?;
         Self::from_value(&value)
@@ -219,10 +231,10 @@ impl TrustRoot {
             return Err(self.chain(version, "a version is missing in between"));
         }
         let new = Self::from_value(&value)?;
-        new.check_signed_by(self, &envelope)?;
-        new.check_signed_by(&new, &envelope)?;
+        self.signers_of(&envelope, version, &[Role::Root])?;
+        new.signers_of(&envelope, version, &[Role::Root])?;
         self.check_signers_known(&new, &envelope)?;
-        self.check_epochs(&new)?;
+        self.check_follows(&new)?;
         Ok(Some(new))
     }
 
@@ -234,30 +246,20 @@ impl TrustRoot {
         }
     }
 
-    /// Checks that the `root` role of `by` signed this root. Signatures by keys that `by` does not know are left to
-    /// the other side.
-    fn check_signed_by(&self, by: &Self, envelope: &RootEnvelope) -> Result<(), TrustError> {
-        let known: Vec<Value> = envelope
-            .signatures
-            .iter()
-            .filter(|s| signing_key(s).is_some_and(|id| by.key(id).is_some()))
-            .cloned()
-            .collect();
-        threshold::count(
-            &known,
-            &pae(ROOT_TYPE, &envelope.payload),
-            by,
-            &[Role::Root],
-        )
-        .map(|_signers| ())
-        .map_err(|source| TrustError::ChainSignatures {
-            version: self.version,
-            by: by.version,
-            source: Box::new(source),
-        })
+    /// Whether `new` may come next, signatures aside: exactly the next version, and no epoch falls.
+    pub fn check_follows(&self, new: &Self) -> Result<(), TrustError> {
+        if new.version.checked_sub(1) != Some(self.version) {
+            let reason = "its version is not the next one";
+            return Err(self.chain(new.version, reason));
+        }
+        self.check_epochs(new)
     }
 
-    fn check_signers_known(&self, new: &Self, envelope: &RootEnvelope) -> Result<(), TrustError> {
+    pub(crate) fn check_signers_known(
+        &self,
+        new: &Self,
+        envelope: &RootEnvelope,
+    ) -> Result<(), TrustError> {
         for signature in &envelope.signatures {
             let known = signing_key(signature)
                 .is_some_and(|id| self.key(id).is_some() || new.key(id).is_some());
@@ -295,7 +297,7 @@ impl TrustRoot {
 }
 
 /// The key a signature claims to be by, when it claims one in the right form.
-fn signing_key(signature: &Value) -> Option<KeyId> {
+pub(crate) fn signing_key(signature: &Value) -> Option<KeyId> {
     KeyId::from_hex(signature.get("keyid")?.as_str()?)
 }
 

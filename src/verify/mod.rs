@@ -15,6 +15,7 @@
 
 pub mod contents;
 pub mod error;
+mod intact;
 pub mod report;
 mod stream;
 
@@ -35,7 +36,7 @@ use crate::trust::root::TrustRoot;
 use crate::trust::threshold::Signer;
 
 pub use crate::verify::error::{CODES, VerifyError};
-pub use crate::verify::stream::{Intact, integrity};
+pub use crate::verify::intact::{Intact, begins_like_head, head, integrity};
 
 /// A value that passed every check. Only this module makes one.
 #[derive(Debug, Clone)]

@@ -17,55 +17,10 @@ use crate::bundle::manifest::{Blob, BundleManifest};
 use crate::bundle::statement::{Claims, Kind, Statement};
 use crate::bundle::{BundleError, BundleId, slot};
 use crate::trust::TrustError;
-use crate::trust::envelope::{STATEMENT_TYPE, SignatureEntry, pae};
+use crate::trust::envelope::STATEMENT_TYPE;
 use crate::trust::root::{MAX_ROOTS, TrustRoot};
 use crate::trust::threshold::{self, Signer};
-use crate::verify::{Bundle, Check, Judge, NullSink, STEPS, Sink, VerifyError, contents};
-
-/// A bundle that is whole in itself; nothing is known about who made it.
-#[derive(Debug, Clone)]
-pub struct Intact {
-    /// Its statement.
-    pub statement: Statement,
-    /// The bytes to sign.
-    pub statement_bytes: Vec<u8>,
-    /// The signatures in its slot, not judged.
-    pub signatures: Value,
-    /// The carried trust roots, not judged.
-    roots: Vec<Value>,
-}
-
-impl Intact {
-    /// Judges the signatures that are there, without asking for a threshold: each must be by a key of `root` (or of
-    /// the newer root that the bundle carries) and verify. Returns that root.
-    pub fn check_signatures(&self, root: &TrustRoot) -> Result<TrustRoot, TrustError> {
-        let root = walk(root, &self.roots)?;
-        signers(&self.signatures, &self.statement_bytes, &root, false)?;
-        Ok(root)
-    }
-
-    /// The signatures as entries.
-    pub fn entries(&self) -> Result<Vec<SignatureEntry>, BundleError> {
-        slot::entries(&self.signatures)
-    }
-}
-
-/// Reads a whole bundle and checks everything that needs neither trust root nor clock: what must hold before anybody
-/// signs it.
-pub fn integrity<R: Read>(reader: R, progress: &dyn Progress) -> Result<Intact, VerifyError> {
-    let mut pass = Pass::new(reader, progress);
-    let open = pass.open()?;
-    let claims = Claims::parse(&open.statement)?;
-    let statement = claims.finish_with(&open.roots)?;
-    let manifest = pass.manifest(&statement, &|_digest| true)?;
-    pass.contents(&manifest, &mut NullSink)?;
-    Ok(Intact {
-        statement,
-        signatures: open.signatures,
-        roots: roots(&open.roots)?,
-        statement_bytes: open.statement,
-    })
-}
+use crate::verify::{Bundle, Check, Judge, STEPS, Sink, VerifyError, contents};
 
 /// Verifies a bundle; see `verify::bundle`.
 pub(super) fn judge<R: Read>(
@@ -75,7 +30,7 @@ pub(super) fn judge<R: Read>(
     progress: &dyn Progress,
 ) -> Result<Bundle, VerifyError> {
     let mut pass = Pass::new(reader, progress);
-    let open = pass.open_noting(sink)?;
+    let open = pass.open(MARKER, sink)?;
     let root = final_root(&open, judge)?;
     pass.note(sink, 3, root_detail(&root));
     let signers = signers(&open.signatures, &open.statement, &root, true)?;
@@ -116,20 +71,20 @@ pub(super) fn judge<R: Read>(
 }
 
 /// What stands before the manifest, read but not judged.
-struct Open {
-    statement: Vec<u8>,
-    signatures: Value,
-    roots: Vec<u8>,
+pub(super) struct Open {
+    pub(super) statement: Vec<u8>,
+    pub(super) signatures: Value,
+    pub(super) roots: Vec<u8>,
 }
 
-struct Pass<'p, R> {
+pub(super) struct Pass<'p, R> {
     members: Members<R>,
     progress: &'p dyn Progress,
     checks: Vec<Check>,
 }
 
 impl<'p, R: Read> Pass<'p, R> {
-    const fn new(reader: R, progress: &'p dyn Progress) -> Self {
+    pub(super) const fn new(reader: R, progress: &'p dyn Progress) -> Self {
         Self {
             members: Members::new(reader),
             progress,
@@ -145,13 +100,14 @@ impl<'p, R: Read> Pass<'p, R> {
         self.checks.push(check);
     }
 
-    fn open(&mut self) -> Result<Open, VerifyError> {
-        self.open_noting(&mut NullSink)
-    }
-
-    fn open_noting(&mut self, sink: &mut dyn Sink) -> Result<Open, VerifyError> {
-        let size = Size::Exactly(MARKER.1.len() as u64);
-        if self.members.member(MARKER.0, size)? != MARKER.1 {
+    /// Reads what stands before the manifest of a file that begins with this marker.
+    pub(super) fn open(
+        &mut self,
+        marker: (&'static str, &'static [u8]),
+        sink: &mut dyn Sink,
+    ) -> Result<Open, VerifyError> {
+        let size = Size::Exactly(marker.1.len() as u64);
+        if self.members.member(marker.0, size)? != marker.1 {
             return Err(BundleError::Marker.into());
         }
         self.note(sink, 0, "bundle format 1".to_owned());
@@ -172,7 +128,7 @@ impl<'p, R: Read> Pass<'p, R> {
         })
     }
 
-    fn manifest(
+    pub(super) fn manifest(
         &mut self,
         statement: &Statement,
         have: &dyn Fn(&Digest) -> bool,
@@ -206,7 +162,7 @@ impl<'p, R: Read> Pass<'p, R> {
     }
 
     /// Blobs, end marker, end of file. Returns the documents of a lock bundle.
-    fn contents(
+    pub(super) fn contents(
         &mut self,
         manifest: &BundleManifest,
         sink: &mut dyn Sink,
@@ -355,7 +311,7 @@ fn mismatch(member: String, expected: &Digests, found: &Digests) -> BundleError 
 }
 
 /// The envelopes in `roots.json`.
-fn roots(bytes: &[u8]) -> Result<Vec<Value>, BundleError> {
+pub(super) fn roots(bytes: &[u8]) -> Result<Vec<Value>, BundleError> {
     let value = json::strict(bytes, LIMITS.roots).map_err(|source| BundleError::Json {
         document: ROOTS,
         source,
@@ -370,7 +326,7 @@ fn roots(bytes: &[u8]) -> Result<Vec<Value>, BundleError> {
 }
 
 /// Follows the carried roots from the trusted one.
-fn walk(trusted: &TrustRoot, envelopes: &[Value]) -> Result<TrustRoot, TrustError> {
+pub(super) fn walk(trusted: &TrustRoot, envelopes: &[Value]) -> Result<TrustRoot, TrustError> {
     let mut root = trusted.clone();
     for envelope in envelopes {
         if let Some(newer) = root.updated_by(envelope)? {
@@ -411,7 +367,7 @@ fn time_floor(judge: &Judge<'_>) -> Result<Timestamp, VerifyError> {
     }
 }
 
-fn signers(
+pub(super) fn signers(
     signatures: &Value,
     statement: &[u8],
     root: &TrustRoot,
@@ -425,7 +381,7 @@ fn signers(
     } else {
         Vec::new()
     };
-    threshold::count(list, &pae(STATEMENT_TYPE, statement), root, &needs)
+    threshold::count(list, (STATEMENT_TYPE, statement), root, &needs)
 }
 
 /// Roots digest, epoch, serial, time. Returns whether this very bundle is the high-water mark.

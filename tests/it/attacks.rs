@@ -214,14 +214,20 @@ fn what_this_build_cannot_verify_is_not_waved_through() {
     value["classes"] = json!(["classic", "pq"]);
     let error = judge(&w.signed(&parts()), &signed::root(&value), None).unwrap_err();
     assert_eq!(error.code().name, "trust-scheme-unsupported");
-    let mut value = w.value(1);
-    for key in value["keys"].as_array_mut().unwrap() {
-        if key["person"] == "erin" {
-            key["scheme"] = "sshsig".into();
+    // A plain signature by a key that the root knows as an SSH key is none.
+    for (scheme, code) in [
+        ("ml-dsa-87", "trust-scheme-unsupported"),
+        ("sshsig", "trust-signature-invalid"),
+    ] {
+        let mut value = w.value(1);
+        for key in value["keys"].as_array_mut().unwrap() {
+            if key["person"] == "erin" {
+                key["scheme"] = scheme.into();
+            }
         }
+        let error = judge(&w.signed(&parts()), &signed::root(&value), None).unwrap_err();
+        assert_eq!(error.code().name, code);
     }
-    let error = judge(&w.signed(&parts()), &signed::root(&value), None).unwrap_err();
-    assert_eq!(error.code().name, "trust-scheme-unsupported");
 }
 
 fn seen(epoch: u64, serial: u64, statement: Digest) -> SeenState {

@@ -12,7 +12,7 @@ const MOST_LINES: usize = 600;
 const LONGER: &[(&str, &str)] = &[];
 
 /// Most packages in `Cargo.lock`, and in the tree of the enclave build: a new one is a decision.
-const MOST_PACKAGES: usize = 570;
+const MOST_PACKAGES: usize = 585;
 const MOST_ENCLAVE_PACKAGES: usize = 260;
 
 /// Packages that may not be in the enclave build, by exact name, and why.

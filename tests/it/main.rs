@@ -36,6 +36,7 @@ mod debian_archive;
 mod debian_chain;
 #[cfg(feature = "connected")]
 mod debian_solve;
+mod desk;
 #[cfg(feature = "connected")]
 mod evidence;
 #[cfg(feature = "connected")]
@@ -43,10 +44,13 @@ mod fetch;
 #[cfg(feature = "connected")]
 mod files;
 mod fixture;
+#[cfg(feature = "connected")]
+mod heads;
 mod house;
 #[cfg(feature = "connected")]
 mod import;
 mod inspect;
+mod keys;
 #[cfg(feature = "connected")]
 mod loopback;
 #[cfg(feature = "connected")]
@@ -69,6 +73,7 @@ mod pypi_repo;
 mod pypi_resolve;
 #[cfg(feature = "connected")]
 mod ranges;
+mod roots;
 #[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
@@ -76,6 +81,8 @@ mod serve;
 mod served;
 mod signed;
 mod source;
+#[cfg(feature = "connected")]
+mod ssh;
 mod tamper;
 #[cfg(feature = "connected")]
 mod undo;

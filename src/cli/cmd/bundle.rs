@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::base::digest::Digest;
 use crate::base::fault::{Code, Fault, Kind};
@@ -12,7 +12,7 @@ use crate::base::limits::LIMITS;
 use crate::base::text::quoted;
 use crate::base::time::{Span, Timestamp};
 use crate::bundle::hash;
-use crate::bundle::write::{self, BundlePlan, NO_ROOTS, PlannedFile, Source};
+use crate::bundle::write::{self, BundlePlan, PlannedFile, Source};
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::cmd::resolve::denied;
@@ -30,6 +30,7 @@ use crate::release::{Decision, Release, Releases};
 use crate::resolve::{self, ResolveError};
 use crate::sign::SecretKey;
 use crate::trust::Role;
+use crate::trust::chain::RootChain;
 use crate::trust::root::TrustRoot;
 
 /// Codes of this module.
@@ -87,7 +88,8 @@ pub struct BundleArgs {
     /// The bundle to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// The trust root the bundle will be judged by [default: root.json beside the manifest]
+    /// The trust root the bundle will be judged by [default: root.json beside the manifest]; of a file with several
+    /// roots, the newest, and the bundle carries the others for repositories that pinned an older one
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
     /// The builder's key.
@@ -143,7 +145,7 @@ fn job<'a>(
         .trust
         .clone()
         .unwrap_or_else(|| folder.join("root.json"));
-    let (root, roots) = trust_root(&trust)?;
+    let (root, roots) = trust_root(ctx, &trust)?;
     let key = args.key.load(ctx)?;
     let id = key.public()?.id();
     let builders = root.roles().get(&Role::Builder);
@@ -178,8 +180,8 @@ fn job<'a>(
     })
 }
 
-/// The trust root, and what `roots.json` of the bundle must hold so that a site that pinned version 1 can follow.
-fn trust_root(path: &Path) -> Result<(TrustRoot, Vec<u8>), Failure> {
+/// The trust root, and what `roots.json` of the bundle must hold so that a site that pinned an older root can follow.
+fn trust_root(ctx: &Context, path: &Path) -> Result<(TrustRoot, Vec<u8>), Failure> {
     if !fs::exists(path) {
         let path = quoted(&path.to_string_lossy());
         let message = format!(
@@ -187,16 +189,22 @@ fn trust_root(path: &Path) -> Result<(TrustRoot, Vec<u8>), Failure> {
         );
         return Err(UsageError::new(message).into());
     }
-    let root = TrustRoot::load(path)?;
-    if root.version() == 1 {
-        return Ok((root, NO_ROOTS.to_vec()));
+    let chain = RootChain::load(path)?;
+    let root = chain.newest()?.clone();
+    let mut carried = chain.carried();
+    let total = carried.len();
+    let mut roots = json::canonical(&Value::Array(carried.clone()));
+    while roots.len() as u64 > LIMITS.roots {
+        carried.remove(0);
+        roots = json::canonical(&Value::Array(carried.clone()));
     }
-    let written = json::parse(&fs::read(path, LIMITS.roots)?, LIMITS.roots)
-        .map_err(|e| UsageError::new(format!("the trust root cannot be read: {e}")))?;
-    let roots = match written.get("payloadType") {
-        Some(_) => json::canonical(&serde_json::Value::Array(vec![written])),
-        None => NO_ROOTS.to_vec(),
-    };
+    if carried.len() < total {
+        ctx.ui.warn(&format!(
+            "a bundle carries no more than {} bytes of trust roots: only repositories that know root {} can import this one",
+            LIMITS.roots,
+            root.version() - carried.len() as u64
+        ));
+    }
     Ok((root, roots))
 }
 

@@ -98,7 +98,7 @@ fn side_json(side: &Side) -> Value {
     })
 }
 
-fn summary(diff: &LockDiff) -> String {
+pub(crate) fn summary(diff: &LockDiff) -> String {
     let counts = [
         (ChangeKind::Added, "added"),
         (ChangeKind::Removed, "removed"),
@@ -123,7 +123,7 @@ fn summary(diff: &LockDiff) -> String {
     format!("Compared {}{size}", parts.join(", "))
 }
 
-fn text(diff: &LockDiff) -> String {
+pub(crate) fn text(diff: &LockDiff) -> String {
     let mut lines = Vec::new();
     if diff.target_changed {
         lines.push("! the target or exclude-newer changed".to_owned());

@@ -61,6 +61,7 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
     let receipt_file = args.receipt.prepare(ctx)?;
     let signer = AptSigner::new(&Layout::new(&args.repo).state_dir(), ctx.now);
     let request = ImportRequest {
+        fips_host: ctx.fips_host(),
         repository: &args.repo,
         now: ctx.now,
         allow_root: args.allow_root,
@@ -82,7 +83,7 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
         let floor = state::read(&Layout::new(&args.repo)).ok();
         let floor = floor.and_then(|memory| memory.state.time_floor);
         let report = VerifyReport::refused(&passed.borrow(), error, ctx.now, false);
-        let json = receipt::of_verification(&report, floor);
+        let json = receipt::of_verification(&report, floor, ctx.fips_host());
         file.write(format!("{json}\n").as_bytes())?;
     }
     let imported = imported?;

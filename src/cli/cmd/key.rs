@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::cli::cmd::CommandResult;
+use crate::cli::cmd::trust::{Profile, warn_on_fips_host};
 use crate::cli::secret::{self, PassphraseArgs};
 use crate::cli::ui::Outcome;
 use crate::cli::{Context, UsageError};
@@ -41,9 +42,12 @@ enum KeyKind {
 
 #[derive(Debug, Args)]
 struct GenerateArgs {
-    /// Kind of key
-    #[arg(long, value_enum, default_value = "ed25519")]
-    scheme: KeyKind,
+    /// Kind of key [default: ed25519; ecdsa-p384 with `--profile fips`]
+    #[arg(long, value_enum)]
+    scheme: Option<KeyKind>,
+    /// Schemes that the key may have
+    #[arg(long, value_enum, default_value = "default")]
+    profile: Profile,
     /// File for the secret key; the public key goes beside it, as NAME.pub. Neither may exist
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -89,10 +93,8 @@ fn generate(ctx: &Context, args: &GenerateArgs) -> CommandResult {
         refuse_existing(path)?;
     }
     let passphrase = args.passphrase.load(ctx)?;
-    let key = SecretKey::generate(match args.scheme {
-        KeyKind::Ed25519 => Scheme::Ed25519,
-        KeyKind::EcdsaP384 => Scheme::EcdsaP384,
-    })?;
+    let key = SecretKey::generate(scheme(args)?)?;
+    warn_on_fips_host(ctx, [key.scheme()]);
     let public = key.public()?;
     write_new(
         &args.output,
@@ -123,6 +125,16 @@ fn generate(ctx: &Context, args: &GenerateArgs) -> CommandResult {
         public_path.display()
     ))
     .line(format!("Key id {}", public.id())))
+}
+
+fn scheme(args: &GenerateArgs) -> Result<Scheme, UsageError> {
+    match (args.scheme, args.profile) {
+        (Some(KeyKind::Ed25519), Profile::Fips) => {
+            Err(UsageError::new("profile fips takes only ecdsa-p384 keys"))
+        }
+        (Some(KeyKind::EcdsaP384), _) | (None, Profile::Fips) => Ok(Scheme::EcdsaP384),
+        (Some(KeyKind::Ed25519) | None, Profile::Default) => Ok(Scheme::Ed25519),
+    }
 }
 
 fn refuse_existing(path: &Path) -> Result<(), UsageError> {

@@ -9,6 +9,7 @@ pub mod export;
 #[cfg(feature = "connected")]
 pub mod fetch;
 pub mod generate;
+pub mod head;
 pub mod import;
 mod import_preview;
 #[cfg(feature = "connected")]
@@ -46,7 +47,8 @@ pub enum Command {
     Trust(trust::TrustArgs),
     #[cfg(feature = "connected")]
     Bundle(bundle::BundleArgs),
-    /// Add a signature to a bundle, in place
+    Head(head::HeadArgs),
+    /// Add a signature to a bundle or a head, in place
     Sign(sign::SignArgs),
     /// Check a bundle: signatures, freshness, every byte, and that its contents agree
     Verify(verify::VerifyArgs),
@@ -75,6 +77,7 @@ pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
         Command::Trust(args) => trust::run(ctx, &args),
         #[cfg(feature = "connected")]
         Command::Bundle(args) => bundle::run(ctx, &args),
+        Command::Head(args) => head::run(ctx, &args),
         Command::Sign(args) => sign::run(ctx, &args),
         Command::Verify(args) => verify::run(ctx, &args),
         Command::Import(args) => import::run(ctx, &args),

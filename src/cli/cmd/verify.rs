@@ -67,7 +67,7 @@ pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
         Err(error) => VerifyReport::refused(&recorder.passed, error, now, at_given),
     };
     let floor = seen.as_ref().and_then(|seen| seen.time_floor);
-    let json = receipt::of_verification(&report, floor);
+    let json = receipt::of_verification(&report, floor, ctx.fips_host());
     if let Some(file) = &receipt_file {
         file.write(format!("{json}\n").as_bytes())?;
     }

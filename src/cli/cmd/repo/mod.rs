@@ -26,6 +26,7 @@ use crate::import::state::{self, Memory};
 use crate::import::{ImportError, Repository, generation, safety};
 use crate::serve::{Options, Server};
 use crate::trust::root::TrustRoot;
+use crate::trust::words;
 
 /// Codes of this command.
 pub const CODES: &[&Code] = &[&FREEZE, &audit::DAMAGED];
@@ -103,11 +104,11 @@ struct InitArgs {
     /// The trust root
     #[arg(long, value_name = "FILE")]
     trust: PathBuf,
-    /// Its fingerprint, which came by another path than the medium: `sha256:` and 64 hex digits, or hex digits with
-    /// spaces or colons
+    /// Its fingerprint, which came by another path than the medium: 64 hex digits, with or without `sha256:`, spaces and
+    /// colons, or the 24 words of `stage trust fingerprint --words`
     #[arg(long, value_name = "FINGERPRINT")]
     fingerprint: Option<String>,
-    /// Pin the root without comparing a fingerprint
+    /// Pin the root without comparing a fingerprint; the journal says so for good
     #[arg(long, conflicts_with = "fingerprint")]
     accept_unchecked_root: bool,
     /// Where the tree will be served; on an existing repository, changes it [default: `http://127.0.0.1:8080`]
@@ -188,6 +189,11 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
         .into());
     }
     let root = TrustRoot::load(&args.trust)?;
+    if fingerprint.is_none() {
+        ctx.ui.warn(
+            "the trust root was not compared with anything; whoever made the medium decides what is trusted",
+        );
+    }
     let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
     let path = &args.dir.repo;
     let certificate = args.apt_certificate.as_ref();
@@ -234,13 +240,7 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
 
 /// Reads a fingerprint as people write it down.
 fn fingerprint(text: &str) -> Result<Digest, UsageError> {
-    let hex: String = text
-        .trim()
-        .trim_start_matches("sha256:")
-        .chars()
-        .filter(|c| !c.is_whitespace() && *c != ':')
-        .collect();
-    Digest::from_hex(&hex.to_ascii_lowercase()).map_err(|bad| UsageError::new(bad.to_string()))
+    words::parse(text).map_err(|bad| UsageError::new(format!("--fingerprint: {bad}")))
 }
 
 fn status(ctx: &Context, args: &StatusArgs) -> CommandResult {
@@ -446,28 +446,4 @@ fn serve(ctx: &Context, args: &ServeArgs) -> CommandResult {
 
 fn shown(path: &Path) -> String {
     crate::base::text::escaped(&path.to_string_lossy())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fingerprint;
-
-    #[test]
-    fn fingerprints_as_people_write_them() {
-        let hex = "ab".repeat(32);
-        let grouped = "AB:".repeat(32);
-        let spaced = "abab ".repeat(16);
-        for text in [
-            &hex,
-            &format!("sha256:{hex}"),
-            &grouped,
-            &spaced,
-            &format!("sha256:{spaced}"),
-        ] {
-            assert_eq!(fingerprint(text).unwrap().hex(), hex);
-        }
-        for bad in ["", "sha256:", "abcd", &"zz".repeat(32), &"ab".repeat(33)] {
-            assert!(fingerprint(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -2,26 +2,30 @@
 //! which OpenSSL reads and writes; with a passphrase they are encrypted (PBES2, scrypt, AES-256-CBC). Nothing here
 //! shows a secret: `Debug` names the public key only, and buffers are wiped when dropped.
 
+mod openssh;
+
 use std::fmt;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use ed25519_dalek::{Signer as _, SigningKey};
 use pkcs8::der::Decode as _;
-use pkcs8::rand_core::{TryCryptoRng, TryRng};
+use pkcs8::pkcs5::pbes2;
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
 
 use crate::base::fault::{Code, Fault, Kind};
 use crate::trust::TrustError;
 use crate::trust::envelope::{STATEMENT_TYPE, SignatureEntry, pae};
 use crate::trust::key::{PublicKey, Scheme};
+use crate::trust::sshsig;
 
 /// Codes of this module.
-pub const CODES: &[&Code] = &[&UNREADABLE, &PASSPHRASE, &SCHEME, &RANDOM];
+pub const CODES: &[&Code] = &[&UNREADABLE, &PASSPHRASE, &SCHEME, &AGENT, &RANDOM];
 
 static UNREADABLE: Code = Code::new("trust-secret-key-unreadable", Kind::Usage);
 static PASSPHRASE: Code = Code::new("trust-passphrase", Kind::Usage);
 static SCHEME: Code = Code::new("trust-secret-key-scheme", Kind::Usage);
+static AGENT: Code = Code::new("trust-agent", Kind::Failed);
 static RANDOM: Code = Code::new("internal-signing", Kind::Internal);
 
 /// Object identifiers of the two kinds of key.
@@ -32,6 +36,7 @@ const ED25519_PREFIX: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
 const PLAIN_LABEL: &str = "PRIVATE KEY";
+const EC_LABEL: &str = "EC PRIVATE KEY";
 const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
 /// Why a secret key cannot be used. No variant holds anything secret.
@@ -54,6 +59,12 @@ pub enum SignError {
     /// Neither Ed25519 nor ECDSA P-384.
     #[error("the secret key is neither Ed25519 nor ECDSA P-384")]
     Scheme,
+    /// The ssh-agent does not sign.
+    #[error("the ssh-agent does not sign: {reason}")]
+    Agent {
+        /// Why.
+        reason: &'static str,
+    },
     /// The system gave no random bytes, or the library refused to sign.
     #[error("the key could not be made or used")]
     Library,
@@ -68,6 +79,7 @@ impl Fault for SignError {
             Self::Unreadable => &UNREADABLE,
             Self::PassphraseMissing | Self::PassphraseWrong | Self::PassphraseEmpty => &PASSPHRASE,
             Self::Scheme => &SCHEME,
+            Self::Agent { .. } => &AGENT,
             Self::Library => &RANDOM,
             Self::Public(error) => error.code(),
         }
@@ -111,6 +123,15 @@ pub struct SecretKey(Inner);
 enum Inner {
     Ed25519(Box<SigningKey>),
     EcdsaP384(Box<EcdsaKeyPair>),
+    Ssh(Box<dyn SshSigner>),
+}
+
+/// A key that makes SSH signatures: from a file here, or somewhere else.
+pub trait SshSigner {
+    /// The public half, of scheme `sshsig`.
+    fn public(&self) -> &PublicKey;
+    /// The signature over `message` as SSH writes it: name of the algorithm and the signature.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
 }
 
 impl fmt::Debug for SecretKey {
@@ -139,12 +160,28 @@ impl SecretKey {
         }
     }
 
-    /// From PEM, `BEGIN PRIVATE KEY` or `BEGIN ENCRYPTED PRIVATE KEY`.
+    /// A key that makes SSH signatures.
+    pub fn ssh(signer: Box<dyn SshSigner>) -> Self {
+        Self(Inner::Ssh(signer))
+    }
+
+    /// From PEM, `BEGIN PRIVATE KEY`, `BEGIN ENCRYPTED PRIVATE KEY`, `BEGIN EC PRIVATE KEY` or `BEGIN OPENSSH PRIVATE
+    /// KEY`; the last makes SSH signatures.
     pub fn from_pem(pem: &str, passphrase: Option<&Passphrase>) -> Result<Self, SignError> {
+        if openssh::is_secret(pem) {
+            return openssh::read(pem, passphrase.map(|p| p.0.0.as_slice()));
+        }
         let (label, document) =
             SecretDocument::from_pem(pem).map_err(|_pem| SignError::Unreadable)?;
         match label {
             PLAIN_LABEL => Self::from_pkcs8(document.as_bytes()),
+            // RFC 5915, which `openssl ecparam -genkey` writes.
+            EC_LABEL => EcdsaKeyPair::from_private_key_der(
+                &ECDSA_P384_SHA384_ASN1_SIGNING,
+                document.as_bytes(),
+            )
+            .map(|key| Self(Inner::EcdsaP384(Box::new(key))))
+            .map_err(|_other| SignError::Scheme),
             ENCRYPTED_LABEL => {
                 let passphrase = passphrase.ok_or(SignError::PassphraseMissing)?;
                 let encrypted = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes())
@@ -187,7 +224,7 @@ impl SecretKey {
                 let info = PrivateKeyInfoRef::from_der(der.as_bytes())
                     .map_err(|_der| SignError::Library)?;
                 let encrypted = info
-                    .encrypt_with_rng(&mut System, &passphrase.0.0)
+                    .encrypt_with_params(encryption()?, &passphrase.0.0)
                     .map_err(|_rng| SignError::Library)?;
                 (ENCRYPTED_LABEL, encrypted)
             }
@@ -208,6 +245,7 @@ impl SecretKey {
                 let der = key.to_pkcs8v1().map_err(|_der| SignError::Library)?;
                 SecretDocument::try_from(der.as_ref()).map_err(|_der| SignError::Library)
             }
+            Inner::Ssh(_) => Err(SignError::Scheme),
         }
     }
 
@@ -216,6 +254,7 @@ impl SecretKey {
         match self.0 {
             Inner::Ed25519(_) => Scheme::Ed25519,
             Inner::EcdsaP384(_) => Scheme::EcdsaP384,
+            Inner::Ssh(_) => Scheme::SshSig,
         }
     }
 
@@ -224,18 +263,38 @@ impl SecretKey {
         Ok(match &self.0 {
             Inner::Ed25519(key) => PublicKey::from_ed25519(key.verifying_key().as_bytes())?,
             Inner::EcdsaP384(key) => PublicKey::from_p384(key.public_key().as_ref())?,
+            Inner::Ssh(key) => key.public().clone(),
         })
     }
 
-    /// A signature over `message`.
-    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+    /// A signature over the bytes of `message`.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         match &self.0 {
             Inner::Ed25519(key) => Ok(key.sign(message).to_bytes().to_vec()),
             Inner::EcdsaP384(key) => key
                 .sign(&SystemRandom::new(), message)
                 .map(|signature| signature.as_ref().to_vec())
                 .map_err(|_library| SignError::Library),
+            Inner::Ssh(_) => Err(SignError::Scheme),
         }
+    }
+
+    /// An SSH signature over a payload, in the namespace of its type. What came from outside is checked.
+    fn sign_ssh(
+        key: &dyn SshSigner,
+        payload_type: &str,
+        payload: &[u8],
+    ) -> Result<Vec<u8>, SignError> {
+        let namespace = sshsig::namespace(payload_type).ok_or(SignError::Scheme)?;
+        let signature = key.sign(&sshsig::message(namespace, payload))?;
+        let public = key.public();
+        let blob = sshsig::wrap(public.spki(), namespace, &signature).ok_or(SignError::Scheme)?;
+        if public.verifies_payload(payload_type, payload, &blob)? {
+            return Ok(blob);
+        }
+        Err(SignError::Agent {
+            reason: "it gave a signature that does not verify",
+        })
     }
 
     /// A signature over a payload of this DSSE type, as it is written.
@@ -244,7 +303,10 @@ impl SecretKey {
         payload_type: &str,
         payload: &[u8],
     ) -> Result<SignatureEntry, SignError> {
-        let signature = self.sign(&pae(payload_type, payload))?;
+        let signature = match &self.0 {
+            Inner::Ssh(key) => Self::sign_ssh(key.as_ref(), payload_type, payload)?,
+            _ => self.sign(&pae(payload_type, payload))?,
+        };
         Ok(SignatureEntry::new(self.public()?.id(), &signature))
     }
 
@@ -254,10 +316,27 @@ impl SecretKey {
     }
 }
 
+/// PBES2 with scrypt (N = 2^14, r = 8, p = 5) and AES-256-CBC. OpenSSL refuses scrypt beyond 32 MiB of memory, so that
+/// N is as large as it takes, and p makes up for it.
+fn encryption() -> Result<pbes2::Parameters, SignError> {
+    let mut salt = [0; 16];
+    let mut iv = [0; 16];
+    for bytes in [&mut salt, &mut iv] {
+        aws_lc_rs::rand::fill(bytes).map_err(|_rng| SignError::Library)?;
+    }
+    pkcs8::pkcs5::scrypt::Params::new(14, 8, 5)
+        .ok()
+        .and_then(|cost| pbes2::Parameters::generate_scrypt_aes256cbc(cost, &salt, iv).ok())
+        .ok_or(SignError::Library)
+}
+
 /// Whether `pem` is a secret key, and whether it is encrypted; `None` when it is neither.
 pub fn encrypted_pem(pem: &str) -> Option<bool> {
+    if openssh::is_secret(pem) {
+        return Some(openssh::is_encrypted(pem));
+    }
     match SecretDocument::from_pem(pem) {
-        Ok((PLAIN_LABEL, _document)) => Some(false),
+        Ok((PLAIN_LABEL | EC_LABEL, _document)) => Some(false),
         Ok((ENCRYPTED_LABEL, _document)) => Some(true),
         _ => None,
     }
@@ -278,36 +357,6 @@ impl fmt::Debug for SecretPem {
         f.write_str("SecretPem")
     }
 }
-
-/// The system's random bytes, for the encryption of keys.
-struct System;
-
-impl TryRng for System {
-    type Error = RandomError;
-
-    fn try_next_u32(&mut self) -> Result<u32, RandomError> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, RandomError> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), RandomError> {
-        aws_lc_rs::rand::fill(dst).map_err(|_rng| RandomError)
-    }
-}
-
-impl TryCryptoRng for System {}
-
-/// The system gave no random bytes.
-#[derive(Debug, thiserror::Error)]
-#[error("no random bytes")]
-struct RandomError;
 
 #[cfg(test)]
 mod tests {
