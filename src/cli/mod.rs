@@ -15,6 +15,7 @@ mod lint;
 mod native;
 #[cfg(feature = "connected")]
 pub mod project;
+pub mod receipt;
 pub mod review;
 pub mod secret;
 pub mod subject;
@@ -103,6 +104,9 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: cmd::Command,
 }
+
+/// Name and version, for receipts.
+pub const TOOL: &str = concat!("stage ", env!("CARGO_PKG_VERSION"));
 
 /// Version and build.
 pub const VERSION: &str = if cfg!(feature = "connected") {

@@ -312,6 +312,15 @@ pub trait Ecosystem: Sync {
     #[cfg(feature = "connected")]
     fn merge_records(&self, parts: &[Vec<u8>], kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError>;
 
+    /// The records without the releases that are `blocked`, for ecosystems whose trees show more than what locks carry.
+    fn records_without(
+        &self,
+        records: &[u8],
+        _blocked: &dyn Fn(&ReleaseId) -> bool,
+    ) -> Result<Vec<u8>, EcoError> {
+        Ok(records.to_vec())
+    }
+
     /// The registry tree for the union of bundles, without `pins` and `bootstrap`.
     fn render(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError>;
 

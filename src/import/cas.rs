@@ -6,11 +6,16 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::base::digest::{Digest, Hasher};
+use crate::base::progress::{NoProgress, Progress};
 use crate::fs;
 use crate::import::ImportError;
+use crate::import::undo::Undo;
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
+
+/// A file on disk: device and inode.
+pub type Node = (u64, u64);
 
 /// The blobs of a repository.
 #[derive(Debug, Clone)]
@@ -39,54 +44,68 @@ impl Cas {
 
     /// Whether the blob is there and has the bytes its name says.
     pub fn rehash(&self, digest: &Digest) -> bool {
-        self.size(digest).is_some()
-            && matches!(hash(&self.path(digest)), Ok(found) if found == *digest)
+        self.size(digest).is_some() && matches!(self.hash(digest), Ok(found) if found == *digest)
+    }
+
+    /// Opens the blob for reading; no link is followed on the way.
+    pub fn open(&self, digest: &Digest) -> Result<fs::OpenFile, fs::FsError> {
+        fs::open_inside(&self.root, &self.path(digest))
+    }
+
+    fn hash(&self, digest: &Digest) -> Result<Digest, fs::FsError> {
+        hash(self.open(digest)?, &self.path(digest), &NoProgress)
     }
 
     /// The whole of a blob that is a document, checked.
     pub fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, ImportError> {
-        let bytes = fs::read(&self.path(digest), limit)?;
-        if Digest::of(&bytes) == *digest {
-            Ok(bytes)
-        } else {
-            Err(ImportError::Blob { digest: *digest })
-        }
+        let bytes = fs::read_beneath(&self.root, &self.path(digest), limit)?;
+        let whole = bytes.filter(|bytes| Digest::of(bytes) == *digest);
+        whole.ok_or(ImportError::Blob { digest: *digest })
     }
 
     /// Takes in the verified file at `quarantined`. A blob that is there already is used if it is whole and replaced if
-    /// it is not. `touched` collects the directories to make durable.
+    /// it is not, which returns the damaged file: it may have other names. `touched` collects the directories to make
+    /// durable, `undo` the names that are new.
     pub fn adopt(
         &self,
         quarantined: &Path,
         digest: &Digest,
         touched: &mut BTreeSet<PathBuf>,
-    ) -> Result<(), ImportError> {
+        undo: &mut Undo,
+    ) -> Result<Option<Node>, ImportError> {
         let target = self.path(digest);
         let shard = fs::parent(&target);
         if !fs::exists(shard) {
+            undo.folder(shard);
             fs::create_dir_all(shard, 0o755)?;
             fs::set_mode(shard, 0o755)?;
             touched.insert(self.root.clone());
         }
+        let mut damaged = None;
         if fs::exists(&target) {
             if self.rehash(digest) {
-                return Ok(());
+                return Ok(None);
             }
+            damaged = Some(fs::node(&target)?);
             let fresh = target.with_extension("tmp");
             fs::remove_file(&fresh)?;
             fs::hard_link(quarantined, &fresh)?;
             fs::rename(&fresh, &target)?;
         } else {
             fs::hard_link(quarantined, &target)?;
+            undo.file(&target);
         }
         touched.insert(shard.to_owned());
-        Ok(())
+        Ok(damaged)
     }
 }
 
 /// SHA-256 of a file, read once with bounded memory.
-fn hash(path: &Path) -> Result<Digest, fs::FsError> {
-    let mut file = fs::open(path)?;
+pub(super) fn hash(
+    mut file: fs::OpenFile,
+    path: &Path,
+    progress: &dyn Progress,
+) -> Result<Digest, fs::FsError> {
     let mut buffer = vec![0; CHUNK];
     let mut hasher = Hasher::default();
     loop {
@@ -94,6 +113,7 @@ fn hash(path: &Path) -> Result<Digest, fs::FsError> {
         if read == 0 {
             return Ok(hasher.finish().0.sha256);
         }
+        progress.advance(read as u64);
         hasher.update(buffer.get(..read).unwrap_or_default());
     }
 }
@@ -106,6 +126,7 @@ mod tests {
     use crate::base::digest::Digest;
     use crate::fs;
     use crate::import::ImportError;
+    use crate::import::undo::Undo;
 
     #[test]
     fn a_damaged_blob_is_replaced_and_a_whole_one_kept() {
@@ -115,9 +136,9 @@ mod tests {
         let cas = Cas::new(dir.join("cas"));
         let digest = Digest::of(b"good");
         let fresh = dir.join("fresh");
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut undo) = (BTreeSet::new(), Undo::default());
         fs::write_atomic(&fresh, b"good", 0o444).unwrap();
-        cas.adopt(&fresh, &digest, &mut touched).unwrap();
+        cas.adopt(&fresh, &digest, &mut touched, &mut undo).unwrap();
         assert!(cas.rehash(&digest));
         fs::remove_file(&cas.path(&digest)).unwrap();
         fs::write_atomic(&cas.path(&digest), b"goad", 0o444).unwrap();
@@ -126,8 +147,13 @@ mod tests {
             cas.read(&digest, 10),
             Err(ImportError::Blob { .. })
         ));
-        cas.adopt(&fresh, &digest, &mut touched).unwrap();
+        cas.adopt(&fresh, &digest, &mut touched, &mut undo).unwrap();
         assert_eq!(cas.read(&digest, 10).unwrap(), b"good");
+        drop(undo);
+        assert!(
+            !cas.path(&digest).exists(),
+            "the first adoption was taken back"
+        );
         fs::remove_tree(&dir).unwrap();
     }
 }

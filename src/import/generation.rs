@@ -11,9 +11,10 @@ use crate::bundle::manifest::{BundleManifest, ManifestFile};
 use crate::eco::{self, BundleView, Publishing, RepoContent, RepoFile, RepoView};
 use crate::fs;
 use crate::import::ImportError;
+use crate::import::block;
 use crate::import::cas::Cas;
 use crate::import::layout::Layout;
-use crate::import::state::BundleEntry;
+use crate::import::state::{BundleEntry, State};
 use crate::lock::{Lock, Records};
 use crate::verify::Bundle;
 
@@ -130,7 +131,7 @@ pub fn stored_manifest(
     entry: &BundleEntry,
 ) -> Result<BundleManifest, ImportError> {
     let path = layout.bundle(&id).join("manifest.json");
-    let bytes = fs::read(&path, LIMITS.manifest)?;
+    let bytes = fs::read_beneath(layout.root(), &path, LIMITS.manifest)?.unwrap_or_default();
     if Digest::of(&bytes) != entry.manifest {
         return Err(ImportError::State {
             reason: format!("the manifest of bundle {id} has other bytes"),
@@ -139,10 +140,11 @@ pub fn stored_manifest(
     Ok(BundleManifest::parse(&bytes)?)
 }
 
-/// Renders the union of `bundles` as one tree for clients that reach it at `base_url`.
+/// Renders the union of `bundles` as one tree for clients that reach it at the address that `state` names, without what
+/// it blocks.
 pub fn render(
     mut bundles: Vec<Loaded>,
-    base_url: &str,
+    state: &State,
     number: u64,
     publishing: &Publishing<'_>,
 ) -> Result<Tree, ImportError> {
@@ -166,14 +168,15 @@ pub fn render(
     }
     let mut tree = Tree::new();
     for ecosystem in eco::ALL {
-        let rendered = render_ecosystem(*ecosystem, &bundles, base_url, &mut tree)?;
+        let rendered = render_ecosystem(*ecosystem, &bundles, state, &mut tree)?;
         add(&mut tree, "", ecosystem.publish(rendered, publishing)?);
     }
     plain_files(&newest, &mut tree);
     documents(&bundles, &newest, &mut tree);
     let about = json!({
         "schema": "stage/repository/v1",
-        "base_url": base_url,
+        "base_url": state.base_url,
+        "blocked": state.blocks.keys().collect::<Vec<_>>(),
         "generation": number,
         "bundles": bundles.iter().map(|b| json!({
             "channel": b.entry.channel,
@@ -193,10 +196,10 @@ pub fn render(
 fn render_ecosystem(
     ecosystem: &dyn eco::Ecosystem,
     bundles: &[Loaded],
-    base_url: &str,
+    state: &State,
     tree: &mut Tree,
 ) -> Result<Vec<RepoFile>, ImportError> {
-    let (id, none) = (ecosystem.id(), BTreeMap::new());
+    let (id, none, base_url) = (ecosystem.id(), BTreeMap::new(), state.base_url.as_str());
     let mut views: Vec<BundleView<'_>> = Vec::new();
     for bundle in bundles {
         let Some(lock) = &bundle.lock else { continue };
@@ -210,8 +213,21 @@ fn render_ecosystem(
             artifacts: bundle.artifacts.get(&id).unwrap_or(&none),
         });
     }
+    let mut kept: Vec<(Lock, Vec<u8>)> = Vec::new();
+    for view in views.iter().filter(|_| !state.blocks.is_empty()) {
+        kept.push(block::without_blocked(
+            state,
+            ecosystem,
+            view.lock,
+            view.records,
+        )?);
+    }
+    let mut open = views.clone();
+    for (view, (lock, records)) in open.iter_mut().zip(&kept) {
+        (view.lock, view.records) = (lock, records);
+    }
     let view = RepoView {
-        bundles: &views,
+        bundles: &open,
         base_url,
     };
     let rendered = ecosystem.render(&view)?;

@@ -10,7 +10,8 @@ use crate::eco::ReleaseSigner;
 use crate::fs::{self, LockFile};
 use crate::import::journal::{Event, Journal};
 use crate::import::layout::Layout;
-use crate::import::state::{self, Change, State};
+use crate::import::state::{self, Change, Memory, State};
+use crate::import::undo::Undo;
 use crate::import::{ImportError, Repository, generation, safety};
 use crate::trust::root::TrustRoot;
 
@@ -51,6 +52,15 @@ impl BaseUrl {
     }
 }
 
+/// How a repository is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings<'a> {
+    /// Where its tree will be served.
+    pub base_url: Option<&'a BaseUrl>,
+    /// Whether an expired bundle may be imported for a stated reason; cannot be changed afterwards.
+    pub allow_expired_imports: bool,
+}
+
 /// What `init` did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Made {
@@ -70,7 +80,7 @@ pub fn init(
     path: &Path,
     root: &TrustRoot,
     fingerprint: Option<Digest>,
-    base_url: Option<&BaseUrl>,
+    settings: Settings<'_>,
     now: Timestamp,
     signer: &dyn ReleaseSigner,
 ) -> Result<Made, ImportError> {
@@ -80,7 +90,7 @@ pub fn init(
     }
     let layout = Layout::new(path);
     if fs::exists(&layout.journal()) {
-        return reopen(path, root, base_url, now, signer);
+        return reopen(path, root, settings, now, signer);
     }
     safety::check_place(path)?;
     for (directory, mode) in layout.directories() {
@@ -89,19 +99,23 @@ pub fn init(
     }
     safety::check(&layout)?;
     let _lock = LockFile::try_exclusive(&layout.lock())?;
-    let base_url = base_url.map_or(DEFAULT_BASE_URL, BaseUrl::as_str);
-    let change = Change {
-        event: match fingerprint {
-            Some(_) => Event::Init,
-            None => Event::InitUncheckedRoot,
-        },
-        now,
-        bundle: None,
-        channel: None,
-        serial: None,
+    let base_url = settings.base_url.map_or(DEFAULT_BASE_URL, BaseUrl::as_str);
+    let event = match fingerprint {
+        Some(_) => Event::Init,
+        None => Event::InitUncheckedRoot,
     };
-    let state = State::new(base_url, root);
-    state::commit(&layout, &Journal::default(), &state, root, &change)?;
+    let mut change = Change::new(event, now);
+    let mut state = State::new(base_url, root);
+    if settings.allow_expired_imports {
+        state.allow_expired_imports = true;
+        change.detail = Some("expired bundles may be imported for a stated reason");
+    }
+    let memory = Memory {
+        state,
+        root: root.clone(),
+        journal: Journal::default(),
+    };
+    state::commit(&layout, &memory, &change, &mut Undo::default())?;
     for (directory, _mode) in layout.directories().iter().rev() {
         fs::sync_dir(directory)?;
     }
@@ -113,7 +127,7 @@ pub fn init(
 fn reopen(
     path: &Path,
     root: &TrustRoot,
-    base_url: Option<&BaseUrl>,
+    settings: Settings<'_>,
     now: Timestamp,
     signer: &dyn ReleaseSigner,
 ) -> Result<Made, ImportError> {
@@ -125,19 +139,19 @@ fn reopen(
             given: root.fingerprint(),
         });
     }
-    let Some(base_url) = base_url.filter(|url| url.as_str() != state.base_url) else {
+    if settings.allow_expired_imports && !state.allow_expired_imports {
+        return Err(ImportError::ExpiredNotAllowed);
+    }
+    let Some(base_url) = settings
+        .base_url
+        .filter(|url| url.as_str() != state.base_url)
+    else {
         return Ok(Made::Unchanged);
     };
     base_url
         .as_str()
         .clone_into(&mut repository.memory.state.base_url);
-    let change = Change {
-        event: Event::BaseUrl,
-        now,
-        bundle: None,
-        channel: None,
-        serial: None,
-    };
+    let change = Change::new(Event::BaseUrl, now);
     let number = repository.render_active(&change, signer)?;
     Ok(Made::Moved(number))
 }
@@ -151,14 +165,13 @@ impl Repository {
     ) -> Result<u64, ImportError> {
         let state = &self.memory.state;
         if state.generation == 0 {
-            let memory = &self.memory;
-            state::commit(&self.layout, &memory.journal, state, &memory.root, change)?;
+            state::commit(&self.layout, &self.memory, change, &mut self.undo)?;
             return Ok(0);
         }
         let number = state.generation + 1;
         let publishing = self.publishing(change.now, signer);
         let bundles = self.load_active(None)?;
-        let tree = generation::render(bundles, &state.base_url, number, &publishing)?;
+        let tree = generation::render(bundles, state, number, &publishing)?;
         self.publish(&tree, change)?;
         Ok(number)
     }

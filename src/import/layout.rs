@@ -98,6 +98,26 @@ impl Layout {
         self.bundles().join(statement.hex())
     }
 
+    /// The receipt that is being committed.
+    pub fn next_receipt(&self) -> PathBuf {
+        self.state_dir().join("next-receipt.json")
+    }
+
+    /// Lists of the files of each generation.
+    pub fn trees(&self) -> PathBuf {
+        self.state_dir().join("trees")
+    }
+
+    /// What is in one generation: a line `<sha256>  <path>` per file, as `sha256sum -c` reads it.
+    pub fn tree(&self, number: u64) -> PathBuf {
+        self.trees().join(format!("{number}.sha256"))
+    }
+
+    /// The directories that repositories of older versions of `stage` may not have; made when they are needed.
+    pub fn later_directories(&self) -> Vec<PathBuf> {
+        vec![self.trees()]
+    }
+
     /// The directories that exist from the start, parents first, with their modes.
     pub fn directories(&self) -> Vec<(PathBuf, u32)> {
         vec![

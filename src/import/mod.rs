@@ -5,26 +5,44 @@
 //! REPO/incoming/<id>/        quarantine of a running import; swept at start
 //! REPO/gen/<n>/              one complete tree for clients: npm/ files/ ca/ sbom/ pins/ bootstrap/ repository.json
 //! REPO/current -> gen/<n>    what clients see
-//! REPO/state/                state.json, root.json, journal.jsonl, bundles/, receipts/, lock
+//! REPO/state/                state.json, root.json, journal.jsonl, bundles/, receipts/, trees/, lock
 //! ```
+//!
+//! What may be opened: everything of the repository that a process of another user could have put a link in place of is
+//! opened below the repository only, links not followed (`fs::open_beneath`), and the folders themselves are looked at
+//! first ([`safety`]).
 //!
 //! The medium is read once, by `verify::bundle` with the quarantine as its sink. Then, in this order: the next tree is
 //! rendered from the verified documents, blobs are linked into the store, the tree is written and named, the mark and
 //! the journal are committed, `current` is switched. Killed anywhere, `current` is the old tree or the new one; killed
-//! between mark and switch, the same bundle (or any next one) completes it. An import of what is already there writes
-//! nothing.
+//! between mark and switch, the same bundle (or any next one) completes it. An import that fails before the mark takes
+//! back what it added (see [`undo`]); one of what is already there writes nothing.
 
+pub mod audit;
+pub mod block;
 pub mod cas;
+pub mod error;
+pub mod gc;
 pub mod generation;
 pub mod init;
+pub mod inventory;
 pub mod journal;
 pub mod layout;
+pub mod listing;
+pub mod mark;
+pub mod owners;
+pub mod preview;
 pub mod publish;
+pub mod purl;
 pub mod quarantine;
+pub mod query;
 pub mod receipt;
+pub mod remove;
+pub mod repair;
 pub mod rollback;
 pub mod safety;
 pub mod state;
+pub mod undo;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,196 +50,23 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::base::digest::Digest;
-use crate::base::fault::{Class, Code, Fault, Kind};
+use crate::base::limits::LIMITS;
 use crate::base::progress::{Progress, Unit};
+use crate::base::text::escaped;
 use crate::base::time::Timestamp;
-use crate::bundle::BundleError;
-use crate::eco::{EcoError, Publishing, ReleaseSigner};
-use crate::fs::{self, FsError, LockFile};
+use crate::eco::{Publishing, ReleaseSigner};
+use crate::fs::{self, LockFile};
 use crate::import::cas::Cas;
 use crate::import::generation::{Loaded, Tree};
 use crate::import::journal::Event;
 use crate::import::layout::Layout;
 use crate::import::quarantine::{Arrival, Quarantine};
-use crate::import::receipt::Receipt;
+use crate::import::receipt::{Place, Receipt};
 use crate::import::state::{BundleEntry, Change, GenerationEntry, Mark, Memory};
-use crate::lock::format::LockError;
-use crate::trust::TrustError;
-use crate::verify::{self, Bundle, Judge, Verified, VerifyError};
+use crate::import::undo::Undo;
+use crate::verify::{self, Bundle, Check, Judge, Verified};
 
-/// Codes of this module.
-pub const CODES: &[&Code] = &[
-    &UNSAFE_TARGET,
-    &AS_ROOT,
-    &STATE,
-    &BLOB,
-    &NO_REPOSITORY,
-    &OTHER_ROOT,
-    &FINGERPRINT,
-    &NO_SUCH,
-    &BASE_URL,
-    &RENDER,
-];
-
-static UNSAFE_TARGET: Code = Code::classed("import-unsafe-target", Class::E41);
-static AS_ROOT: Code = Code::classed("import-as-root", Class::E41);
-static STATE: Code = Code::classed("import-state", Class::E42);
-static BLOB: Code = Code::classed("import-blob", Class::E42);
-static NO_REPOSITORY: Code = Code::new("import-no-repository", Kind::Usage);
-static OTHER_ROOT: Code = Code::classed("import-other-root", Class::E31);
-static FINGERPRINT: Code = Code::classed("import-fingerprint", Class::E31);
-static NO_SUCH: Code = Code::new("import-no-such-generation", Kind::Usage);
-static BASE_URL: Code = Code::new("import-base-url", Kind::Usage);
-static RENDER: Code = Code::new("internal-import-render", Kind::Internal);
-
-/// Why an import, or another change of a repository, did not happen.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The repository is not a safe place to write to.
-    #[error("{} is not safe to import into: it {reason}", crate::base::text::quoted(&path.to_string_lossy()))]
-    UnsafeTarget {
-        /// The part that is not safe.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Run by the administrator.
-    #[error("import does not run as root")]
-    AsRoot,
-    /// State, journal and trust root do not agree.
-    #[error("the repository's state contradicts itself: {reason}")]
-    State {
-        /// What does not agree.
-        reason: String,
-    },
-    /// A blob of the store is missing or has other bytes.
-    #[error("blob {digest} of the store is missing or damaged")]
-    Blob {
-        /// The blob.
-        digest: Digest,
-    },
-    /// No repository there.
-    #[error("{} is not a repository; `stage repo init` makes one", crate::base::text::quoted(&path.to_string_lossy()))]
-    NoRepository {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The repository is pinned to another trust root.
-    #[error("the repository is pinned to another trust root")]
-    OtherRoot {
-        /// Fingerprint of the pinned root.
-        pinned: Digest,
-        /// Fingerprint of the root that was given.
-        given: Digest,
-    },
-    /// The trust root has another fingerprint than the one that was given.
-    #[error("the trust root has another fingerprint")]
-    Fingerprint {
-        /// The fingerprint that was given.
-        expected: Digest,
-        /// The root's.
-        found: Digest,
-    },
-    /// No such generation or serial.
-    #[error("{what} is not in the repository")]
-    NoSuch {
-        /// What was asked for.
-        what: String,
-    },
-    /// Not an address that a tree can be served at.
-    #[error("{found} is not an http or https address without query, user or slash at the end")]
-    BaseUrl {
-        /// The text, quoted and escaped.
-        found: String,
-    },
-    /// A rendered path is not safe.
-    #[error("rendering made an unsafe path {path}; this is a bug in stage")]
-    Render {
-        /// The path, quoted and escaped.
-        path: String,
-    },
-    /// A file operation failed.
-    #[error(transparent)]
-    Fs(#[from] FsError),
-    /// The bundle was refused.
-    #[error(transparent)]
-    Verify(#[from] VerifyError),
-    /// The trust root was refused.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// An ecosystem could not render.
-    #[error(transparent)]
-    Eco(#[from] EcoError),
-    /// A stored bundle document cannot be read.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// A stored lock cannot be read.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-}
-
-impl ImportError {
-    /// A document of ours that could not be written as JSON.
-    fn encoding(error: &serde_json::Error) -> Self {
-        Self::Render {
-            path: crate::base::text::quoted(&error.to_string()),
-        }
-    }
-}
-
-impl Fault for ImportError {
-    fn code(&self) -> &'static Code {
-        match self {
-            Self::UnsafeTarget { .. } => &UNSAFE_TARGET,
-            Self::AsRoot => &AS_ROOT,
-            Self::State { .. } => &STATE,
-            Self::Blob { .. } => &BLOB,
-            Self::NoRepository { .. } => &NO_REPOSITORY,
-            Self::OtherRoot { .. } => &OTHER_ROOT,
-            Self::Fingerprint { .. } => &FINGERPRINT,
-            Self::NoSuch { .. } => &NO_SUCH,
-            Self::BaseUrl { .. } => &BASE_URL,
-            Self::Render { .. } => &RENDER,
-            Self::Fs(inner) => inner.code(),
-            Self::Verify(inner) => inner.code(),
-            Self::Trust(inner) => inner.code(),
-            Self::Eco(inner) => inner.code(),
-            Self::Bundle(inner) => inner.code(),
-            Self::Lock(inner) => inner.code(),
-        }
-    }
-
-    fn facts(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::OtherRoot { pinned, given } => {
-                vec![
-                    ("expected", pinned.to_string()),
-                    ("found", given.to_string()),
-                ]
-            }
-            Self::Fingerprint { expected, found } => {
-                vec![
-                    ("expected", expected.to_string()),
-                    ("found", found.to_string()),
-                ]
-            }
-            Self::Verify(inner) => inner.facts(),
-            Self::Trust(inner) => inner.facts(),
-            Self::Eco(inner) => inner.facts(),
-            Self::Bundle(inner) => inner.facts(),
-            Self::Lock(inner) => inner.facts(),
-            Self::UnsafeTarget { .. }
-            | Self::AsRoot
-            | Self::State { .. }
-            | Self::Blob { .. }
-            | Self::NoRepository { .. }
-            | Self::NoSuch { .. }
-            | Self::BaseUrl { .. }
-            | Self::Render { .. }
-            | Self::Fs(_) => Vec::new(),
-        }
-    }
-}
+pub use crate::import::error::{CODES, ImportError};
 
 /// What an import did.
 #[derive(Debug)]
@@ -236,6 +81,8 @@ pub enum Imported {
         completed: bool,
         /// Whether the published generation shows the bundle (a rollback may have taken it out).
         shown: bool,
+        /// Damaged or missing blobs and documents that were replaced.
+        repaired: usize,
     },
 }
 
@@ -248,12 +95,27 @@ pub struct ImportRequest<'a> {
     pub now: Timestamp,
     /// Whether the administrator may import.
     pub allow_root: bool,
+    /// Whether to compare every blob that is there already with the bundle's, and replace what is damaged.
+    pub repair: bool,
+    /// Why an expired bundle may come in, in a repository that was made to allow it.
+    pub allow_expired: Option<&'a str>,
+    /// Gets the checks that passed before the bundle was refused.
+    pub refused_after: Option<&'a RefCell<Vec<Check>>>,
     /// Version and build of this program, for the receipt.
     pub tool: &'a str,
     /// Whether the host is in FIPS mode, for the receipt.
     pub fips_host: bool,
     /// Signs the apt index.
     pub signer: &'a dyn ReleaseSigner,
+}
+
+impl ImportRequest<'_> {
+    /// Why the bundle was let in although it has expired; `None` when it has not.
+    pub fn reason_for(&self, bundle: &Bundle) -> Option<&str> {
+        self.allow_expired
+            .filter(|_| bundle.statement.expires <= self.now)
+            .map(str::trim)
+    }
 }
 
 /// Imports the bundle that `reader` delivers.
@@ -269,18 +131,35 @@ pub fn run<R: Read>(
     safety::check_user(request.allow_root)?;
     let repository = Repository::open(request.repository)?;
     let known = repository.memory.state.bundles.values();
-    let mut quarantine = Quarantine::new(&repository.layout, known.map(|b| b.manifest).collect());
+    let known = known.filter(|_| !request.repair).map(|b| b.manifest);
+    let mut quarantine = Quarantine::new(&repository.layout, known.collect());
     let base = Base::new(Cas::new(repository.layout.cas()));
     let have = |digest: &Digest| base.has(digest);
-    let seen = repository.memory.state.seen();
+    let mut seen = repository.memory.state.seen();
+    if let Some(reason) = request.allow_expired {
+        block::checked(reason)?;
+        if !repository.memory.state.allow_expired_imports {
+            return Err(ImportError::ExpiredNotAllowed);
+        }
+        seen.allow_expired = true;
+    }
+    if request.repair {
+        seen.again = repository.memory.state.bundles.keys().copied().collect();
+    }
     let judge = Judge {
         root: &repository.memory.root,
         state: Some(&seen),
         now: request.now,
         have: &have,
     };
-    let bundle = verify::bundle(reader, &judge, &mut quarantine, progress)?;
-    if bundle.already_imported {
+    let judged = verify::bundle(reader, &judge, &mut quarantine, progress);
+    if let (Err(_), Some(passed)) = (&judged, request.refused_after) {
+        passed.borrow_mut().extend_from_slice(quarantine.passed());
+    }
+    let bundle = judged?;
+    // `gc` may have forgotten the bundle that is the mark: then it comes in like a new one.
+    let known = repository.memory.state.bundles.contains_key(&bundle.id.0);
+    if bundle.already_imported && known {
         return repository.again(&bundle, quarantine, request);
     }
     repository.accept(&bundle, quarantine, &base, request, progress)
@@ -315,6 +194,8 @@ impl Base {
 pub struct Repository {
     layout: Layout,
     memory: Memory,
+    /// What the change that is going on has added. Taken back before the lock is freed.
+    undo: Undo,
     _lock: LockFile,
 }
 
@@ -330,38 +211,62 @@ impl Repository {
         safety::check(&layout)?;
         let lock = LockFile::try_exclusive(&layout.lock())?;
         let memory = state::recover(&layout)?;
-        publish::sweep(&layout, memory.state.generation)?;
+        if let Some(number) = safety::published(&layout)?
+            && !memory.state.generations.contains_key(&number)
+        {
+            return Err(ImportError::State {
+                reason: format!(
+                    "generation {number} is published, but not recorded: the state was set back to an older one"
+                ),
+            });
+        }
+        publish::sweep(&layout, &memory.state)?;
         Ok(Self {
             layout,
             memory,
+            undo: Undo::default(),
             _lock: lock,
         })
     }
 
     /// A bundle that is the channel's high-water mark already.
     fn again(
-        self,
+        mut self,
         bundle: &Verified<Bundle>,
         quarantine: Quarantine,
         request: &ImportRequest<'_>,
     ) -> Result<Imported, ImportError> {
-        let fresh = quarantine
-            .arrived()
-            .values()
-            .any(|arrival| *arrival == Arrival::Fresh);
-        if fresh {
-            self.adopt(bundle, &quarantine)?;
-            quarantine.finish()?;
+        let mut repaired = self.adopt(bundle, &quarantine, true)?;
+        if request.repair {
+            repaired += self.repair_documents(bundle)?;
         }
+        if repaired > 0 {
+            let detail = format!("{repaired} damaged or missing files replaced");
+            let change = Change {
+                bundle: Some(bundle.id.0),
+                channel: Some(&bundle.statement.channel),
+                serial: Some(bundle.statement.serial),
+                detail: Some(&detail),
+                ..Change::new(Event::Repair, request.now)
+            };
+            let line = state::commit(&self.layout, &self.memory, &change, &mut self.undo)?;
+            self.memory.journal.last = Some(line);
+        }
+        self.undo.keep();
+        quarantine.finish()?;
         let completed = publish::complete(&self.layout, self.memory.state.generation)?;
         let state = &self.memory.state;
-        let mut receipt = Receipt::new(bundle, request, state.generation);
+        let place = Place {
+            sequence: None,
+            previous: self.memory.journal.last,
+        };
+        let mut receipt = Receipt::new(bundle, request, state.time_floor, state.generation, place);
         receipt.already_imported = true;
-        receipt.journal = self.memory.journal.last;
         Ok(Imported::Already {
             receipt: Box::new(receipt),
             completed,
             shown: state.active.contains(&bundle.id.0),
+            repaired,
         })
     }
 
@@ -374,41 +279,56 @@ impl Repository {
         request: &ImportRequest<'_>,
         progress: &dyn Progress,
     ) -> Result<Imported, ImportError> {
-        let entry = entry_of(bundle);
+        let (entry, floor) = (entry_of(bundle), self.memory.state.time_floor);
         self.note(bundle, entry.clone());
         let number = self.memory.state.generation + 1;
         let mut loaded = self.load_active(Some(bundle.id.0))?;
         loaded.push(Loaded::verified(&self.layout, bundle, entry)?);
         let publishing = self.publishing(request.now, request.signer);
-        let tree = generation::render(loaded, &self.memory.state.base_url, number, &publishing)?;
+        let tree = generation::render(loaded, &self.memory.state, number, &publishing)?;
         progress.begin("Publishing", tree.len() as u64, Unit::Items);
         check_base(bundle, &quarantine, base)?;
-        self.adopt(bundle, &quarantine)?;
+        let repaired = self.adopt(bundle, &quarantine, false)?;
         self.keep_documents(bundle)?;
         self.memory.root = bundle.root.clone();
+        let receipt = Receipt::new(bundle, request, floor, number, self.next_place());
+        let text = receipt.text();
+        let mut detail = Vec::new();
+        if let Some(reason) = request.reason_for(bundle) {
+            detail.push(format!("it had expired: {}", escaped(reason)));
+        }
+        if repaired > 0 {
+            detail.push(format!("{repaired} damaged blobs were replaced"));
+        }
+        let detail = (!detail.is_empty()).then(|| detail.join("; "));
         let change = Change {
-            event: Event::Import,
-            now: request.now,
             bundle: Some(bundle.id.0),
             channel: Some(&bundle.statement.channel),
             serial: Some(bundle.statement.serial),
+            receipt: Some(&text),
+            detail: detail.as_deref(),
+            ..Change::new(Event::Import, request.now)
         };
-        let line = self.publish(&tree, &change)?;
+        self.publish(&tree, &change)?;
         progress.end();
         quarantine.finish()?;
-        let mut receipt = Receipt::new(bundle, request, number);
-        receipt.journal = Some(line);
-        receipt.store(&self.layout)?;
         Ok(Imported::Published(Box::new(receipt)))
+    }
+
+    /// Where the next line of the journal will stand.
+    fn next_place(&self) -> Place {
+        let journal = &self.memory.journal;
+        Place {
+            sequence: Some(journal.entries.len() as u64 + 1),
+            previous: journal.last,
+        }
     }
 
     /// What a new generation is published with. Its date is not before that of any other, whatever the clock says: apt
     /// takes no index that is older than the one it has.
     fn publishing<'a>(&self, now: Timestamp, signer: &'a dyn ReleaseSigner) -> Publishing<'a> {
-        let known = self.memory.state.generations.values();
-        let newest = known.map(|g| g.published).max();
         Publishing {
-            date: newest.map_or(now, |newest| newest.max(now)),
+            date: self.memory.state.next_date(now),
             signer,
         }
     }
@@ -446,55 +366,72 @@ impl Repository {
         Ok(loaded)
     }
 
-    /// Links everything that waits in quarantine into the store.
-    fn adopt(&self, bundle: &Bundle, quarantine: &Quarantine) -> Result<(), ImportError> {
+    /// Links everything that waits in quarantine into the store. Returns how many blobs were damaged or, if the bundle
+    /// was imported before, missing.
+    fn adopt(
+        &mut self,
+        bundle: &Bundle,
+        quarantine: &Quarantine,
+        again: bool,
+    ) -> Result<usize, ImportError> {
         let cas = Cas::new(self.layout.cas());
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut replaced) = (BTreeSet::new(), BTreeMap::new());
         for digest in &bundle.manifest.carried {
             if quarantine.arrived().get(digest) == Some(&Arrival::Fresh) {
-                cas.adopt(&quarantine.path(digest), digest, &mut touched)?;
+                let path = quarantine.path(digest);
+                let damaged = cas.adopt(&path, digest, &mut touched, &mut self.undo)?;
+                // No file has the node of a blob that was missing; the lists say where it should be.
+                let damaged = damaged.or_else(|| again.then(Default::default));
+                replaced.extend(damaged.map(|node| (*digest, node)));
             }
         }
         for directory in &touched {
             fs::sync_dir(directory)?;
         }
-        Ok(())
+        repair::relink(&self.layout, &self.memory.state, &replaced)?;
+        Ok(replaced.len())
     }
 
     /// Keeps statement and manifest, which later renderings read.
-    fn keep_documents(&self, bundle: &Bundle) -> Result<(), ImportError> {
+    fn keep_documents(&mut self, bundle: &Bundle) -> Result<(), ImportError> {
         let dir = self.layout.bundle(&bundle.id.0);
+        self.undo.tree(&dir);
         fs::create_dir_all(&dir, 0o755)?;
         fs::set_mode(&dir, 0o755)?;
-        fs::write_atomic(&dir.join("statement.json"), &bundle.statement_bytes, 0o444)?;
-        fs::write_atomic(
-            &dir.join("manifest.json"),
-            &bundle.manifest.canonical(),
-            0o444,
-        )?;
+        for (path, bytes) in documents(&dir, bundle) {
+            fs::write_atomic(&path, &bytes, 0o444)?;
+        }
         fs::sync_dir(&self.layout.bundles())?;
         Ok(())
     }
 
-    /// Writes `tree` as the next generation, commits the state with it, shows it. Returns the journal line's digest.
-    fn publish(&mut self, tree: &Tree, change: &Change<'_>) -> Result<Digest, ImportError> {
+    /// Writes statement and manifest again where they are damaged. Returns how many were.
+    fn repair_documents(&self, bundle: &Bundle) -> Result<usize, ImportError> {
+        let mut repaired = 0;
+        for (path, bytes) in documents(&self.layout.bundle(&bundle.id.0), bundle) {
+            if fs::read(&path, LIMITS.manifest).ok().as_ref() != Some(&bytes) {
+                fs::create_dir_all(fs::parent(&path), 0o755)?;
+                fs::write_atomic(&path, &bytes, 0o444)?;
+                repaired += 1;
+            }
+        }
+        Ok(repaired)
+    }
+
+    /// Writes `tree` as the next generation, commits the state with it, shows it.
+    fn publish(&mut self, tree: &Tree, change: &Change<'_>) -> Result<(), ImportError> {
         let state = &mut self.memory.state;
         let number = state.generation + 1;
-        publish::build(&self.layout, number, tree)?;
+        let list = publish::build(&self.layout, number, tree, &mut self.undo)?;
         state.generation = number;
         let entry = GenerationEntry {
-            published: change.now,
+            published: state.next_date(change.now),
             bundles: state.active.clone(),
+            tree: Some(list),
         };
         state.generations.insert(number, entry);
-        let Memory {
-            state,
-            root,
-            journal,
-        } = &self.memory;
-        let line = state::commit(&self.layout, journal, state, root, change)?;
-        publish::switch(&self.layout, number)?;
-        Ok(line)
+        state::commit(&self.layout, &self.memory, change, &mut self.undo)?;
+        publish::switch(&self.layout, number)
     }
 }
 
@@ -511,6 +448,14 @@ fn check_base(bundle: &Bundle, quarantine: &Quarantine, base: &Base) -> Result<(
         }
     }
     Ok(())
+}
+
+/// What is kept of a bundle beside its blobs, and where.
+fn documents(dir: &Path, bundle: &Bundle) -> [(PathBuf, Vec<u8>); 2] {
+    [
+        (dir.join("statement.json"), bundle.statement_bytes.clone()),
+        (dir.join("manifest.json"), bundle.manifest.canonical()),
+    ]
 }
 
 fn entry_of(bundle: &Bundle) -> BundleEntry {

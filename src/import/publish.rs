@@ -14,19 +14,32 @@ use crate::import::ImportError;
 use crate::import::cas::Cas;
 use crate::import::generation::Tree;
 use crate::import::layout::Layout;
+use crate::import::listing;
 use crate::import::safety;
+use crate::import::state::State;
+use crate::import::undo::Undo;
 
 /// Mode of published files.
 const FILE_MODE: u32 = 0o444;
 /// Mode of published directories.
 const DIRECTORY_MODE: u32 = 0o755;
 
-/// Writes generation `number`. Nothing shows it yet.
-pub fn build(layout: &Layout, number: u64, tree: &Tree) -> Result<(), ImportError> {
+/// Writes generation `number` and the list of its files. Nothing shows it yet. Returns the digest of the list.
+pub fn build(
+    layout: &Layout,
+    number: u64,
+    tree: &Tree,
+    undo: &mut Undo,
+) -> Result<Digest, ImportError> {
+    let list = keep_list(layout, number, tree, undo)?;
     let temporary = layout.generations().join(format!("{number}.tmp"));
     fs::remove_tree(&temporary)?;
+    undo.tree(&temporary);
+    undo.tree(&layout.generation(number));
     let mut writer = Writer {
+        root: layout.root().to_owned(),
         cas: Cas::new(layout.cas()),
+        undo,
         directories: BTreeSet::new(),
         touched: BTreeSet::new(),
     };
@@ -39,7 +52,28 @@ pub fn build(layout: &Layout, number: u64, tree: &Tree) -> Result<(), ImportErro
     }
     fs::rename(&temporary, &layout.generation(number))?;
     fs::sync_dir(&layout.generations())?;
-    Ok(())
+    Ok(list)
+}
+
+/// Writes the list of a generation's files, by which an audit finds one that has changed.
+fn keep_list(
+    layout: &Layout,
+    number: u64,
+    tree: &Tree,
+    undo: &mut Undo,
+) -> Result<Digest, ImportError> {
+    let folder = layout.trees();
+    if !fs::exists(&folder) {
+        undo.folder(&folder);
+        fs::create_dir_all(&folder, DIRECTORY_MODE)?;
+        fs::set_mode(&folder, DIRECTORY_MODE)?;
+        fs::sync_dir(&layout.state_dir())?;
+    }
+    let list = listing::write(tree);
+    let path = layout.tree(number);
+    undo.file(&path);
+    fs::write_atomic(&path, &list, FILE_MODE)?;
+    Ok(Digest::of(&list))
 }
 
 /// Makes generation `number` the published one.
@@ -52,9 +86,9 @@ pub fn switch(layout: &Layout, number: u64) -> Result<(), ImportError> {
     Ok(())
 }
 
-/// Removes what a killed import left: quarantines, half-written generations, and whole ones that were never recorded.
-/// `newest` is the newest generation of the state.
-pub fn sweep(layout: &Layout, newest: u64) -> Result<(), ImportError> {
+/// Removes what a killed process left: quarantines, drafts, half-written generations, and whole ones and documents of
+/// bundles that `state` does not record.
+pub fn sweep(layout: &Layout, state: &State) -> Result<(), ImportError> {
     for path in fs::list(&layout.incoming())? {
         remove(&path)?;
     }
@@ -63,9 +97,31 @@ pub fn sweep(layout: &Layout, newest: u64) -> Result<(), ImportError> {
             .file_name()
             .and_then(|n| n.to_str())
             .unwrap_or_default();
-        let recorded = name.parse().is_ok_and(|number: u64| number <= newest);
+        let recorded = name
+            .parse()
+            .is_ok_and(|number: u64| state.generations.contains_key(&number));
         if !recorded {
             remove(&path)?;
+        }
+    }
+    for path in fs::list(&layout.bundles())? {
+        let name = path.file_name().and_then(|n| n.to_str());
+        let recorded = name.and_then(|n| Digest::from_hex(n).ok());
+        if !recorded.is_some_and(|id| state.bundles.contains_key(&id)) {
+            remove(&path)?;
+        }
+    }
+    if fs::exists(&layout.trees()) {
+        for path in fs::list(&layout.trees())? {
+            let number = path.file_stem().and_then(|n| n.to_str()?.parse().ok());
+            if !number.is_some_and(|n: u64| state.generations.contains_key(&n)) {
+                remove(&path)?;
+            }
+        }
+    }
+    for folder in [layout.state_dir(), layout.receipts()] {
+        for draft in fs::list(&folder)?.iter().filter(|path| is_draft(path)) {
+            remove(draft)?;
         }
     }
     let link = layout.root().join("current.tmp");
@@ -84,6 +140,12 @@ pub fn complete(layout: &Layout, generation: u64) -> Result<bool, ImportError> {
     Ok(true)
 }
 
+/// Whether it is a file that was to get its name when it was whole.
+fn is_draft(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str());
+    name.is_some_and(|n| n.starts_with('.')) && path.extension().is_some_and(|e| e == "tmp")
+}
+
 fn remove(path: &Path) -> Result<(), fs::FsError> {
     if fs::symlink_metadata(path)?.is_dir() {
         fs::remove_tree(path)
@@ -92,13 +154,15 @@ fn remove(path: &Path) -> Result<(), fs::FsError> {
     }
 }
 
-struct Writer {
+struct Writer<'u> {
+    root: PathBuf,
     cas: Cas,
+    undo: &'u mut Undo,
     directories: BTreeSet<PathBuf>,
     touched: BTreeSet<PathBuf>,
 }
 
-impl Writer {
+impl Writer<'_> {
     /// Makes `path` and what is missing above it, with published modes whatever the umask.
     fn directory(&mut self, path: &Path) -> Result<(), ImportError> {
         if self.directories.contains(path) {
@@ -123,7 +187,7 @@ impl Writer {
                 fs::hard_link(&self.cas.path(digest), path)?;
             }
             RepoContent::Bytes(bytes) => {
-                let mut file = fs::create_new(path, 0o600)?;
+                let mut file = fs::create_beneath(&self.root, path, 0o600)?;
                 file.write_all(bytes).map_err(fs::context("write", path))?;
                 fs::set_file_mode(&file, path, FILE_MODE)?;
                 fs::sync(&file, path)?;
@@ -139,10 +203,9 @@ impl Writer {
             fs::hard_link(&self.cas.path(whole), path)?;
             return Ok(());
         }
-        let mut joined = Hashing::new(fs::create_new(path, 0o600)?);
+        let mut joined = Hashing::new(fs::create_beneath(&self.root, path, 0o600)?);
         for part in parts {
-            let from = self.cas.path(part);
-            let mut bytes = fs::open(&from)?;
+            let mut bytes = self.cas.open(part)?;
             io::copy(&mut bytes, &mut joined).map_err(fs::context("write", path))?;
         }
         let (file, digests, _size) = joined.finish();
@@ -151,6 +214,7 @@ impl Writer {
         }
         fs::set_file_mode(&file, path, FILE_MODE)?;
         fs::sync(&file, path)?;
-        self.cas.adopt(path, whole, &mut self.touched)
+        self.cas.adopt(path, whole, &mut self.touched, self.undo)?;
+        Ok(())
     }
 }

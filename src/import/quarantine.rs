@@ -1,5 +1,9 @@
 //! Where bytes stay until the last byte of the medium was verified. A blob that the store has already is not written a
 //! second time: the bytes that come in are compared with the ones there.
+//!
+//! A fresh blob has a name here (mode 0600 in a folder of mode 0700) and is linked from it into the store. Files without
+//! a name (`O_TMPFILE`) would vanish by themselves when the process dies, but each would need a descriptor that stays
+//! open until the last byte of the medium was verified, and a bundle may have more blobs than a process descriptors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -11,10 +15,10 @@ use crate::bundle::manifest::BundleManifest;
 use crate::fs::{self, FsError};
 use crate::import::cas::Cas;
 use crate::import::layout::Layout;
-use crate::verify::Sink;
+use crate::verify::{Check, Sink};
 
 /// Room that rendered files and directories may need beside the blobs.
-const SLACK: u64 = 8 << 20;
+pub const SLACK: u64 = 8 << 20;
 
 /// How the store comes to a blob of the bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +46,7 @@ pub struct Quarantine {
     arrived: BTreeMap<Digest, Arrival>,
     at: At,
     adopted: bool,
+    passed: Vec<Check>,
 }
 
 /// What happens to the blob that is coming in.
@@ -81,12 +86,18 @@ impl Quarantine {
             arrived: BTreeMap::new(),
             at: At::Nothing,
             adopted: false,
+            passed: Vec::new(),
         }
     }
 
     /// How each blob of the stream arrived.
     pub const fn arrived(&self) -> &BTreeMap<Digest, Arrival> {
         &self.arrived
+    }
+
+    /// The checks that passed.
+    pub fn passed(&self) -> &[Check] {
+        &self.passed
     }
 
     /// Where a fresh blob waits.
@@ -114,7 +125,7 @@ impl Quarantine {
     fn incoming(&mut self, digest: Digest) -> Result<Incoming, FsError> {
         self.open()?;
         let path = self.path(&digest);
-        let file = fs::create_new(&path, 0o600)?;
+        let file = fs::create_beneath(self.layout.root(), &path, 0o600)?;
         Ok(Incoming { digest, file, path })
     }
 
@@ -167,6 +178,10 @@ impl Sink for Quarantine {
         Ok(())
     }
 
+    fn passed(&mut self, check: &Check) {
+        self.passed.push(check.clone());
+    }
+
     fn begin(&mut self, digest: &Digest, size: u64) -> Result<(), FsError> {
         let there = self.cas.size(digest) == Some(size);
         self.at = if there && self.again {
@@ -174,7 +189,7 @@ impl Sink for Quarantine {
         } else if there {
             At::Compare(Comparison {
                 digest: *digest,
-                file: fs::open(&self.cas.path(digest))?,
+                file: self.cas.open(digest)?,
                 equal: 0,
                 buffer: Vec::new(),
             })

@@ -1,16 +1,26 @@
-//! Receipts: what one import checked and did, one JSON document each.
+//! Receipts: what one import checked and did, one JSON document each. A kept receipt names the journal line before its
+//! own, and its own line holds the digest of the receipt: neither can change unseen.
 
-use std::path::Path;
-
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::base::digest::Digest;
 use crate::base::time::Timestamp;
-use crate::fs;
-use crate::import::layout::Layout;
-use crate::import::{ImportError, ImportRequest};
+use crate::import::ImportRequest;
 use crate::trust::crypto;
 use crate::verify::Bundle;
+
+/// The schema.
+pub const SCHEMA: &str = "stage/import-receipt/v2";
+
+/// A place in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Number of the line about the import; `None` when nothing was written.
+    pub sequence: Option<u64>,
+    /// Digest of the line before it, which is the last one when nothing was written.
+    pub previous: Option<Digest>,
+}
 
 /// What one import did.
 #[derive(Debug, Clone)]
@@ -27,8 +37,8 @@ pub struct Receipt {
     pub bytes: u64,
     /// The generation that shows it.
     pub generation: u64,
-    /// Digest of the journal's line about it.
-    pub journal: Option<Digest>,
+    /// Where it stands in the journal.
+    pub journal: Place,
     /// Whether it had been imported before.
     pub already_imported: bool,
     time: Timestamp,
@@ -36,8 +46,14 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// About `bundle`, shown by `generation`.
-    pub fn new(bundle: &Bundle, request: &ImportRequest<'_>, generation: u64) -> Self {
+    /// About `bundle`, shown by `generation`. `floor` is the newest signed time that had been seen before.
+    pub fn new(
+        bundle: &Bundle,
+        request: &ImportRequest<'_>,
+        floor: Option<Timestamp>,
+        generation: u64,
+        journal: Place,
+    ) -> Self {
         let statement = &bundle.statement;
         let signers: Vec<Value> = bundle
             .signers
@@ -60,7 +76,7 @@ impl Receipt {
             files: bundle.manifest.files.len(),
             bytes,
             generation,
-            journal: None,
+            journal,
             already_imported: false,
             time: request.now,
             fields: json!({
@@ -73,6 +89,9 @@ impl Receipt {
                 "signers": signers,
                 "checks": checks,
                 "tool": request.tool,
+                "time_source": "system-clock",
+                "time_floor": floor,
+                "expired_allowed": request.reason_for(bundle),
                 "crypto": crypto::receipt(request.fips_host),
             }),
         }
@@ -101,26 +120,12 @@ impl Receipt {
         value
     }
 
-    /// Writes the document to a file of the caller's choice, all or nothing.
-    pub fn write(&self, path: &Path) -> Result<(), ImportError> {
+    /// The bytes of the document.
+    pub fn text(&self) -> Vec<u8> {
         let mut value = self.json();
         if let Value::Object(map) = &mut value {
-            map.insert("schema".to_owned(), "stage/import-receipt/v1".into());
+            map.insert("schema".to_owned(), SCHEMA.into());
         }
-        let mut text = format!("{value:#}");
-        text.push('\n');
-        Ok(fs::write_atomic(path, text.as_bytes(), 0o644)?)
-    }
-
-    /// Keeps the document in the repository.
-    pub fn store(&self, layout: &Layout) -> Result<(), ImportError> {
-        let time: String = self
-            .time
-            .to_string()
-            .chars()
-            .filter(|c| !matches!(c, '-' | ':'))
-            .collect();
-        let name = format!("{time}-{}-{}.json", self.channel, self.serial);
-        self.write(&layout.receipts().join(name))
+        format!("{value:#}\n").into_bytes()
     }
 }

@@ -48,11 +48,9 @@ impl Repository {
             RollbackTarget::Serial { channel, serial } => (Some(channel.as_str()), Some(*serial)),
         };
         let change = Change {
-            event: Event::Rollback,
-            now,
-            bundle: None,
             channel,
             serial,
+            ..Change::new(Event::Rollback, now)
         };
         Ok((self.render_active(&change, signer)?, count))
     }

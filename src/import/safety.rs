@@ -30,6 +30,11 @@ pub fn check(layout: &Layout) -> Result<(), ImportError> {
     for (directory, _mode) in layout.directories() {
         check_part(&directory, user)?;
     }
+    for directory in layout.later_directories() {
+        if fs::exists(&directory) {
+            check_part(&directory, user)?;
+        }
+    }
     check_current(layout)
 }
 

@@ -1,7 +1,7 @@
 //! What a repository remembers: high-water marks per channel, the pinned trust root, the bundles, the generations.
 //!
 //! The journal's last line names the digest of the right `state.json`. A change is committed in this order: the new
-//! state beside the old one, the journal line, the rename. Killed between the last two, the state that waits beside is
+//! state (and the receipt) beside the old one, the journal line, the rename. Killed between the last two, the state that waits beside is
 //! the one that the journal names, and reading takes it; anything else that does not agree is refused (E42).
 
 use std::collections::BTreeMap;
@@ -10,16 +10,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::digest::Digest;
 use crate::base::limits::LIMITS;
+use crate::base::package::Purl;
 use crate::base::time::Timestamp;
 use crate::fs;
 use crate::import::ImportError;
 use crate::import::journal::{self, Entry, Event, Journal};
 use crate::import::layout::Layout;
+use crate::import::purl::covers;
+use crate::import::undo::Undo;
 use crate::trust::root::TrustRoot;
 use crate::verify::{HighWater, SeenState};
 
-/// The `schema` of `state.json`.
-const SCHEMA: &str = "stage/repository-state/v1";
+/// The `schema` of `state.json` as it is written.
+const SCHEMA: &str = "stage/repository-state/v2";
+/// The one that lacks lists of the generations' files; it is read, and becomes the present one with the next change.
+const FIRST_SCHEMA: &str = "stage/repository-state/v1";
 
 /// The newest bundle accepted in a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,10 +60,23 @@ pub struct BundleEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenerationEntry {
-    /// When, by the local clock.
+    /// When, by the local clock, and not before any earlier generation: `gc` may remove the one with the latest date.
     pub published: Timestamp,
     /// Statements of the bundles it shows.
     pub bundles: Vec<Digest>,
+    /// Digest of the list of its files. `None`: it was made by a version of `stage` that wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<Digest>,
+}
+
+/// A package that is kept out of every index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Block {
+    /// Why, in the words of who did it.
+    pub reason: String,
+    /// Since when, by the local clock.
+    pub since: Timestamp,
 }
 
 /// `state/state.json`.
@@ -84,6 +102,12 @@ pub struct State {
     pub generation: u64,
     /// Generations by number.
     pub generations: BTreeMap<u64, GenerationEntry>,
+    /// Packages that are kept out, by package URL; without a version, all of its versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub blocks: BTreeMap<String, Block>,
+    /// Whether an expired bundle may be imported for a stated reason; decided when the repository is made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_expired_imports: bool,
 }
 
 impl State {
@@ -100,6 +124,8 @@ impl State {
             active: Vec::new(),
             generation: 0,
             generations: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            allow_expired_imports: false,
         }
     }
 
@@ -118,7 +144,19 @@ impl State {
                 .iter()
                 .map(|(channel, m)| (channel.clone(), mark(m)))
                 .collect(),
+            ..SeenState::default()
         }
+    }
+
+    /// The date of a generation that is made now: not before that of any other, whatever the clock says.
+    pub fn next_date(&self, now: Timestamp) -> Timestamp {
+        let newest = self.generations.values().map(|g| g.published).max();
+        newest.map_or(now, |newest| newest.max(now))
+    }
+
+    /// Whether a package is kept out of every index.
+    pub fn is_blocked(&self, purl: &Purl) -> bool {
+        self.blocks.keys().any(|pattern| covers(pattern, purl))
     }
 
     /// The canonical bytes.
@@ -164,21 +202,28 @@ fn read_once(layout: &Layout) -> Result<Memory, ImportError> {
     let bytes = [layout.state(), layout.next_state()]
         .iter()
         .find_map(|path| {
-            let found = fs::read_optional(path, LIMITS.document);
+            let found = fs::read_beneath(layout.root(), path, LIMITS.document);
             found.ok().flatten().filter(|b| Digest::of(b) == last.state)
         })
         .ok_or_else(|| contradiction("state.json is not what the journal's last line says"))?;
     let value = crate::base::json::strict(&bytes, LIMITS.document)
         .map_err(|bad| contradiction(&bad.to_string()))?;
-    let state: State = serde_json::from_value(value)
-        .map_err(|bad| contradiction(&crate::base::text::escaped(&bad.to_string())))?;
-    if state.schema != SCHEMA {
-        return Err(contradiction("state.json is of another version of stage"));
+    let schema = value.get("schema").and_then(serde_json::Value::as_str);
+    if !matches!(schema, Some(SCHEMA | FIRST_SCHEMA)) {
+        let found = crate::base::text::quoted(schema.unwrap_or_default());
+        return Err(contradiction(&format!(
+            "state.json has schema {found}, which this version of stage does not know: use the newer one that wrote it"
+        )));
     }
+    let mut state: State = serde_json::from_value(value)
+        .map_err(|bad| contradiction(&crate::base::text::escaped(&bad.to_string())))?;
+    SCHEMA.clone_into(&mut state.schema);
     let root = [layout.trust_root(), layout.next_trust_root()]
         .iter()
         .find_map(|path| {
-            let bytes = fs::read_optional(path, LIMITS.roots).ok().flatten()?;
+            let bytes = fs::read_beneath(layout.root(), path, LIMITS.roots)
+                .ok()
+                .flatten()?;
             (Digest::of(&bytes) == state.root).then_some(bytes)
         })
         .ok_or_else(|| contradiction("root.json is not the trust root that was pinned"))?;
@@ -196,8 +241,11 @@ pub fn recover(layout: &Layout) -> Result<Memory, ImportError> {
     if memory.journal.torn {
         fs::truncate(&layout.journal(), memory.journal.whole)?;
     }
+    if fs::exists(&layout.next_state()) {
+        journal::settle(layout)?;
+    }
     let settle = |next: std::path::PathBuf, target: std::path::PathBuf, wanted: Digest| {
-        let Some(bytes) = fs::read_optional(&next, LIMITS.document)? else {
+        let Some(bytes) = fs::read_beneath(layout.root(), &next, LIMITS.document)? else {
             return Ok(());
         };
         if Digest::of(&bytes) == wanted {
@@ -209,6 +257,10 @@ pub fn recover(layout: &Layout) -> Result<Memory, ImportError> {
     };
     if let Some(last) = memory.journal.entries.last() {
         settle(layout.next_state(), layout.state(), last.state)?;
+        let receipt = layout.receipts().join(last.receipt_name());
+        // A line without a receipt: what waits belongs to a line that never came, and no digest is that of nothing.
+        let wanted = last.receipt.unwrap_or_else(|| Digest::of(b""));
+        settle(layout.next_receipt(), receipt, wanted)?;
     }
     settle(
         layout.next_trust_root(),
@@ -231,22 +283,48 @@ pub struct Change<'a> {
     pub channel: Option<&'a str>,
     /// The serial.
     pub serial: Option<u64>,
+    /// The receipt to keep.
+    pub receipt: Option<&'a [u8]>,
+    /// What else there is to say; foreign text in it is escaped.
+    pub detail: Option<&'a str>,
 }
 
-/// Makes `state` (and `root`, when it is another one) the repository's memory. Returns the digest of the journal line.
+impl Change<'_> {
+    /// About nothing in particular.
+    pub const fn new(event: Event, now: Timestamp) -> Self {
+        Self {
+            event,
+            now,
+            bundle: None,
+            channel: None,
+            serial: None,
+            receipt: None,
+            detail: None,
+        }
+    }
+}
+
+/// Makes what `memory` says the repository's memory; its journal is the one of before. Returns the digest of the journal
+/// line. What `undo` holds is kept from the line on.
 pub fn commit(
     layout: &Layout,
-    journal: &Journal,
-    state: &State,
-    root: &TrustRoot,
+    memory: &Memory,
     change: &Change<'_>,
+    undo: &mut Undo,
 ) -> Result<Digest, ImportError> {
+    let Memory {
+        state,
+        root,
+        journal,
+    } = memory;
     let bytes = state.canonical()?;
-    let known_root = fs::read_optional(&layout.trust_root(), LIMITS.roots)?;
+    let known_root = fs::read_beneath(layout.root(), &layout.trust_root(), LIMITS.roots)?;
     let new_root = known_root.as_deref() != Some(root.canonical());
     if new_root {
+        undo.file(&layout.next_trust_root());
         fs::write_atomic(&layout.next_trust_root(), root.canonical(), 0o644)?;
     }
+    undo.file(&layout.next_state());
     fs::write_atomic(&layout.next_state(), &bytes, 0o644)?;
     let entry = Entry {
         sequence: journal.entries.len() as u64 + 1,
@@ -258,11 +336,33 @@ pub fn commit(
         serial: change.serial,
         generation: state.generation,
         state: Digest::of(&bytes),
+        receipt: change.receipt.map(Digest::of),
+        detail: change.detail.map(str::to_owned),
+        seal: None,
     };
-    let line = journal::append(layout, &entry)?;
+    if let Some(receipt) = change.receipt {
+        undo.file(&layout.next_receipt());
+        fs::write_atomic(&layout.next_receipt(), receipt, 0o644)?;
+    }
+    let line = match journal::append(layout, &entry) {
+        Ok(line) => line,
+        Err(error) => {
+            if journal::retract(layout, journal.whole).is_err() {
+                // Whether the line is there is for the next writer to find out; it needs all of it then.
+                undo.keep();
+            }
+            return Err(error);
+        }
+    };
+    undo.keep();
     fs::rename(&layout.next_state(), &layout.state())?;
     if new_root {
         fs::rename(&layout.next_trust_root(), &layout.trust_root())?;
+    }
+    if change.receipt.is_some() {
+        let kept = layout.receipts().join(entry.receipt_name());
+        fs::rename(&layout.next_receipt(), &kept)?;
+        fs::sync_dir(&layout.receipts())?;
     }
     fs::sync_dir(&layout.state_dir())?;
     Ok(line)

@@ -113,6 +113,8 @@ pub enum VerifyError {
         known: Digest,
         /// Statement of this bundle.
         found: Digest,
+        /// Who signed this one: person, roles, key.
+        signers: Vec<String>,
     },
     /// Made in the future.
     #[error("the bundle was made in the future")]
@@ -151,6 +153,15 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
+    /// With the names of those who signed the bundle, where that is evidence against them.
+    #[must_use]
+    pub(crate) fn signed_by(mut self, names: Vec<String>) -> Self {
+        if let Self::Equivocation { signers, .. } = &mut self {
+            *signers = names;
+        }
+        self
+    }
+
     pub(crate) fn content(reason: impl Into<String>) -> Self {
         Self::differs(reason, String::new(), String::new())
     }
@@ -219,7 +230,20 @@ impl Fault for VerifyError {
             Self::Rollback { known, found, .. } => {
                 pair(format!("{} or higher", place(*known)), place(*found))
             }
-            Self::Equivocation { known, found, .. } => pair(known.to_string(), found.to_string()),
+            Self::Equivocation {
+                known,
+                found,
+                signers,
+                ..
+            } => {
+                let mut facts = vec![
+                    ("accepted before", known.to_string()),
+                    ("this one", found.to_string()),
+                ];
+                let names = signers.iter().map(|name| ("signed by", name.clone()));
+                facts.extend(names);
+                facts
+            }
             Self::Future { created, now } => {
                 vec![
                     ("made", created.to_string()),

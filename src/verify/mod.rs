@@ -19,7 +19,7 @@ mod intact;
 pub mod report;
 mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::ops::Deref;
 
@@ -91,6 +91,12 @@ pub struct SeenState {
     pub time_floor: Option<Timestamp>,
     /// High-water mark of each channel.
     pub channels: BTreeMap<String, HighWater>,
+    /// Statements of bundles that were accepted before and may come in again, to repair what they brought, although
+    /// newer ones were accepted or they have expired by now. Nothing new is published by that.
+    pub again: BTreeSet<Digest>,
+    /// Whether a bundle that has expired is accepted all the same. Somebody gave a reason for it, and the repository was
+    /// made to allow that.
+    pub allow_expired: bool,
 }
 
 /// The newest bundle of a channel that was accepted.

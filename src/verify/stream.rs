@@ -42,7 +42,8 @@ pub(super) fn judge<R: Read>(
         format!("channel {}, serial {}", claims.channel, claims.serial),
     );
     let id = BundleId::of(&open.statement);
-    let already_imported = fresh(&claims, &open.roots, &root, judge, id)?;
+    let already_imported = fresh(&claims, &open.roots, &root, judge, id)
+        .map_err(|error| error.signed_by(signers_named(&signers)))?;
     pass.note(
         sink,
         6,
@@ -414,7 +415,10 @@ fn fresh(
             now,
         });
     }
-    if claims.expires <= now {
+    let allowed = judge
+        .state
+        .is_some_and(|seen| seen.allow_expired || seen.again.contains(&id.0));
+    if claims.expires <= now && !allowed {
         return Err(VerifyError::Expired {
             expires: claims.expires,
             now,
@@ -424,6 +428,9 @@ fn fresh(
 }
 
 fn not_rolled_back(claims: &Claims, judge: &Judge<'_>, id: BundleId) -> Result<bool, VerifyError> {
+    if judge.state.is_some_and(|seen| seen.again.contains(&id.0)) {
+        return Ok(true);
+    }
     let mark = judge.state.and_then(|s| s.channels.get(&claims.channel));
     let Some(mark) = mark else {
         return Ok(false);
@@ -442,6 +449,7 @@ fn not_rolled_back(claims: &Claims, judge: &Judge<'_>, id: BundleId) -> Result<b
             serial: claims.serial,
             known: mark.statement,
             found: id.0,
+            signers: Vec::new(),
         });
     }
     Ok(found == known)
@@ -449,6 +457,20 @@ fn not_rolled_back(claims: &Claims, judge: &Judge<'_>, id: BundleId) -> Result<b
 
 fn root_detail(root: &TrustRoot) -> String {
     format!("version {}, expires {}", root.version(), root.expires())
+}
+
+/// Each signer as `person (roles), key id`.
+fn signers_named(signers: &[Signer]) -> Vec<String> {
+    let name = |signer: &Signer| {
+        let roles: Vec<&str> = signer.roles.iter().map(|role| role.as_str()).collect();
+        format!(
+            "{} ({}), key {}",
+            signer.person,
+            roles.join(", "),
+            signer.keyid
+        )
+    };
+    signers.iter().map(name).collect()
 }
 
 fn signers_detail(signers: &[Signer]) -> String {

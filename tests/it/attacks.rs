@@ -240,6 +240,7 @@ fn seen(epoch: u64, serial: u64, statement: Digest) -> SeenState {
         root_version: 1,
         time_floor: None,
         channels: BTreeMap::from([("prod".to_owned(), mark)]),
+        ..SeenState::default()
     }
 }
 

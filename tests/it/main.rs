@@ -20,6 +20,8 @@ mod arch;
 #[cfg(feature = "connected")]
 mod asked;
 mod attacks;
+#[cfg(feature = "connected")]
+mod audit;
 mod ca;
 #[cfg(feature = "connected")]
 mod cargo_repo;
@@ -41,6 +43,8 @@ mod debian_solve;
 #[cfg(feature = "connected")]
 mod debian_sources;
 mod desk;
+#[cfg(feature = "connected")]
+mod evidence;
 #[cfg(feature = "connected")]
 mod fetch;
 #[cfg(feature = "connected")]
@@ -94,7 +98,11 @@ mod tamper;
 #[cfg(all(feature = "connected", feature = "pkcs11"))]
 mod tokens;
 #[cfg(feature = "connected")]
+mod undo;
+#[cfg(feature = "connected")]
 mod upgrade;
+#[cfg(feature = "connected")]
+mod upkeep;
 #[cfg(feature = "connected")]
 mod walk;
 #[cfg(feature = "connected")]

@@ -162,6 +162,13 @@ impl World {
         self.write(files, channel, serial, created)
     }
 
+    /// A signed plain bundle of one file that expires at this time.
+    pub(crate) fn expiring(&self, channel: &str, serial: u64, expires: &str) -> PathBuf {
+        let created = format!("2026-01-{serial:02}T00:00:00Z").parse().unwrap();
+        let files = vec![file("a.txt", format!("{channel} {serial}").into_bytes())];
+        self.write_until(files, (channel, serial), created, expires)
+    }
+
     fn write(
         &self,
         files: Vec<PlannedFile>,
@@ -169,12 +176,22 @@ impl World {
         serial: u64,
         created: Timestamp,
     ) -> PathBuf {
+        self.write_until(files, (channel, serial), created, EXPIRES)
+    }
+
+    fn write_until(
+        &self,
+        files: Vec<PlannedFile>,
+        (channel, serial): (&str, u64),
+        created: Timestamp,
+        expires: &str,
+    ) -> PathBuf {
         let release = Release {
             channel: channel.to_owned(),
             epoch: 1,
             serial,
             created,
-            expires: EXPIRES.parse().unwrap(),
+            expires: expires.parse().unwrap(),
             root_version: 1,
             previous: None,
         };

@@ -69,7 +69,10 @@ fn repository(ctx: &Context, args: &InspectArgs, path: &Path) -> CommandResult {
     let mut purls = BTreeSet::new();
     for lock in bundles.iter().filter_map(Loaded::lock) {
         for (ecosystem, release) in sbom::members(lock, args.platform).keys() {
-            purls.insert(subject::purl(ecosystem, release)?.to_string());
+            let purl = subject::purl(ecosystem, release)?;
+            if !state.is_blocked(&purl) {
+                purls.insert(purl.to_string());
+            }
         }
     }
     let lines: Vec<String> = purls.iter().map(|purl| format!("{purl}\n")).collect();

@@ -11,6 +11,7 @@ pub mod fetch;
 pub mod generate;
 pub mod head;
 pub mod import;
+mod import_preview;
 #[cfg(feature = "connected")]
 pub mod init;
 pub mod inspect;

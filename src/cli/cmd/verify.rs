@@ -4,18 +4,17 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::Value;
 
 use crate::base::time::Timestamp;
 use crate::bundle::BundleError;
 use crate::cli::Context;
 use crate::cli::cmd::CommandResult;
+use crate::cli::receipt::{self, ReceiptArgs};
 use crate::cli::ui::{Failure, Outcome, bytes, plural};
 use crate::fs::FsError;
 use crate::import::cas::Cas;
 use crate::import::layout::Layout;
 use crate::import::{ImportError, state};
-use crate::trust::crypto;
 use crate::trust::root::TrustRoot;
 use crate::verify::report::{CheckLine, Recorder, Verdict, VerifyReport};
 use crate::verify::{self, Bundle, Judge, SeenState, VerifyError};
@@ -41,12 +40,13 @@ pub struct VerifyArgs {
     /// Judge against what this repository has seen as well: newer roots, serials, times; nothing in it is changed
     #[arg(long, value_name = "DIR")]
     repo: Option<PathBuf>,
-    /// File for a JSON receipt of this verification, whatever its result
-    #[arg(long, value_name = "FILE")]
-    receipt: Option<PathBuf>,
+    /// The receipt.
+    #[command(flatten)]
+    receipt: ReceiptArgs,
 }
 
 pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
+    let receipt_file = args.receipt.prepare(ctx)?;
     let root = TrustRoot::load(&args.trust)?;
     let layout = args.repo.as_deref().map(Layout::new);
     let seen = layout.as_ref().map(seen_state).transpose()?;
@@ -66,12 +66,10 @@ pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
         Ok(bundle) => VerifyReport::passed(bundle, now, at_given),
         Err(error) => VerifyReport::refused(&recorder.passed, error, now, at_given),
     };
-    let mut json = serde_json::to_value(&report).unwrap_or_default();
-    if let Value::Object(map) = &mut json {
-        map.insert("crypto".to_owned(), crypto::receipt(ctx.fips_host()));
-    }
-    if let Some(path) = &args.receipt {
-        write_receipt(path, &json)?;
+    let floor = seen.as_ref().and_then(|seen| seen.time_floor);
+    let json = receipt::of_verification(&report, floor, ctx.fips_host());
+    if let Some(file) = &receipt_file {
+        file.write(format!("{json}\n").as_bytes())?;
     }
     match result {
         Ok(bundle) => Ok(Outcome::new(report.schema, json)
@@ -106,12 +104,6 @@ fn open(path: &Path) -> Result<Box<dyn Read>, VerifyError> {
         return Err(BundleError::Directory.into());
     }
     Ok(Box::new(file))
-}
-
-fn write_receipt(path: &Path, report: &Value) -> Result<(), FsError> {
-    let mut text = report.to_string().into_bytes();
-    text.push(b'\n');
-    crate::fs::write_atomic(path, &text, 0o644)
 }
 
 fn check_line(line: &CheckLine) -> String {

@@ -51,6 +51,21 @@ impl Ecosystem for Npm {
         records::merge(parts, kept)
     }
 
+    /// Packuments show every version that is recorded, carried or not.
+    fn records_without(
+        &self,
+        records: &[u8],
+        blocked: &dyn Fn(&ReleaseId) -> bool,
+    ) -> Result<Vec<u8>, EcoError> {
+        let mut records = records::parse(records)?;
+        for (name, package) in &mut records.packages {
+            package
+                .versions
+                .retain(|version, _| !blocked(&ReleaseId::new(name, version)));
+        }
+        Ok(records::write(&records))
+    }
+
     fn render(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
         repo::render(view)
     }

@@ -7,6 +7,9 @@
     reason = "this module is where std::fs is used"
 )]
 
+mod beneath;
+mod host;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write};
 use std::os::unix::fs::{
@@ -17,6 +20,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::fault::{Class, Code, Fault};
 use crate::base::limits::Limited;
+
+pub use crate::fs::beneath::{
+    append_beneath, create_beneath, open_beneath, open_inside, read_beneath,
+};
+pub use crate::fs::host::{FileSystem, available, effective_user, file_system, no_room};
 
 /// An open file, for structs that keep one.
 pub type OpenFile = File;
@@ -181,6 +189,12 @@ pub fn is_at(file: &File, path: &Path) -> Result<bool, FsError> {
     }
 }
 
+/// Device and inode of what is at `path`, links not followed: two names of one file have the same.
+pub fn node(path: &Path) -> Result<(u64, u64), FsError> {
+    let found = symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
 /// Whether anything, even a dangling link, is at `path`.
 pub fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
@@ -267,6 +281,21 @@ pub fn remove_tree(path: &Path) -> Result<(), FsError> {
         }
     }
     fs::remove_dir_all(path).map_err(context("remove", path))
+}
+
+/// Removes a directory if there is nothing in it; it is fine when there is none or something is in it.
+pub fn remove_empty_dir(path: &Path) -> Result<(), FsError> {
+    match fs::remove_dir(path) {
+        Err(e)
+            if !matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Err(context("remove", path)(e))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Renames within one file system.
@@ -425,24 +454,13 @@ impl LockFile {
     }
 }
 
-/// The effective user id of this process.
-pub fn effective_user() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
-/// Bytes that this user may still write to the file system of `path`.
-pub fn available(path: &Path) -> Result<u64, FsError> {
-    let stat = rustix::fs::statvfs(path)
-        .map_err(|errno| context("examine the file system of", path)(errno.into()))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-/// The error for a file system that has too little room.
-pub fn no_room(path: &Path, needed: u64, available: u64) -> FsError {
-    context("find room in", path)(io::Error::new(
-        io::ErrorKind::StorageFull,
-        format!("{needed} bytes are needed, {available} are free"),
-    ))
+/// Whether another process holds the lock on the file; `false` when there is no such file.
+pub fn is_locked(path: &Path) -> Result<bool, FsError> {
+    match open(path) {
+        Ok(file) => Ok(!try_lock(&file, path)?),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// An extended attribute of `path` itself (links not followed); `None` when it has none of that name or the file
@@ -477,38 +495,6 @@ pub fn truncate(path: &Path, size: u64) -> Result<(), FsError> {
     let file = open_read_write(path)?;
     file.set_len(size).map_err(context("cut", path))?;
     sync(&file, path)
-}
-
-/// Opens a regular file below `directory` without following a link anywhere on the way. `relative` has segments
-/// that are neither empty nor `.` nor `..`; anything else, and anything that is not a regular file, is "not found".
-pub fn open_beneath(directory: &Path, relative: &str) -> Result<File, FsError> {
-    use rustix::fs::{Mode, OFlags};
-    let target = directory.join(relative);
-    let missing = || context("open", &target)(io::ErrorKind::NotFound.into());
-    let mut at = File::open(directory).map_err(context("open", directory))?;
-    let mut segments = relative.split('/').peekable();
-    while let Some(segment) = segments.next() {
-        if matches!(segment, "" | "." | "..") {
-            return Err(missing());
-        }
-        let kind = if segments.peek().is_some() {
-            OFlags::DIRECTORY
-        } else {
-            OFlags::NONBLOCK
-        };
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | kind;
-        at = match rustix::fs::openat(&at, segment, flags, Mode::empty()) {
-            Ok(next) => File::from(next),
-            Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => return Err(missing()),
-            Err(errno) => return Err(context("open", &target)(errno.into())),
-        };
-    }
-    let found = at.metadata().map_err(context("examine", &target))?;
-    if found.is_file() {
-        Ok(at)
-    } else {
-        Err(missing())
-    }
 }
 
 /// Gives a folder and everything in it to another account; links are not followed.

@@ -1,5 +1,9 @@
 //! `stage repo`: the repository in the enclave.
 
+mod audit;
+mod gc;
+mod packages;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -14,18 +18,19 @@ use crate::cli::cmd::{CommandResult, client_config};
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
 use crate::fs;
-use crate::import::init::{self, BaseUrl, Made};
+use crate::import::init::{self, BaseUrl, Made, Settings};
 use crate::import::layout::Layout;
+use crate::import::mark::Mark;
 use crate::import::rollback::RollbackTarget;
 use crate::import::state::{self, Memory};
-use crate::import::{Repository, generation, safety};
+use crate::import::{ImportError, Repository, generation, safety};
 use crate::openpgp::keyring::Keyring;
 use crate::serve::{Options, Server};
 use crate::trust::root::TrustRoot;
 use crate::trust::words;
 
 /// Codes of this command.
-pub const CODES: &[&Code] = &[&FREEZE];
+pub const CODES: &[&Code] = &[&FREEZE, &audit::DAMAGED];
 
 static FREEZE: Code = Code::classed("import-freeze", Class::E33);
 
@@ -50,7 +55,7 @@ impl Fault for FreezeError {
     }
 }
 
-/// The repository in the enclave: make it, look at it, roll it back, serve it.
+/// The repository in the enclave: make it, look at it, audit it, change what it shows, serve it.
 #[derive(Debug, Args)]
 pub struct RepoArgs {
     #[command(subcommand)]
@@ -67,6 +72,18 @@ enum RepoCommand {
     List(RepoDir),
     /// Publish an older bundle set again, as a new generation
     Rollback(RollbackArgs),
+    /// Take a bundle or a whole channel out of what is published
+    Remove(gc::RemoveArgs),
+    /// Remove what no kept generation needs
+    Gc(gc::GcArgs),
+    /// Read everything again and compare it with what was imported and published
+    Audit(audit::AuditArgs),
+    /// Find a package: which bundles, generations and pins hold it
+    Query(packages::QueryArgs),
+    /// Take a package out of every index at once, without a new bundle
+    Block(packages::BlockArgs),
+    /// Let a blocked package in again
+    Unblock(packages::UnblockArgs),
     /// Serve the repository over plain HTTP, read-only
     Serve(ServeArgs),
     /// Print or write the configuration of the clients
@@ -98,6 +115,9 @@ struct InitArgs {
     /// Where the tree will be served; on an existing repository, changes it [default: `http://127.0.0.1:8080`]
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
+    /// Let `stage import --allow-expired` import expired bundles for a stated reason; only when the repository is made
+    #[arg(long)]
+    allow_expired_imports: bool,
     /// Sign the apt index with this command instead of the repository's own key, for RSA keys and HSMs: it gets the
     /// Release on stdin and prints it clear-signed, or a detached armoured signature, or both after each other
     #[arg(long, value_name = "CMD", requires = "apt_certificate")]
@@ -111,6 +131,10 @@ struct InitArgs {
 struct StatusArgs {
     #[command(flatten)]
     dir: RepoDir,
+    /// Print only the mark: five words for the paper log. They stand for the journal's last line and every channel's
+    /// mark; other words than those on paper mean that the repository changed, or was set back to an older copy
+    #[arg(long)]
+    print_mark: bool,
     /// Exit 4 when the newest bundle is older than this, such as `30d`
     #[arg(long, value_name = "AGE")]
     max_age: Option<String>,
@@ -146,6 +170,12 @@ pub(crate) fn run(ctx: &Context, args: &RepoArgs) -> CommandResult {
         RepoCommand::Status(args) => status(ctx, args),
         RepoCommand::List(args) => list(&args.repo),
         RepoCommand::Rollback(args) => roll_back(ctx, args),
+        RepoCommand::Remove(args) => gc::remove(ctx, args),
+        RepoCommand::Gc(args) => gc::run(ctx, args),
+        RepoCommand::Audit(args) => audit::run(ctx, args),
+        RepoCommand::Query(args) => packages::query(args),
+        RepoCommand::Block(args) => packages::block(ctx, args),
+        RepoCommand::Unblock(args) => packages::unblock(ctx, args),
         RepoCommand::Serve(args) => serve(ctx, args),
         RepoCommand::ClientConfig(args) => client_config::run(ctx, args),
     }
@@ -180,14 +210,11 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
     }
     let layout = Layout::new(path);
     let signer = AptSigner::new(&layout.state_dir(), ctx.now);
-    let made = init::init(
-        path,
-        &root,
-        fingerprint,
-        base_url.as_ref(),
-        ctx.now,
-        &signer,
-    )?;
+    let settings = Settings {
+        base_url: base_url.as_ref(),
+        allow_expired_imports: args.allow_expired_imports,
+    };
+    let made = init::init(path, &root, fingerprint, settings, ctx.now, &signer)?;
     match (&args.apt_sign_command, certificate) {
         (Some(command), Some(certificate)) => signer.configure(command, &certificate)?,
         (_, _) => signer.prepare()?,
@@ -236,7 +263,10 @@ fn status(ctx: &Context, args: &StatusArgs) -> CommandResult {
     let layout = Layout::new(&args.dir.repo);
     let memory = state::read(&layout)?;
     let published = safety::published(&layout)?;
-    let outcome = describe(&args.dir.repo, &memory, published);
+    let mut outcome = describe(&args.dir.repo, &memory, published);
+    if args.print_mark {
+        outcome.data = format!("{}\n", Mark::of(&memory));
+    }
     let state = &memory.state;
     let newest = state
         .active
@@ -259,10 +289,11 @@ fn status(ctx: &Context, args: &StatusArgs) -> CommandResult {
 
 fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
     let Memory { state, root, .. } = memory;
+    let mark = Mark::of(memory);
     let floor = state.time_floor.map(|t| t.to_string());
     let mut lines = vec![format!(
         "repository:  {}\naddress:     {}\ngeneration:  {}\ntrust root:  version {}, expires {}\n\
-         fingerprint: {}\ntime floor:  {}\n",
+         fingerprint: {}\ntime floor:  {}\nmark:        {mark}\n",
         shown(path),
         state.base_url,
         published.map_or_else(|| "none".to_owned(), |n| n.to_string()),
@@ -295,9 +326,19 @@ fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
             }),
         );
     }
+    for (purl, block) in &state.blocks {
+        lines.push(format!(
+            "blocked:     {purl} since {}: {}\n",
+            block.since,
+            crate::base::text::escaped(&block.reason)
+        ));
+    }
     let report = json!({
         "repository": path,
         "base_url": state.base_url,
+        "blocks": state.blocks,
+        "allow_expired_imports": state.allow_expired_imports,
+        "mark": mark.to_string(),
         "generation": published,
         "root": {"version": state.root_version, "fingerprint": state.root, "expires": root.expires()},
         "time_floor": floor,
@@ -316,7 +357,11 @@ fn list(path: &Path) -> CommandResult {
     let (mut lines, mut rows) = (Vec::new(), Vec::new());
     for (id, bundle) in &bundles {
         let is_shown = state.active.contains(id);
-        let word = if is_shown { "published" } else { "rolled back" };
+        let word = if is_shown {
+            "published"
+        } else {
+            "not published"
+        };
         let manifest = generation::stored_manifest(&layout, **id, bundle)?;
         let artifacts = manifest.files.iter();
         let artifacts = artifacts.filter(|f| f.path.as_str().starts_with("artifacts/"));
@@ -345,10 +390,22 @@ fn list(path: &Path) -> CommandResult {
         .iter()
         .map(|(number, g)| json!({"generation": number, "published": g.published, "bundles": g.bundles}))
         .collect();
-    let report = json!({"repository": path, "bundles": rows, "generations": generations});
+    let report = json!({
+        "repository": path,
+        "bundles": rows,
+        "generations": generations,
+        "blocks": state.blocks,
+    });
     Ok(Outcome::new("stage/repository-list/v1", report)
         .data(lines.concat())
-        .line(ui::plural(bundles.len(), "bundle")))
+        .line(match state.blocks.len() {
+            0 => ui::plural(bundles.len(), "bundle"),
+            count => format!(
+                "{}, {} blocked (see `stage repo status`)",
+                ui::plural(bundles.len(), "bundle"),
+                ui::plural(count, "package")
+            ),
+        }))
 }
 
 fn roll_back(ctx: &Context, args: &RollbackArgs) -> CommandResult {
@@ -375,6 +432,11 @@ fn serve(ctx: &Context, args: &ServeArgs) -> CommandResult {
     let repository = args.dir.repo.clone();
     if !fs::exists(&repository) {
         return Err(UsageError::new(format!("{} does not exist", shown(&repository))).into());
+    }
+    match state::read(&Layout::new(&repository)) {
+        // A server of another account need not be able to read the state; a folder of trees alone can be served too.
+        Ok(_) | Err(ImportError::NoRepository { .. } | ImportError::Fs(_)) => {}
+        Err(error) => return Err(error.into()),
     }
     let options = Options {
         repository,
