@@ -58,7 +58,7 @@ pub const TARGETS: &[Target] = &[
     ("lint-zip", |bytes| archive(bytes, &Form::Wheel)),
     ("lint-tar", |bytes| archive(bytes, &Form::Package)),
     ("lint-crate", |bytes| {
-        archive(bytes, &Form::Crate("demo-1.0.0".to_owned()))
+        archive(bytes, &Form::Crate("demo-1.0.0".to_owned()));
     }),
     ("lint-deb", |bytes| archive(bytes, &Form::Debian)),
 ];

@@ -81,7 +81,7 @@ impl Names {
         while let Some((folder, _)) = above.rsplit_once('/') {
             match self.seen.get(folder) {
                 Some(What::Link) => {
-                    found.deny(Rule::Link, format!("{} lies below a link", named(name)))
+                    found.deny(Rule::Link, format!("{} lies below a link", named(name)));
                 }
                 Some(What::File(_)) => found.deny(
                     Rule::Duplicate,

@@ -40,7 +40,7 @@ impl Extended {
                 b"linkpath" => out.linkpath = Some(text(key, value, found)),
                 b"size" => out.size = size(value, found),
                 b"hdrcharset" => {
-                    found.deny(Rule::Header, "an extended header changes the character set")
+                    found.deny(Rule::Header, "an extended header changes the character set");
                 }
                 key if key.starts_with(b"GNU.sparse.") => {
                     found.deny(

@@ -1,5 +1,6 @@
 //! Archives that clients read differently are named; ordinary ones are not.
 
+use std::fmt::Write as _;
 use std::io::{Cursor, Write as _};
 
 use flate2::write::{DeflateEncoder, GzEncoder};
@@ -85,7 +86,7 @@ fn zip(members: &[Zipped]) -> Vec<u8> {
         le16(&mut out, &[length(&m.local_name), length(&m.local_extra)]);
         out.extend([m.local_name.as_slice(), &m.local_extra, &packed, &m.tail].concat());
         directory.extend(b"PK\x01\x02");
-        le16(&mut directory, &[3 << 8 | 20, 20, m.flags, method, 0, 0]);
+        le16(&mut directory, &[0x0314, 20, m.flags, method, 0, 0]);
         le32(&mut directory, &[crc.sum(), packed_size, m.stated]);
         le16(&mut directory, &[length(&m.name), 0, 0, 0, 0]);
         le32(&mut directory, &[m.attributes, offset]);
@@ -109,11 +110,8 @@ fn wheel(members: &[Zipped]) -> Vec<Zipped> {
     let mut record = String::new();
     for m in members.iter().filter(|m| !m.name.ends_with(b"/")) {
         let digest = data_encoding::BASE64URL_NOPAD.encode(Digest::of(&m.data).bytes());
-        record += &format!(
-            "{},sha256={digest},{}\n",
-            String::from_utf8_lossy(&m.name),
-            m.data.len()
-        );
+        let name = String::from_utf8_lossy(&m.name);
+        writeln!(record, "{name},sha256={digest},{}", m.data.len()).unwrap();
     }
     record += "demo-1.0.dist-info/RECORD,,\n";
     [
@@ -313,7 +311,7 @@ fn pax(kind: u8, records: &[(&str, &str)]) -> Vec<u8> {
         while length.to_string().len() + rest.len() != length {
             length = length.to_string().len() + rest.len();
         }
-        text += &format!("{length}{rest}");
+        write!(text, "{length}{rest}").unwrap();
     }
     member("PaxHeader", kind, text.as_bytes())
 }

@@ -181,6 +181,16 @@ pub(crate) fn run(ctx: &Context, args: &RepoArgs) -> CommandResult {
     }
 }
 
+/// Before anything is made: a repository without its certificate would be half of one, and a command that does not sign
+/// would be noticed at the first import.
+fn check_signing(ctx: &Context, args: &InitArgs, certificate: &[u8]) -> Result<(), Failure> {
+    Keyring::parse(certificate)?;
+    if let Some(command) = &args.apt_sign_command {
+        AptSigner::try_out(command, certificate, ctx.now)?;
+    }
+    Ok(())
+}
+
 fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
     let fingerprint = args.fingerprint.as_deref().map(fingerprint).transpose()?;
     if fingerprint.is_none() && !args.accept_unchecked_root {
@@ -201,12 +211,8 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
     let certificate = certificate
         .map(|file| fs::read(file, LIMITS.metadata))
         .transpose()?;
-    // Before anything is made: a repository without its certificate would be half of one.
     if let Some(certificate) = &certificate {
-        Keyring::parse(certificate)?;
-        if let Some(command) = &args.apt_sign_command {
-            AptSigner::try_out(command, certificate, ctx.now)?;
-        }
+        check_signing(ctx, args, certificate)?;
     }
     let layout = Layout::new(path);
     let signer = AptSigner::new(&layout.state_dir(), ctx.now);
