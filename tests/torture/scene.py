@@ -173,11 +173,17 @@ class Upstream:
     def _wheel(self, version):
         data = io.BytesIO()
         info = f"demo_lib-{version}.dist-info"
+        members = {
+            "demo_lib.py": f"version = '{version}'\n",
+            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: demo-lib\nVersion: {version}\nRequires-Python: >=3.8\n",
+            f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        }
+        digest = lambda body: base64.urlsafe_b64encode(hashlib.sha256(body.encode()).digest()).rstrip(b"=").decode()
+        rows = [f"{path},sha256={digest(body)},{len(body)}\n" for path, body in members.items()]
+        members[f"{info}/RECORD"] = "".join(rows) + f"{info}/RECORD,,\n"
         with zipfile.ZipFile(data, "w") as wheel:
-            wheel.writestr("demo_lib.py", f"version = '{version}'\n")
-            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: demo-lib\nVersion: {version}\nRequires-Python: >=3.8\n")
-            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-            wheel.writestr(f"{info}/RECORD", "")
+            for path, body in members.items():
+                wheel.writestr(path, body)
         self.files[f"/wheels/demo_lib-{version}-py3-none-any.whl"] = data.getvalue()
 
     def _simple(self):
