@@ -2,9 +2,10 @@
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
-    ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm,
 };
+use data_encoding::BASE64;
 use ed25519_dalek::{Signer as _, SigningKey};
 use ssh_key::private::{EcdsaKeypair, KeypairData};
 use ssh_key::{EcdsaCurve, PrivateKey};
@@ -56,7 +57,20 @@ pub(super) fn is_encrypted(text: &str) -> bool {
 
 /// Reads it.
 pub(super) fn read(text: &str, passphrase: Option<&[u8]>) -> Result<SecretKey, SignError> {
-    let mut key = PrivateKey::from_openssh(text).map_err(|_format| SignError::Unreadable)?;
+    // The reader wants a curve's full length, and OpenSSH leaves leading zeros out: every fourth P-521 key has one, and
+    // one in 256 of the others. The ssh-agent signs with all of them.
+    let is_ecdsa = names(text, b"ecdsa-sha2-nistp");
+    let format = |_error| {
+        if is_ecdsa {
+            SignError::SshFile
+        } else {
+            SignError::Unreadable
+        }
+    };
+    if names(text, b"ecdsa-sha2-nistp521") {
+        return Err(SignError::SshFile);
+    }
+    let mut key = PrivateKey::from_openssh(text).map_err(format)?;
     if key.is_encrypted() {
         let passphrase = passphrase.ok_or(SignError::PassphraseMissing)?;
         key = key
@@ -78,11 +92,18 @@ pub(super) fn read(text: &str, passphrase: Option<&[u8]>) -> Result<SecretKey, S
     Ok(SecretKey::ssh(Box::new(FileKey { public, secret })))
 }
 
+/// Whether the key's outer part, which is not encrypted, has this algorithm.
+fn names(text: &str, algorithm: &[u8]) -> bool {
+    let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    let bytes = BASE64.decode(body.as_bytes()).unwrap_or_default();
+    bytes.windows(algorithm.len()).any(|at| at == algorithm)
+}
+
 fn ecdsa(pair: &EcdsaKeypair) -> Result<EcdsaKeyPair, SignError> {
     let algorithm: &'static EcdsaSigningAlgorithm = match pair.curve() {
         EcdsaCurve::NistP256 => &ECDSA_P256_SHA256_FIXED_SIGNING,
         EcdsaCurve::NistP384 => &ECDSA_P384_SHA384_FIXED_SIGNING,
-        EcdsaCurve::NistP521 => &ECDSA_P521_SHA512_FIXED_SIGNING,
+        EcdsaCurve::NistP521 => return Err(SignError::SshFile),
     };
     EcdsaKeyPair::from_private_key_and_public_key(
         algorithm,
