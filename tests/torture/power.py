@@ -1,6 +1,6 @@
 """Power cuts: an import runs in an ext4 file system of its own whose image is copied while it runs; the copy is what
 a disk holds after the cut. It is repaired as a machine would at its next start, mounted and judged."""
-import os, pathlib, random, signal, subprocess, time
+import os, pathlib, random, signal, subprocess, tempfile, time
 
 from scene import tree
 
@@ -14,6 +14,13 @@ def available():
     for program in ("mkfs.ext4", "e2fsck", "mount", "losetup"):
         if subprocess.run(["sh", "-c", f"command -v {program}"], capture_output=True).returncode:
             return f"{program} is missing"
+    with tempfile.TemporaryDirectory() as folder:
+        image, at = pathlib.Path(folder, "probe.img"), pathlib.Path(folder, "at")
+        at.mkdir()
+        run("truncate", "-s", "8M", image)
+        if run("mkfs.ext4", "-q", image).returncode or run("mount", "-o", "loop", image, at).returncode:
+            return "no file system can be made and mounted here"
+        run("umount", at)
     return ""
 
 
