@@ -49,6 +49,22 @@ pub fn is_plain(c: char) -> bool {
     !hidden
 }
 
+/// A text with its percent signs undone (RFC 3986 §2.1), once; `None` where two hex digits are missing or the bytes are not
+/// UTF-8.
+pub fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            bytes.extend(data_encoding::HEXLOWER_PERMISSIVE.decode(&digits).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{quoted, visible};

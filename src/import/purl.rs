@@ -1,7 +1,7 @@
 //! Package URLs as people give them: which packages they mean.
 
 use crate::base::package::Purl;
-use crate::base::text::quoted;
+use crate::base::text::{percent_decoded, quoted};
 use crate::import::ImportError;
 
 /// A package URL, in the one spelling that [`Purl`] has. Without a version it means all of them, without qualifiers any.
@@ -87,17 +87,7 @@ fn named(kind: &str, segment: String) -> String {
 }
 
 fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            bytes.extend(data_encoding::HEXLOWER_PERMISSIVE.decode(&digits).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    let text = String::from_utf8(bytes).ok()?;
+    let text = percent_decoded(text)?;
     (!text.chars().any(char::is_control)).then_some(text)
 }
 

@@ -7,7 +7,7 @@ use pep508_rs::MarkerEnvironment;
 
 use crate::base::digest::Digest;
 use crate::base::fault::{Code, Fault, Kind};
-use crate::base::text::{quoted, visible};
+use crate::base::text::{percent_decoded, quoted, visible};
 use crate::eco::pypi::filename::Filename;
 use crate::eco::pypi::marker::Marker;
 use crate::eco::pypi::name::Name;
@@ -93,19 +93,7 @@ pub(crate) fn sha256(file: &str, hex: Option<&str>) -> Result<Option<Digest>, Fo
 pub(crate) fn file_of_url(url: &str) -> Option<String> {
     let path = url.split(['?', '#']).next().unwrap_or(url);
     let last = path.rsplit('/').next().unwrap_or(path);
-    let mut bytes = Vec::with_capacity(last.len());
-    let mut rest = last.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            bytes.extend(data_encoding::HEXLOWER_PERMISSIVE.decode(&digits).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes)
-        .ok()
-        .filter(|name| !name.is_empty())
+    percent_decoded(last).filter(|name| !name.is_empty())
 }
 
 /// Adds a file of a project, whose name must be one.
