@@ -208,6 +208,40 @@ fn a_registry_of_crates_has_mirrors_which_must_have_the_same_bytes() {
 }
 
 #[test]
+fn a_registry_that_hangs_or_breaks_ends_in_an_error_and_nothing_is_written() {
+    let silent = Server::new(|_| Reply {
+        delay: 60_000,
+        ..Reply::status(200)
+    });
+    let broken = Server::new(|_| Reply::status(500));
+    std::thread::scope(|scope| {
+        for (server, code, reason) in [
+            (&silent, "upstream-unreachable", "no answer within"),
+            (&broken, "upstream-failed", "500"),
+        ] {
+            for (name, table) in [
+                ("npm", "packages = [\"app@1.0.0\"]\nregistry"),
+                ("pypi", "requirements = [\"app\"]\nindex"),
+                ("cargo", "packages = [\"app@1.0.0\"]\nindex"),
+            ] {
+                scope.spawn(move || {
+                    let folder = Folder::new(&format!("registries-{code}-{name}"));
+                    manifest(
+                        &folder,
+                        &format!("node = \"24.0.0\"\n[{name}]\n{table} = \"{}\"\n", server.url()),
+                    );
+                    let said = exits(1, &stage(&folder, &["resolve"]));
+                    assert!(said.contains(code) && said.contains(reason), "{name}: {said}");
+                    for made in ["stage.lock", "stage.records"] {
+                        assert!(!folder.join(made).exists(), "{name}: {made}");
+                    }
+                });
+            }
+        }
+    });
+}
+
+#[test]
 fn cargo_takes_the_lock_file_that_is_exported() {
     let server = registry(Arc::new(AtomicBool::new(false)), honest);
     let folder = Folder::new("registries-export");
