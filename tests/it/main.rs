@@ -43,6 +43,7 @@ mod debian_solve;
 #[cfg(feature = "connected")]
 mod debian_sources;
 mod desk;
+mod enrolment;
 #[cfg(feature = "connected")]
 mod evidence;
 #[cfg(feature = "connected")]
