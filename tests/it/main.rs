@@ -47,6 +47,8 @@ mod enrolment;
 #[cfg(feature = "connected")]
 mod evidence;
 #[cfg(feature = "connected")]
+mod exports;
+#[cfg(feature = "connected")]
 mod fetch;
 #[cfg(feature = "connected")]
 mod files;
