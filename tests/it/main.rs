@@ -22,6 +22,8 @@ mod asked;
 mod attacks;
 #[cfg(feature = "connected")]
 mod audit;
+#[cfg(feature = "connected")]
+mod by_hand;
 mod ca;
 #[cfg(feature = "connected")]
 mod cargo_repo;
