@@ -21,6 +21,7 @@
 //! | `upstream` * | asking registries without a socket: requests, answers, resolvers as state machines |
 //! | [`store`] | downloaded bytes by digest |
 //! | [`trust`] | keys, trust roots, roles, the one counter of signatures |
+//! | [`enrolment`] | certificates of the keys in a trust root, and whether they lead to a CA |
 //! | [`ca`] | the private CA that travels along |
 //! | [`sbom`] | CycloneDX |
 //! | [`bundle`] | the format of what travels: statement, manifest, blobs |
@@ -61,6 +62,7 @@ pub mod bundle;
 pub mod ca;
 pub mod cli;
 pub mod eco;
+pub mod enrolment;
 #[cfg(feature = "connected")]
 pub mod fetch;
 pub mod fs;

@@ -8,7 +8,7 @@ use crate::base::limits::LIMITS;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::text::{escaped, quoted};
 use crate::bundle::header::{
-    BLOCK, MANIFEST, MARKER, Members, ROOTS, SIGNATURES, SLOT, STATEMENT, Size,
+    BLOCK, HEAD_MARKER, MANIFEST, MARKER, Members, ROOTS, SIGNATURES, SLOT, STATEMENT, Size,
 };
 use crate::bundle::manifest::BundleManifest;
 use crate::bundle::statement::{Claims, Statement};
@@ -18,6 +18,7 @@ use crate::cli::{Context, UsageError};
 use crate::eco;
 use crate::fs;
 use crate::lock::{Lock, Records, format};
+use crate::trust::envelope::SignatureEntry;
 use crate::trust::root::TrustRoot;
 use crate::verify::{self, Judge, NullSink};
 
@@ -92,6 +93,39 @@ fn start(path: &Path) -> Result<Vec<u8>, Failure> {
         .read_to_end(&mut start)
         .map_err(fs::context("read", path))?;
     Ok(start)
+}
+
+/// What of a bundle or a head is signed, and the signatures. Nothing is judged, and no artifact is read.
+#[derive(Debug)]
+pub struct Signed {
+    /// The statement's bytes.
+    pub statement: Vec<u8>,
+    /// The signatures in the slot.
+    pub signatures: Vec<SignatureEntry>,
+}
+
+/// Reads a bundle, or a head, as far as its signatures.
+pub fn signed(path: &Path) -> Result<Signed, Failure> {
+    let start = start(path)?;
+    let (marker, content) = match start.starts_with(BUNDLE_START) {
+        true => MARKER,
+        false if verify::begins_like_head(&start) => HEAD_MARKER,
+        false => {
+            let path = quoted(&path.to_string_lossy());
+            return Err(UsageError::new(format!("{path} is neither a bundle nor a head")).into());
+        }
+    };
+    let mut members = Members::new(fs::open(path)?);
+    if members.member(marker, Size::Exactly(content.len() as u64))? != content {
+        return Err(BundleError::Marker.into());
+    }
+    let statement = members.member(STATEMENT, Size::AtMost(LIMITS.statement))?;
+    Claims::parse(&statement)?;
+    let slot = members.member(SIGNATURES, Size::Exactly(SLOT as u64))?;
+    Ok(Signed {
+        statement,
+        signatures: slot::entries(&slot::parse(&slot)?)?,
+    })
 }
 
 /// A head, which is never verified: what it leaves out could be anything.

@@ -72,11 +72,6 @@ pub enum SignError {
     /// Neither Ed25519 nor ECDSA P-384.
     #[error("the secret key is neither Ed25519 nor ECDSA P-384")]
     Scheme,
-    /// An ECDSA key in the format of OpenSSH that the reader does not take.
-    #[error(
-        "this ECDSA key is not read from a file: a P-521 key, or a number that begins with a zero byte"
-    )]
-    SshFile,
     /// The ssh-agent does not sign.
     #[error("the ssh-agent does not sign: {reason}")]
     Agent {
@@ -111,7 +106,7 @@ impl Fault for SignError {
         match self {
             Self::Unreadable => &UNREADABLE,
             Self::PassphraseMissing | Self::PassphraseWrong | Self::PassphraseEmpty => &PASSPHRASE,
-            Self::Scheme | Self::SshFile => &SCHEME,
+            Self::Scheme => &SCHEME,
             Self::Agent { .. } => &AGENT,
             Self::Uri { .. } | Self::TokenUnsupported => &TOKEN_URI,
             Self::Token { .. } => &TOKEN,

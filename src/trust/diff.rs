@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::digest::Digest;
+use crate::trust::envelope::base64;
 use crate::trust::key::{KeyId, Role};
 use crate::trust::root::{TrustRoot, TrustedKey};
 
@@ -100,9 +102,12 @@ fn described(root: &TrustRoot, key: &TrustedKey) -> String {
         .iter()
         .map(|role| role.as_str())
         .collect();
-    let certificates = match key.x5c.len() {
-        0 => String::new(),
-        count => format!(", {count} certificates"),
+    let certificates = match (key.x5c.first().map(|leaf| base64(leaf)), key.x5c.len()) {
+        (None, _) => String::new(),
+        (Some(Some(leaf)), count) => {
+            format!(", {} ({count} in the chain)", certificate(&leaf))
+        }
+        (Some(None), _) => ", a certificate that is not base64".to_owned(),
     };
     format!(
         "{} as {}, {}{certificates}",
@@ -110,6 +115,11 @@ fn described(root: &TrustRoot, key: &TrustedKey) -> String {
         roles.join(" and "),
         key.key.scheme()
     )
+}
+
+/// A certificate as persons compare it.
+fn certificate(der: &[u8]) -> String {
+    format!("certificate {}", Digest::of(der))
 }
 
 fn threshold(root: &TrustRoot, role: Role) -> Option<String> {

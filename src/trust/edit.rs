@@ -9,7 +9,7 @@ use crate::base::text::quoted;
 use crate::base::time::Timestamp;
 use crate::trust::TrustError;
 use crate::trust::key::{KeyId, PublicKey, Role, Scheme};
-use crate::trust::root::{ANY_CHANNEL, RoleRule, TrustRoot, TrustedKey, is_channel};
+use crate::trust::root::{ANY_CHANNEL, MAX_DOCUMENT, RoleRule, TrustRoot, TrustedKey, is_channel};
 
 /// Which kinds of keys a root may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +140,23 @@ impl RootEdit {
         Ok(())
     }
 
+    /// Gives a key its certificates, its own first, in place of those it had. Whether they are for the key is for
+    /// `enrolment` to say.
+    pub fn certify(&mut self, id: KeyId, x5c: &[String]) -> Result<(), TrustError> {
+        self.check_known(id)?;
+        for known in &mut self.keys {
+            if known.key.id() == id {
+                known.x5c = x5c.to_vec();
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys, in the document's order.
+    pub fn keys(&self) -> impl Iterator<Item = &PublicKey> {
+        self.keys.iter().map(|known| &known.key)
+    }
+
     /// Sets how many persons of a role must sign.
     pub fn set_threshold(&mut self, role: Role, threshold: u64) -> Result<(), TrustError> {
         let rule = self
@@ -204,7 +221,15 @@ impl RootEdit {
                 Scheme::EcdsaP384
             )));
         }
-        TrustRoot::from_value(&self.document()).map_err(|error| TrustError::edit(error.to_string()))
+        let root = TrustRoot::from_value(&self.document())
+            .map_err(|error| TrustError::edit(error.to_string()))?;
+        let size = root.canonical().len() as u64;
+        if size > MAX_DOCUMENT {
+            return Err(TrustError::edit(format!(
+                "the root would have {size} bytes, and {MAX_DOCUMENT} fit into a bundle: leave out certificates"
+            )));
+        }
+        Ok(root)
     }
 
     fn document(&self) -> Value {

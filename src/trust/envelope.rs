@@ -58,6 +58,16 @@ impl SignatureEntry {
     }
 }
 
+/// A DSSE envelope: a payload of this type and the signatures over it.
+pub fn envelope(payload_type: &str, payload: &[u8], signatures: &[SignatureEntry]) -> Value {
+    let signatures: Vec<Value> = signatures.iter().map(SignatureEntry::to_value).collect();
+    json!({
+        "payloadType": payload_type,
+        "payload": BASE64.encode(payload),
+        "signatures": signatures,
+    })
+}
+
 /// Decodes canonical base64: padded, no spaces, unused bits zero.
 pub fn base64(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(text.as_bytes()).ok()
@@ -99,12 +109,7 @@ impl RootEnvelope {
 
     /// The canonical bytes of an envelope.
     pub fn canonical(payload: &[u8], signatures: &[SignatureEntry]) -> Vec<u8> {
-        let signatures: Vec<Value> = signatures.iter().map(SignatureEntry::to_value).collect();
-        json::canonical(&json!({
-            "payloadType": ROOT_TYPE,
-            "payload": BASE64.encode(payload),
-            "signatures": signatures,
-        }))
+        json::canonical(&envelope(ROOT_TYPE, payload, signatures))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod edit;
 pub mod envelope;
 pub mod key;
 pub mod root;
+pub mod sigstore;
 pub mod sshsig;
 pub mod threshold;
 pub mod words;

@@ -15,7 +15,7 @@ use crate::trust::envelope::{RootEnvelope, base64};
 use crate::trust::key::{KeyId, PublicKey, Role, Scheme};
 
 /// Longest root document inside a bundle, in bytes.
-const MAX_DOCUMENT: u64 = 65_536;
+pub(crate) const MAX_DOCUMENT: u64 = 65_536;
 /// Longest trust root file, in bytes: a list of roots in base64 with their signatures fits.
 pub(crate) const MAX_FILE: u64 = 4 << 20;
 /// Most keys of a root.

@@ -120,8 +120,15 @@ pub fn public_blob(spki: &[u8]) -> Option<(&'static str, Vec<u8>)> {
     Some((curve.algorithm, blob))
 }
 
-/// The `SubjectPublicKeyInfo` of a key as SSH writes it.
-fn spki(blob: &[u8]) -> Option<Vec<u8>> {
+/// Name of an ECDSA key's type, and its point.
+pub fn ecdsa_point(spki: &[u8]) -> Option<(&'static str, &[u8])> {
+    CURVES
+        .iter()
+        .find_map(|curve| Some((curve.algorithm, curve.point(spki)?)))
+}
+
+/// The `SubjectPublicKeyInfo` of a key as SSH writes it; `None` for kinds of keys not known here.
+pub fn public_key(blob: &[u8]) -> Option<Vec<u8>> {
     let mut input = blob;
     let algorithm = take(&mut input)?;
     let spki = if algorithm == ED25519.as_bytes() {
@@ -137,6 +144,11 @@ fn spki(blob: &[u8]) -> Option<Vec<u8>> {
     (public_blob(&spki)?.1 == blob).then_some(spki)
 }
 
+/// Whether these bytes are such a signature: no Ed25519 one is as long, and those of ECDSA begin otherwise.
+pub fn is_signature(bytes: &[u8]) -> bool {
+    bytes.len() > 64 && bytes.starts_with(MAGIC)
+}
+
 /// Whether a text looks like a line of an SSH public key file.
 pub fn is_public_line(text: &str) -> bool {
     text.starts_with("ssh-") || text.starts_with("ecdsa-sha2-") || text.starts_with("sk-")
@@ -147,7 +159,7 @@ pub fn parse_public(text: &str) -> Option<Vec<u8>> {
     let mut words = text.split_whitespace();
     let (algorithm, blob) = (words.next()?, words.next()?);
     let blob = BASE64.decode(blob.as_bytes()).ok()?;
-    let spki = spki(&blob)?;
+    let spki = public_key(&blob)?;
     let fits = public_blob(&spki)?.0 == algorithm && text.trim_end().lines().count() == 1;
     fits.then_some(spki)
 }

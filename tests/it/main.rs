@@ -22,6 +22,8 @@ mod asked;
 mod attacks;
 #[cfg(feature = "connected")]
 mod audit;
+#[cfg(feature = "connected")]
+mod by_hand;
 mod ca;
 #[cfg(feature = "connected")]
 mod cargo_repo;
@@ -43,8 +45,11 @@ mod debian_solve;
 #[cfg(feature = "connected")]
 mod debian_sources;
 mod desk;
+mod enrolment;
 #[cfg(feature = "connected")]
 mod evidence;
+#[cfg(feature = "connected")]
+mod exports;
 #[cfg(feature = "connected")]
 mod fetch;
 #[cfg(feature = "connected")]

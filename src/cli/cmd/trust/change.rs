@@ -9,6 +9,7 @@ use std::str::FromStr;
 use clap::Args;
 use serde_json::json;
 
+use super::certificates::CertificateArgs;
 use super::show::{changes_json, changes_text, progress_json};
 use super::{KeyOf, Profile, ThresholdOf, public_key};
 use crate::base::text::quoted;
@@ -35,6 +36,8 @@ struct DraftArgs {
     /// Schemes the root accepts
     #[arg(long, value_enum, default_value = "default")]
     profile: Profile,
+    #[command(flatten)]
+    certificates: CertificateArgs,
     /// File for the draft, which may not exist, unless it is FILE itself and holds a draft
     #[arg(short, long, value_name = "NEXT")]
     output: PathBuf,
@@ -244,6 +247,7 @@ fn finish(
     for given in &args.epoch {
         edit.set_epoch(&given.channel, given.epoch)?;
     }
+    args.certificates.give(&mut edit)?;
     let root = edit.finish(args.profile.into())?;
     let base = chain.base()?.clone();
     base.check_follows(&root)

@@ -1,5 +1,6 @@
 //! `stage trust`.
 
+mod certificates;
 mod change;
 mod show;
 mod sign;
@@ -13,6 +14,7 @@ use serde_json::json;
 use crate::base::text::quoted;
 use crate::base::time::Span;
 use crate::cli::cmd::CommandResult;
+use crate::cli::cmd::trust::certificates::CertificateArgs;
 use crate::cli::secret::{self, PassphraseArgs};
 use crate::cli::ui::{Failure, Outcome, plural};
 use crate::cli::{Context, UsageError};
@@ -44,8 +46,8 @@ enum TrustCommand {
     Diff(show::DiffArgs),
     /// Print the fingerprint of a trust root: what is compared over another path than the medium
     Fingerprint(show::FingerprintArgs),
-    /// Show persons, keys, roles and epochs of a trust root
-    Inspect(show::RootArgs),
+    /// Show persons, keys, roles and epochs of a trust root; with --ca, prove who enrolled the keys
+    Inspect(certificates::InspectArgs),
 }
 
 /// Which schemes a root accepts.
@@ -103,6 +105,8 @@ struct InitArgs {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
+    certificates: CertificateArgs,
+    #[command(flatten)]
     passphrase: PassphraseArgs,
 }
 
@@ -155,7 +159,7 @@ pub(crate) fn run(ctx: &Context, args: &TrustArgs) -> CommandResult {
         TrustCommand::Sign(args) => sign::run(ctx, args),
         TrustCommand::Diff(args) => show::diff(args),
         TrustCommand::Fingerprint(args) => show::fingerprint(args),
-        TrustCommand::Inspect(args) => show::inspect(args),
+        TrustCommand::Inspect(args) => certificates::inspect(ctx, args),
     }
 }
 
@@ -175,6 +179,7 @@ fn init(ctx: &Context, args: &InitArgs) -> CommandResult {
     for given in &args.threshold {
         edit.set_threshold(given.role, given.threshold)?;
     }
+    args.certificates.give(&mut edit)?;
     let root = edit.finish(args.profile.into())?;
     warn_on_fips_host(ctx, root.keys().iter().map(|known| known.key.scheme()));
     crate::fs::write_atomic(&args.output, root.canonical(), 0o644)?;

@@ -1,4 +1,4 @@
-//! `stage trust fingerprint`, `inspect` and `diff`.
+//! `stage trust fingerprint`, `diff`, and what `inspect` shows of a root.
 
 use std::path::PathBuf;
 
@@ -10,6 +10,7 @@ use crate::cli::cmd::CommandResult;
 use crate::cli::ui::{Outcome, plural};
 use crate::trust::chain::{Progress, RootChain, Tally};
 use crate::trust::diff::{self, RootChange};
+use crate::trust::key::KeyId;
 use crate::trust::root::TrustRoot;
 use crate::trust::words;
 
@@ -17,7 +18,7 @@ use crate::trust::words;
 pub(super) struct RootArgs {
     /// The trust root: a document, its envelope, or a list of roots, of which the newest counts
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    pub(super) file: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -83,8 +84,7 @@ fn lines(words: &[impl AsRef<str>], per_line: usize) -> String {
     words.chunks(per_line).map(line).collect()
 }
 
-pub(super) fn inspect(args: &RootArgs) -> CommandResult {
-    let chain = RootChain::load(&args.file)?;
+pub(super) fn inspect(chain: &RootChain) -> CommandResult {
     let root = chain.last()?;
     let progress = chain.progress()?;
     let document: Value = serde_json::from_slice(root.canonical()).unwrap_or_default();
@@ -104,7 +104,8 @@ pub(super) fn inspect(args: &RootArgs) -> CommandResult {
     .data(data))
 }
 
-fn describe(root: &TrustRoot) -> String {
+/// A root in lines, for people.
+pub(super) fn describe(root: &TrustRoot) -> String {
     let mut lines = vec![
         format!("fingerprint: {}", root.fingerprint()),
         format!("version:     {}", root.version()),
@@ -118,20 +119,24 @@ fn describe(root: &TrustRoot) -> String {
         lines.push(format!("role:        {role}, {} of {keys}", rule.threshold));
     }
     for key in root.keys() {
-        let roles: Vec<&str> = root
-            .roles_of(key.key.id())
-            .iter()
-            .map(|r| r.as_str())
-            .collect();
+        let certificates = match key.x5c.len() {
+            0 => String::new(),
+            count => format!(", {}", plural(count, "certificate")),
+        };
         lines.push(format!(
-            "key:         {} {} {} ({})",
+            "key:         {} {} {} ({}){certificates}",
             key.key.id(),
             key.key.scheme(),
             key.person,
-            roles.join(", ")
+            roles_of(root, key.key.id()).join(", ")
         ));
     }
     lines.join("\n") + "\n"
+}
+
+/// The roles of a key by name.
+pub(super) fn roles_of(root: &TrustRoot, id: KeyId) -> Vec<&'static str> {
+    root.roles_of(id).iter().map(|r| r.as_str()).collect()
 }
 
 /// How far the signing of a root is, for people.

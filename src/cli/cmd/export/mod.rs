@@ -1,4 +1,6 @@
-//! `stage export`: exact pins for real clients, in whichever form an ecosystem writes them.
+//! `stage export`: the pins of a lock or the signatures of a bundle, in the forms of other tools.
+
+mod signatures;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,24 +14,29 @@ use crate::base::platform::Platform;
 use crate::base::text::{escaped, quoted};
 use crate::cli::cmd::CommandResult;
 use crate::cli::subject::read_records;
-use crate::cli::ui::Outcome;
+use crate::cli::ui::{Failure, Outcome};
 use crate::cli::{Context, UsageError};
 use crate::eco::{self, Ecosystem, ExportRequest, ExportedFile};
 use crate::fs;
 use crate::lock::{Lock, format};
 use crate::manifest;
 
-/// Write the exact pins of a lock for a real client.
+/// Write the exact pins of a lock for a real client, or a bundle's signatures for tools that know DSSE or Sigstore.
+///
+/// `dsse` is one envelope with all signatures of a bundle or a head over its statement; `sigstore` is one Sigstore bundle for
+/// each signer, to be verified with that signer's public key. Nothing is judged: that is for the tool that reads it. SSH
+/// signatures fit into neither.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  stage export stage.lock --as package-lock > package-lock.json\n  \
-    stage export stage.lock --as package-lock -o app/    # package.json too"
+    stage export stage.lock --as package-lock -o app/    # package.json too\n  stage export openclaw.stage --as dsse > \
+    openclaw.dsse.json\n  stage export openclaw.stage --as sigstore -o evidence/"
 )]
 pub struct ExportArgs {
-    /// The lock; its records must be beside it
-    #[arg(value_name = "LOCK", default_value = "stage.lock")]
-    lock: PathBuf,
-    /// Form of the pins
+    /// The lock, whose records must be beside it; for `dsse` and `sigstore` a bundle or a head
+    #[arg(value_name = "FILE", default_value = "stage.lock")]
+    file: PathBuf,
+    /// Form of the pins or signatures
     #[arg(long = "as", value_name = "FORMAT", value_parser = forms())]
     form: String,
     /// Folder to write every file of the form into; without it the one that the client needs goes to stdout
@@ -51,29 +58,21 @@ fn forms() -> PossibleValuesParser {
     let all = eco::ALL
         .iter()
         .flat_map(|ecosystem| ecosystem.export_forms());
-    PossibleValuesParser::new(all.map(|form| PossibleValue::new(form.name).help(form.about)))
+    let pins = all.map(|form| (form.name, form.about));
+    let values = pins
+        .chain(signatures::FORMS)
+        .map(|(name, about)| PossibleValue::new(name).help(about));
+    PossibleValuesParser::new(values)
 }
 
-pub(crate) fn run(_ctx: &Context, args: &ExportArgs) -> CommandResult {
-    let bytes = fs::read(&args.lock, LIMITS.document)?;
-    let lock = format::parse_named(&args.lock.to_string_lossy(), &bytes)?;
-    let records = read_records(&lock, &manifest::records_path(&args.lock))?;
+pub(crate) fn run(ctx: &Context, args: &ExportArgs) -> CommandResult {
     let form = args.form.as_str();
-    let ecosystem = eco::by_form(form).ok_or_else(|| UsageError::new("no such form"))?;
-    let Some(document) = records.get(&ecosystem.id()) else {
-        return Err(nothing_to_export(args, &lock, ecosystem).into());
+    let is_of_bundle = signatures::FORMS.iter().any(|(name, _)| *name == form);
+    let files = if is_of_bundle {
+        signatures::export(ctx, form, &args.file)?
+    } else {
+        pins(args)?
     };
-    let files = ecosystem.export(&ExportRequest {
-        form,
-        lock: &lock,
-        records: document,
-        install: args.install,
-        platform: args.platform,
-        base_url: args
-            .base_url
-            .as_deref()
-            .map(|url| url.trim_end_matches('/')),
-    })?;
     let Some(folder) = &args.output else {
         return shown(form, &files);
     };
@@ -89,13 +88,36 @@ pub(crate) fn run(_ctx: &Context, args: &ExportArgs) -> CommandResult {
         .line(format!("Wrote {}", names.join(" and "))))
 }
 
+/// The pins of a lock.
+fn pins(args: &ExportArgs) -> Result<Vec<ExportedFile>, Failure> {
+    let bytes = fs::read(&args.file, LIMITS.document)?;
+    let lock = format::parse_named(&args.file.to_string_lossy(), &bytes)?;
+    let records = read_records(&lock, &manifest::records_path(&args.file))?;
+    let form = args.form.as_str();
+    let ecosystem = eco::by_form(form).ok_or_else(|| UsageError::new("no such form"))?;
+    let Some(document) = records.get(&ecosystem.id()) else {
+        return Err(nothing_to_export(args, &lock, ecosystem).into());
+    };
+    Ok(ecosystem.export(&ExportRequest {
+        form,
+        lock: &lock,
+        records: document,
+        install: args.install,
+        platform: args.platform,
+        base_url: args
+            .base_url
+            .as_deref()
+            .map(|url| url.trim_end_matches('/')),
+    })?)
+}
+
 /// Why there is nothing to export: the lock has no such packages, or it was copied without its records.
 fn nothing_to_export(args: &ExportArgs, lock: &Lock, ecosystem: &dyn Ecosystem) -> UsageError {
-    let path = quoted(&args.lock.to_string_lossy());
+    let path = quoted(&args.file.to_string_lossy());
     let key = ecosystem.key();
     let has: BTreeSet<&str> = lock.packages.iter().map(|p| p.ecosystem.as_str()).collect();
     if has.contains(key) {
-        let records = manifest::records_path(&args.lock).join(format!("{key}.json"));
+        let records = manifest::records_path(&args.file).join(format!("{key}.json"));
         let records = quoted(&records.to_string_lossy());
         return UsageError::new(format!("the records of {path} are not there: {records}"))
             .next("copy the lock together with the folder of its records, or run `stage resolve`");
