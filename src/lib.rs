@@ -20,7 +20,7 @@
 //! | [`lock`] | `stage.lock` and its records, chains, differences |
 //! | `upstream` * | asking registries without a socket: requests, answers, resolvers as state machines |
 //! | [`store`] | downloaded bytes by digest |
-//! | [`trust`] | keys, trust roots, roles, the one counter of signatures |
+//! | [`trust`] | keys, trust roots, roles, the one counter of signatures, approvals |
 //! | [`ca`] | the private CA that travels along |
 //! | [`sbom`] | CycloneDX |
 //! | [`bundle`] | the format of what travels: statement, manifest, blobs |
@@ -50,6 +50,7 @@
 //! | `releases.toml` | bundles made so far | [`release`] |
 //! | `root.json` | the trust root | [`trust::root`] |
 //! | `NAME.stage` | the bundle | [`bundle`] |
+//! | `NAME.stage.approvals.json` | who signed it when, under which change | [`trust::approval`] |
 //! | `REPO/` | the repository in the enclave | [`import`] |
 //!
 //! JSON Schemas of all documents are in `schemas/`.
