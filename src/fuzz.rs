@@ -29,8 +29,11 @@ use crate::openpgp::keyring::Keyring;
 use crate::openpgp::make::RepositoryKey;
 use crate::openpgp::verify::cleartext;
 use crate::sign::SecretKey;
+use crate::trust::approval::{Approvals, Approved};
+use crate::trust::envelope::{self, STATEMENT_TYPE, Signable};
 use crate::trust::key::Scheme;
 use crate::trust::root::TrustRoot;
+use crate::trust::threshold::Signer;
 use crate::verify::{self, Judge, NullSink};
 
 /// A reader and its name, which is also the name of its corpus.
@@ -42,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     ("signed", signed),
     ("json", json_strict),
     ("root", root),
+    ("approvals", approvals),
     ("lock", lock),
     ("manifest", manifest),
     ("path", path),
@@ -88,6 +92,7 @@ fn judge(bundle: &[u8]) -> bool {
             root,
             state: None,
             now: "2026-11-22T00:00:00Z".parse().expect("a time"),
+            approvals: None,
             have: &|_digest| false,
         };
         verify::bundle(bundle, &judge, &mut NullSink, &NoProgress).is_ok()
@@ -180,6 +185,41 @@ pub fn root(bytes: &[u8]) {
             "a foreign root was accepted"
         );
     }
+}
+
+/// Approvals: as a file, and as the payload of one that is signed. What is accepted is written as the same bytes.
+pub fn approvals(bytes: &[u8]) {
+    SIGNER.with(|(key, root)| {
+        let bundle = Approved {
+            statement: Digest::of(b"statement"),
+            channel: "prod",
+            serial: 7,
+        };
+        let keyid = key.public().expect("a public key").id();
+        let roles = root.roles_of(keyid);
+        let person = "rita".to_owned();
+        let signers = [Signer {
+            keyid,
+            person,
+            roles,
+        }];
+        let judge = |file: &[u8]| Approvals::judge(file, &bundle, root, &signers);
+        assert!(
+            judge(bytes).is_err(),
+            "approvals of random bytes were accepted"
+        );
+        let signature = key
+            .sign_signable(Signable::approval(bytes))
+            .expect("a signature");
+        let envelope = envelope::envelope(STATEMENT_TYPE, bytes, &[signature]);
+        let mut file = crate::base::json::canonical(&json!([envelope]));
+        file.push(b'\n');
+        if let Ok(accepted) = judge(&file) {
+            assert_eq!(accepted.to_bytes(), file);
+            let said = accepted.iter().next().expect("one");
+            assert_eq!(said.approval().payload(&bundle), bytes);
+        }
+    });
 }
 
 /// A lock: what is read is written so that it reads the same.

@@ -20,7 +20,7 @@
 //! | [`lock`] | `stage.lock` and its records, chains, differences |
 //! | `upstream` * | asking registries without a socket: requests, answers, resolvers as state machines |
 //! | [`store`] | downloaded bytes by digest |
-//! | [`trust`] | keys, trust roots, roles, the one counter of signatures |
+//! | [`trust`] | keys, trust roots, roles, the one counter of signatures, approvals |
 //! | [`enrolment`] | certificates of the keys in a trust root, and whether they lead to a CA |
 //! | [`ca`] | the private CA that travels along |
 //! | [`sbom`] | CycloneDX |
@@ -51,6 +51,7 @@
 //! | `releases.toml` | bundles made so far | [`release`] |
 //! | `root.json` | the trust root | [`trust::root`] |
 //! | `NAME.stage` | the bundle | [`bundle`] |
+//! | `NAME.stage.approvals.json` | who signed it when, under which change | [`trust::approval`] |
 //! | `REPO/` | the repository in the enclave | [`import`] |
 //!
 //! JSON Schemas of all documents are in `schemas/`.

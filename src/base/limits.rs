@@ -9,6 +9,8 @@ pub struct Limits {
     pub statement: u64,
     /// `roots.json`.
     pub roots: u64,
+    /// The approvals beside a bundle.
+    pub approvals: u64,
     /// `manifest.json`.
     pub manifest: u64,
     /// One blob: the largest size a ustar header can say.
@@ -27,6 +29,7 @@ pub struct Limits {
 pub const LIMITS: Limits = Limits {
     statement: 65_536,
     roots: 262_144,
+    approvals: 262_144,
     manifest: 256 << 20,
     blob: (8 << 30) - 1,
     files: 2_000_000,

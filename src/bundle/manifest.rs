@@ -14,6 +14,11 @@ use crate::base::path::{RelPath, check_tree};
 use crate::bundle::BundleError;
 use crate::bundle::header::MANIFEST;
 
+/// Path of the lock; a bundle that has it is not a plain one.
+pub const LOCK: &str = "lock/stage.lock";
+/// Folders of a bundle with a lock whose files are documents: what a person reviews and a head holds.
+const DOCUMENTS: [&str; 3] = ["lock", "sbom", "ca"];
+
 /// Which files there are and which of their blobs the bundle carries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BundleManifest {
@@ -135,6 +140,19 @@ impl BundleManifest {
         let mut blobs = self.blobs();
         blobs.retain(|blob| self.carried.binary_search(&blob.digests.sha256).is_ok());
         blobs
+    }
+
+    /// The documents of a bundle with a lock; a plain bundle has none.
+    pub fn documents(&self) -> impl Iterator<Item = &ManifestFile> {
+        let has_lock = self.file(LOCK).is_some();
+        let is_document = |file: &&ManifestFile| {
+            let folder = file.path.segments().next();
+            folder.is_some_and(|folder| DOCUMENTS.contains(&folder))
+        };
+        self.files
+            .iter()
+            .filter(move |_| has_lock)
+            .filter(is_document)
     }
 
     /// The file at `path`.

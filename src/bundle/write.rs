@@ -12,7 +12,8 @@ use crate::base::progress::{Progress, Unit};
 use crate::base::time::Timestamp;
 use crate::bundle::hash::{Answer, Depth, HashPool};
 use crate::bundle::header::{
-    END, MANIFEST, MARKER, ROOTS, SIGNATURES, STATEMENT, header, write_member, write_padding,
+    END, HEAD_MARKER, MANIFEST, MARKER, ROOTS, SIGNATURES, STATEMENT, header, write_member,
+    write_padding,
 };
 use crate::bundle::manifest::{BundleManifest, ManifestFile};
 use crate::bundle::statement::{Kind, Previous, Statement};
@@ -161,6 +162,36 @@ impl BundlePlan {
         &self.manifest
     }
 
+    /// Writes the bundle's head, not signed.
+    ///
+    /// # Errors
+    /// [`BundleError::Changed`] when a document does not have the planned bytes.
+    pub fn write_head(&self, out: &mut dyn Write) -> Result<(), BundleError> {
+        let mut documents = BTreeMap::new();
+        for file in self.manifest.documents() {
+            let digest = file.digests.sha256;
+            if let Some((size, source)) = self.sources.get(&digest) {
+                let mut bytes = Vec::new();
+                open(source)?
+                    .take(*size)
+                    .read_to_end(&mut bytes)
+                    .map_err(|error| short(source, &digest, error))?;
+                if Digest::of(&bytes) != digest {
+                    return Err(changed(source, &digest));
+                }
+                documents.insert(digest, bytes);
+            }
+        }
+        let head = Head {
+            statement: &self.statement_bytes(),
+            signatures: &[],
+            roots: &self.roots,
+            manifest: &self.manifest_bytes,
+            documents: documents.iter().map(|(d, b)| (*d, b.as_slice())).collect(),
+        };
+        head.write(out)
+    }
+
     /// Bytes of all blobs together.
     pub fn blob_bytes(&self) -> u64 {
         self.sources.values().map(|(size, _)| size).sum()
@@ -184,6 +215,39 @@ fn check_limits(files: &[PlannedFile], roots: &[u8]) -> Result<(), BundleError> 
     files
         .iter()
         .try_for_each(|file| limit(file.path.as_str(), file.size, LIMITS.blob))
+}
+
+/// What the head of a bundle holds: all but its artifacts.
+#[derive(Debug)]
+pub struct Head<'a> {
+    /// The statement's bytes.
+    pub statement: &'a [u8],
+    /// The signatures so far.
+    pub signatures: &'a [SignatureEntry],
+    /// The bytes of `roots.json`.
+    pub roots: &'a [u8],
+    /// The manifest's bytes.
+    pub manifest: &'a [u8],
+    /// The carried documents by digest.
+    pub documents: BTreeMap<Digest, &'a [u8]>,
+}
+
+impl Head<'_> {
+    /// Writes it to `out`, which the caller makes durable afterwards.
+    pub fn write(&self, out: &mut dyn Write) -> Result<(), BundleError> {
+        let failed = |source| BundleError::Write { source };
+        write_member(out, HEAD_MARKER.0, HEAD_MARKER.1).map_err(failed)?;
+        write_member(out, STATEMENT, self.statement).map_err(failed)?;
+        write_member(out, SIGNATURES, &slot::write(self.signatures)?).map_err(failed)?;
+        write_member(out, ROOTS, self.roots).map_err(failed)?;
+        write_member(out, MANIFEST, self.manifest).map_err(failed)?;
+        for (digest, bytes) in &self.documents {
+            let name = format!("blobs/sha256/{}", digest.hex());
+            write_member(out, &name, bytes).map_err(failed)?;
+        }
+        out.write_all(&[0; END]).map_err(failed)?;
+        out.flush().map_err(failed)
+    }
 }
 
 /// Writes the bundle to `out`, which the caller makes durable afterwards.

@@ -1,6 +1,7 @@
 //! The command line: from words to calls to words. The only module that reads the clock, the environment and the
 //! terminal, and the only one that maps failures to exit codes.
 
+pub mod approval;
 pub mod apt_signer;
 #[cfg(feature = "connected")]
 mod clients;
@@ -9,6 +10,7 @@ pub mod cmd;
 pub mod connect;
 pub mod exit;
 pub mod explain;
+pub mod last;
 #[cfg(feature = "connected")]
 mod lint;
 #[cfg(feature = "connected")]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::base::fault::Fault;
+use crate::base::text::quoted;
 use crate::cli::{Context, UsageError};
 use crate::sign::uri::{self, TokenUri};
 use crate::sign::{Passphrase, SecretKey, SignError};
@@ -126,7 +127,17 @@ fn agent_key(_ctx: &Context, _line: &str) -> Result<SecretKey, Box<dyn Fault>> {
 pub fn pem(path: &Path) -> Result<String, Box<dyn Fault>> {
     let bytes = crate::fs::read(path, MAX_KEY_FILE).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|c| format!(": {c}"));
-        UsageError::new(format!("{error}{}", cause.unwrap_or_default()))
+        let refused = UsageError::new(format!("{error}{}", cause.unwrap_or_default()));
+        let name = quoted(&path.to_string_lossy());
+        if error.is_not_found() {
+            refused.next(format!(
+                "name a key that is there, or make one: `stage key generate -o {name}`"
+            ))
+        } else {
+            refused.next(format!(
+                "make sure that {name} is a key file that you may read"
+            ))
+        }
     })?;
     Ok(String::from_utf8(bytes).map_err(|_bytes| SignError::Unreadable)?)
 }

@@ -10,7 +10,7 @@ use crate::base::text::{escaped, quoted};
 use crate::bundle::header::{
     BLOCK, HEAD_MARKER, MANIFEST, MARKER, Members, ROOTS, SIGNATURES, SLOT, STATEMENT, Size,
 };
-use crate::bundle::manifest::BundleManifest;
+use crate::bundle::manifest::{BundleManifest, LOCK};
 use crate::bundle::statement::{Claims, Statement};
 use crate::bundle::{BundleError, BundleId, slot};
 use crate::cli::ui::Failure;
@@ -24,8 +24,6 @@ use crate::verify::{self, Judge, NullSink};
 
 /// Name of a bundle's first entry, which stands at the start of the file.
 const BUNDLE_START: &[u8] = b"STAGE-BUNDLE\0";
-/// Where a bundle has its lock.
-const LOCK: &str = "lock/stage.lock";
 
 /// What the user pointed at.
 #[derive(Debug)]
@@ -152,6 +150,7 @@ fn verified(ctx: &Context, path: &Path, root: &TrustRoot) -> Result<BundleView, 
         root,
         state: None,
         now: ctx.now,
+        approvals: None,
         have: &|_digest| false,
     };
     let bundle = verify::bundle(fs::open(path)?, &judge, &mut NullSink, &ctx.ui)?;

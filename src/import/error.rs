@@ -1,5 +1,6 @@
 //! Why an import, or another change of a repository, did not happen.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::base::digest::Digest;
@@ -7,6 +8,7 @@ use crate::base::fault::{Class, Code, Fault, Kind};
 use crate::bundle::BundleError;
 use crate::eco::EcoError;
 use crate::fs::FsError;
+use crate::import::state::BundleEntry;
 use crate::lock::format::LockError;
 use crate::trust::TrustError;
 use crate::verify::VerifyError;
@@ -21,6 +23,8 @@ pub const CODES: &[&Code] = &[
     &OTHER_ROOT,
     &FINGERPRINT,
     &NO_SUCH,
+    &NO_SUCH_BUNDLE,
+    &APPROVAL_MISSING,
     &BASE_URL,
     &EXPIRED_NOT_ALLOWED,
     &PURL,
@@ -37,6 +41,8 @@ static NO_REPOSITORY: Code = Code::new("import-no-repository", Kind::Usage);
 static OTHER_ROOT: Code = Code::classed("import-other-root", Class::E31);
 static FINGERPRINT: Code = Code::classed("import-fingerprint", Class::E31);
 static NO_SUCH: Code = Code::new("import-no-such-generation", Kind::Usage);
+static NO_SUCH_BUNDLE: Code = Code::new("import-no-such-bundle", Kind::Usage);
+static APPROVAL_MISSING: Code = Code::classed("import-approval-missing", Class::E52);
 static BASE_URL: Code = Code::new("import-base-url", Kind::Usage);
 static EXPIRED_NOT_ALLOWED: Code = Code::classed("import-expired-not-allowed", Class::E50);
 static PURL: Code = Code::new("import-purl", Kind::Usage);
@@ -92,11 +98,29 @@ pub enum ImportError {
         /// The root's.
         found: Digest,
     },
-    /// No such generation or serial.
-    #[error("{what} is not in the repository")]
+    /// No such generation.
+    #[error("generation {number} is not in the repository")]
     NoSuch {
         /// What was asked for.
+        number: u64,
+    },
+    /// No such channel, or no such serial of it.
+    #[error("{what} is not {state}")]
+    NoSuchBundle {
+        /// What was asked for, escaped.
         what: String,
+        /// What it would have to be: imported, published.
+        state: &'static str,
+        /// Channels and serials that are, or the word none.
+        there: String,
+    },
+    /// The repository demands approvals, and a signature has none.
+    #[error(
+        "this repository demands an approval for every signature, and there is none by {persons}"
+    )]
+    ApprovalMissing {
+        /// Who has not said anything.
+        persons: String,
     },
     /// Not an address that a tree can be served at.
     #[error("{found} is not an http or https address without query, user or slash at the end")]
@@ -148,6 +172,42 @@ pub enum ImportError {
     Lock(#[from] LockError),
 }
 
+/// That a channel, or this serial of it, is not what it would have to be; names those that are.
+pub(super) fn no_such_bundle<'a>(
+    channel: &str,
+    serial: Option<u64>,
+    state: &'static str,
+    bundles: impl Iterator<Item = &'a BundleEntry>,
+) -> ImportError {
+    let mut known: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    for bundle in bundles {
+        known
+            .entry(&bundle.channel)
+            .or_default()
+            .insert(bundle.serial);
+    }
+    let named: Vec<String> = known
+        .iter()
+        .map(|(channel, serials)| {
+            let serials: Vec<String> = serials.iter().map(u64::to_string).collect();
+            format!("{channel} {}", serials.join(" "))
+        })
+        .collect();
+    let channel = crate::base::text::quoted(channel);
+    ImportError::NoSuchBundle {
+        what: match serial {
+            Some(serial) => format!("serial {serial} of channel {channel}"),
+            None => format!("channel {channel}"),
+        },
+        state,
+        there: if named.is_empty() {
+            "none".to_owned()
+        } else {
+            named.join(", ")
+        },
+    }
+}
+
 impl ImportError {
     /// A document of ours that could not be written as JSON.
     pub(super) fn encoding(error: &serde_json::Error) -> Self {
@@ -168,6 +228,8 @@ impl Fault for ImportError {
             Self::OtherRoot { .. } => &OTHER_ROOT,
             Self::Fingerprint { .. } => &FINGERPRINT,
             Self::NoSuch { .. } => &NO_SUCH,
+            Self::NoSuchBundle { .. } => &NO_SUCH_BUNDLE,
+            Self::ApprovalMissing { .. } => &APPROVAL_MISSING,
             Self::BaseUrl { .. } => &BASE_URL,
             Self::ExpiredNotAllowed => &EXPIRED_NOT_ALLOWED,
             Self::Purl { .. } => &PURL,
@@ -197,6 +259,7 @@ impl Fault for ImportError {
                     ("found", found.to_string()),
                 ]
             }
+            Self::NoSuchBundle { state, there, .. } => vec![(*state, there.clone())],
             Self::Verify(inner) => inner.facts(),
             Self::Trust(inner) => inner.facts(),
             Self::Eco(inner) => inner.facts(),
@@ -208,6 +271,7 @@ impl Fault for ImportError {
             | Self::Blob { .. }
             | Self::NoRepository { .. }
             | Self::NoSuch { .. }
+            | Self::ApprovalMissing { .. }
             | Self::BaseUrl { .. }
             | Self::ExpiredNotAllowed
             | Self::Purl { .. }

@@ -18,6 +18,9 @@ use crate::trust::root::TrustRoot;
 /// Where a tree is served unless something else is said; also what `repo serve` listens on.
 pub const DEFAULT_BASE_URL: &str = "http://127.0.0.1:8080";
 
+/// What the journal says of a repository that demands approvals.
+const APPROVALS_DEMANDED: &str = "every signature needs an approval";
+
 /// An address that a tree is served at: http or https, no user, query or fragment, no slash at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl(String);
@@ -59,6 +62,8 @@ pub struct Settings<'a> {
     pub base_url: Option<&'a BaseUrl>,
     /// Whether an expired bundle may be imported for a stated reason; cannot be changed afterwards.
     pub allow_expired_imports: bool,
+    /// Whether every signature that counts needs an approval; may be switched on later, never off.
+    pub require_approvals: bool,
 }
 
 /// What `init` did.
@@ -68,11 +73,14 @@ pub enum Made {
     New,
     /// It existed with this trust root and address.
     Unchanged,
+    /// It existed; from now on it demands approvals.
+    Stricter,
     /// It existed; the address changed, and a new generation shows it (0: nothing is imported yet).
     Moved(u64),
 }
 
-/// Makes a repository at `path`, pinned to `root`; without a `fingerprint`, the journal says that nobody compared it. When it exists with the same root, only the address may change.
+/// Makes a repository at `path`, pinned to `root`; without a `fingerprint`, the journal says that nobody compared it. When it
+/// exists with the same root, only the address may change, and approvals may be demanded.
 ///
 /// # Errors
 /// `fingerprint` given and another one than the root's (E31); an unsafe place (E41); a repository with another root.
@@ -106,10 +114,17 @@ pub fn init(
     };
     let mut change = Change::new(event, now);
     let mut state = State::new(base_url, root);
+    let mut rules = Vec::new();
     if settings.allow_expired_imports {
         state.allow_expired_imports = true;
-        change.detail = Some("expired bundles may be imported for a stated reason");
+        rules.push("expired bundles may be imported for a stated reason");
     }
+    if settings.require_approvals {
+        state.require_approvals = true;
+        rules.push(APPROVALS_DEMANDED);
+    }
+    let rules = rules.join("; ");
+    change.detail = Some(rules.as_str()).filter(|rules| !rules.is_empty());
     let memory = Memory {
         state,
         root: root.clone(),
@@ -142,21 +157,36 @@ fn reopen(
     if settings.allow_expired_imports && !state.allow_expired_imports {
         return Err(ImportError::ExpiredNotAllowed);
     }
+    let stricter = settings.require_approvals && !state.require_approvals;
+    repository.memory.state.require_approvals |= stricter;
     let Some(base_url) = settings
         .base_url
-        .filter(|url| url.as_str() != state.base_url)
+        .filter(|url| url.as_str() != repository.memory.state.base_url)
     else {
-        return Ok(Made::Unchanged);
+        return repository.settled(stricter, now);
     };
     base_url
         .as_str()
         .clone_into(&mut repository.memory.state.base_url);
-    let change = Change::new(Event::BaseUrl, now);
+    let change = Change {
+        detail: stricter.then_some(APPROVALS_DEMANDED),
+        ..Change::new(Event::BaseUrl, now)
+    };
     let number = repository.render_active(&change, signer)?;
     Ok(Made::Moved(number))
 }
 
 impl Repository {
+    /// Writes down that approvals are demanded, if that is new; nothing that is published changes.
+    fn settled(&mut self, stricter: bool, now: Timestamp) -> Result<Made, ImportError> {
+        if !stricter {
+            return Ok(Made::Unchanged);
+        }
+        let change = Change::new(Event::RequireApprovals, now);
+        state::commit(&self.layout, &self.memory, &change, &mut self.undo)?;
+        Ok(Made::Stricter)
+    }
+
     /// Publishes the active bundles again as a new generation; with no generation yet, only commits the state.
     pub(crate) fn render_active(
         &mut self,

@@ -38,6 +38,8 @@ pub enum Event {
     Gc,
     /// Damaged blobs were replaced.
     Repair,
+    /// Approvals are demanded from now on.
+    RequireApprovals,
 }
 
 /// One line.

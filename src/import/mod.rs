@@ -99,6 +99,8 @@ pub struct ImportRequest<'a> {
     pub repair: bool,
     /// Why an expired bundle may come in, in a repository that was made to allow it.
     pub allow_expired: Option<&'a str>,
+    /// The file of approvals that came with the bundle.
+    pub approvals: Option<&'a [u8]>,
     /// Gets the checks that passed before the bundle was refused.
     pub refused_after: Option<&'a RefCell<Vec<Check>>>,
     /// Version and build of this program, for the receipt.
@@ -150,6 +152,7 @@ pub fn run<R: Read>(
         root: &repository.memory.root,
         state: Some(&seen),
         now: request.now,
+        approvals: request.approvals,
         have: &have,
     };
     let judged = verify::bundle(reader, &judge, &mut quarantine, progress);
@@ -157,6 +160,7 @@ pub fn run<R: Read>(
         passed.borrow_mut().extend_from_slice(quarantine.passed());
     }
     let bundle = judged?;
+    repository.memory.state.check_approved(&bundle)?;
     // `gc` may have forgotten the bundle that is the mark: then it comes in like a new one.
     let known = repository.memory.state.bundles.contains_key(&bundle.id.0);
     if bundle.already_imported && known {

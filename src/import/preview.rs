@@ -285,6 +285,7 @@ impl Preview {
             root,
             state: seen.as_ref(),
             now: request.now,
+            approvals: request.approvals,
             have: &|digest: &Digest| cas.rehash(digest),
         };
         match verify::bundle(reader, &judge, &mut Recorder::default(), progress) {
@@ -295,11 +296,29 @@ impl Preview {
                     statement.channel, statement.serial, statement.expires
                 );
                 self.row("bundle", Answer::Ok, value);
+                self.approvals(memory, &bundle);
                 Some(bundle)
             }
             Err(error) => {
                 self.problem("bundle", ImportError::from(error));
                 None
+            }
+        }
+    }
+
+    /// What its signers said about it, and whether that is enough for this repository.
+    fn approvals(&mut self, memory: Option<&Memory>, bundle: &Bundle) {
+        let missing: Vec<&str> = bundle.not_approved().map(|s| s.person.as_str()).collect();
+        let checked = memory.map_or(Ok(()), |memory| memory.state.check_approved(bundle));
+        match checked {
+            Err(error) => self.problem("approvals", error),
+            Ok(()) if missing.is_empty() => {
+                let value = "one for every signature";
+                self.row("approvals", Answer::Ok, value);
+            }
+            Ok(()) => {
+                let value = format!("none by {}", missing.join(", "));
+                self.row("approvals", Answer::Note, value);
             }
         }
     }

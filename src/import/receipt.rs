@@ -9,6 +9,7 @@ use crate::base::time::Timestamp;
 use crate::import::ImportRequest;
 use crate::trust::crypto;
 use crate::verify::Bundle;
+use crate::verify::report::ApprovalLine;
 
 /// The schema.
 pub const SCHEMA: &str = "stage/import-receipt/v2";
@@ -87,6 +88,7 @@ impl Receipt {
                 "manifest": statement.manifest.sha256,
                 "root": {"version": bundle.root.version(), "fingerprint": bundle.root.fingerprint()},
                 "signers": signers,
+                "approvals": ApprovalLine::all(bundle),
                 "checks": checks,
                 "tool": request.tool,
                 "time_source": "system-clock",

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::base::digest::Digest;
 use crate::base::time::Timestamp;
 use crate::eco::ReleaseSigner;
+use crate::import::error::no_such_bundle;
 use crate::import::journal::Event;
 use crate::import::state::Change;
 use crate::import::{ImportError, Repository};
@@ -30,13 +31,8 @@ impl Repository {
         };
         let gone: BTreeSet<Digest> = state.active.iter().filter(is_meant).copied().collect();
         if gone.is_empty() {
-            let channel = crate::base::text::quoted(channel);
-            return Err(ImportError::NoSuch {
-                what: match serial {
-                    Some(serial) => format!("published serial {serial} of channel {channel}"),
-                    None => format!("published channel {channel}"),
-                },
-            });
+            let shown = state.active.iter().filter_map(|id| state.bundles.get(id));
+            return Err(no_such_bundle(channel, serial, "published", shown));
         }
         self.memory.state.active.retain(|id| !gone.contains(id));
         let change = Change {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::base::digest::Digest;
 use crate::base::time::Timestamp;
 use crate::eco::ReleaseSigner;
+use crate::import::error::no_such_bundle;
 use crate::import::journal::Event;
 use crate::import::state::{Change, State};
 use crate::import::{ImportError, Repository};
@@ -60,9 +61,7 @@ fn of_generation(state: &State, number: u64) -> Result<BTreeSet<Digest>, ImportE
     let found = state
         .generations
         .get(&number)
-        .ok_or_else(|| ImportError::NoSuch {
-            what: format!("generation {number}"),
-        })?;
+        .ok_or(ImportError::NoSuch { number })?;
     Ok(found.bundles.iter().copied().collect())
 }
 
@@ -78,12 +77,7 @@ fn up_to_serial(
         .filter(|(_, b)| b.serial == serial)
         .map(|(_, b)| (b.epoch, b.serial))
         .max()
-        .ok_or_else(|| ImportError::NoSuch {
-            what: format!(
-                "serial {serial} of channel {}",
-                crate::base::text::quoted(channel)
-            ),
-        })?;
+        .ok_or_else(|| no_such_bundle(channel, Some(serial), "imported", state.bundles.values()))?;
     let others = state
         .active
         .iter()

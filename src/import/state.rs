@@ -19,7 +19,7 @@ use crate::import::layout::Layout;
 use crate::import::purl::covers;
 use crate::import::undo::Undo;
 use crate::trust::root::TrustRoot;
-use crate::verify::{HighWater, SeenState};
+use crate::verify::{Bundle, HighWater, SeenState};
 
 /// The `schema` of `state.json` as it is written.
 const SCHEMA: &str = "stage/repository-state/v2";
@@ -108,6 +108,9 @@ pub struct State {
     /// Whether an expired bundle may be imported for a stated reason; decided when the repository is made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_expired_imports: bool,
+    /// Whether every signature that counts needs an approval.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_approvals: bool,
 }
 
 impl State {
@@ -126,6 +129,7 @@ impl State {
             generations: BTreeMap::new(),
             blocks: BTreeMap::new(),
             allow_expired_imports: false,
+            require_approvals: false,
         }
     }
 
@@ -146,6 +150,16 @@ impl State {
                 .collect(),
             ..SeenState::default()
         }
+    }
+
+    /// Refuses a bundle that lacks approvals which this repository demands.
+    pub fn check_approved(&self, bundle: &Bundle) -> Result<(), ImportError> {
+        let persons: Vec<&str> = bundle.not_approved().map(|s| s.person.as_str()).collect();
+        if self.require_approvals && !persons.is_empty() {
+            let persons = persons.join(", ");
+            return Err(ImportError::ApprovalMissing { persons });
+        }
+        Ok(())
     }
 
     /// The date of a generation that is made now: not before that of any other, whatever the clock says.

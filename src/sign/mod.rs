@@ -18,7 +18,7 @@ use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDoc
 
 use crate::base::fault::{Code, Fault, Kind};
 use crate::trust::TrustError;
-use crate::trust::envelope::{STATEMENT_TYPE, SignatureEntry, pae};
+use crate::trust::envelope::{STATEMENT_TYPE, Signable, SignatureEntry, pae};
 use crate::trust::key::{PublicKey, Scheme};
 use crate::trust::sshsig;
 
@@ -340,17 +340,13 @@ impl SecretKey {
         }
     }
 
-    /// An SSH signature over a payload, in the namespace of its type. What came from outside is checked.
-    fn sign_ssh(
-        key: &dyn SshSigner,
-        payload_type: &str,
-        payload: &[u8],
-    ) -> Result<Vec<u8>, SignError> {
-        let namespace = sshsig::namespace(payload_type).ok_or(SignError::Scheme)?;
-        let signature = key.sign(&sshsig::message(namespace, payload))?;
+    /// An SSH signature over a payload, in its namespace. What came from outside is checked.
+    fn sign_ssh(key: &dyn SshSigner, signed: Signable<'_>) -> Result<Vec<u8>, SignError> {
+        let namespace = signed.namespace.ok_or(SignError::Scheme)?;
+        let signature = key.sign(&sshsig::message(namespace, signed.payload))?;
         let public = key.public();
         let blob = sshsig::wrap(public.spki(), namespace, &signature).ok_or(SignError::Scheme)?;
-        if public.verifies_payload(payload_type, payload, &blob)? {
+        if public.verifies_signable(signed, &blob)? {
             return Ok(blob);
         }
         Err(SignError::Agent {
@@ -364,9 +360,14 @@ impl SecretKey {
         payload_type: &str,
         payload: &[u8],
     ) -> Result<SignatureEntry, SignError> {
+        self.sign_signable(Signable::new(payload_type, payload))
+    }
+
+    /// A signature over a payload that says what it is signed as.
+    pub fn sign_signable(&self, signed: Signable<'_>) -> Result<SignatureEntry, SignError> {
         let signature = match &self.0 {
-            Inner::Ssh(key) => Self::sign_ssh(key.as_ref(), payload_type, payload)?,
-            _ => self.sign(&pae(payload_type, payload))?,
+            Inner::Ssh(key) => Self::sign_ssh(key.as_ref(), signed)?,
+            _ => self.sign(&pae(signed.payload_type, signed.payload))?,
         };
         Ok(SignatureEntry::new(self.public()?.id(), &signature))
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::base::json;
 use crate::trust::TrustError;
-use crate::trust::envelope::{ROOT_TYPE, RootEnvelope, SignatureEntry};
+use crate::trust::envelope::{ROOT_TYPE, RootEnvelope, Signable, SignatureEntry};
 use crate::trust::key::{KeyId, Role};
 use crate::trust::root::{MAX_FILE, MAX_ROOTS, TrustRoot};
 use crate::trust::threshold::{self, Signer};
@@ -297,7 +297,8 @@ impl TrustRoot {
             .filter(|s| super::root::signing_key(s).is_some_and(|id| self.key(id).is_some()))
             .cloned()
             .collect();
-        threshold::count(&known, (ROOT_TYPE, &envelope.payload), self, needs).map_err(|source| {
+        let signed = Signable::new(ROOT_TYPE, &envelope.payload);
+        threshold::count(&known, signed, self, needs).map_err(|source| {
             TrustError::ChainSignatures {
                 version,
                 by: self.version(),

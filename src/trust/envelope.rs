@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use crate::base::json;
 use crate::trust::TrustError;
 use crate::trust::key::KeyId;
+use crate::trust::sshsig;
 
-/// Payload type of a bundle's statement.
+/// Payload type of in-toto statements: a bundle's, and approvals of it.
 pub const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
 /// Payload type of a trust root.
 pub const ROOT_TYPE: &str = "application/vnd.stage.root+json";
@@ -23,6 +24,38 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     .into_bytes();
     out.extend_from_slice(payload);
     out
+}
+
+/// A payload and what it is signed as.
+#[derive(Debug, Clone, Copy)]
+pub struct Signable<'a> {
+    /// Its DSSE payload type, which is part of what most keys sign.
+    pub payload_type: &'a str,
+    /// What SSH keys sign instead; `None`: they do not sign this.
+    pub namespace: Option<&'static str>,
+    /// The bytes.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Signable<'a> {
+    /// A payload of this DSSE type.
+    pub fn new(payload_type: &'a str, payload: &'a [u8]) -> Self {
+        Self {
+            payload_type,
+            namespace: sshsig::namespace(payload_type),
+            payload,
+        }
+    }
+
+    /// An approval. It is an in-toto statement as a bundle's is; its predicate tells them apart, and for SSH keys, whose
+    /// users see it, the namespace does.
+    pub const fn approval(payload: &'a [u8]) -> Self {
+        Self {
+            payload_type: STATEMENT_TYPE,
+            namespace: Some(sshsig::APPROVAL_NAMESPACE),
+            payload,
+        }
+    }
 }
 
 /// One signature as it is written, not yet judged.
@@ -73,6 +106,29 @@ pub fn base64(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(text.as_bytes()).ok()
 }
 
+/// The payload, still in base64, and the signatures of an envelope's JSON: exactly `payloadType`, which must be this one,
+/// `payload` and `signatures`.
+pub(crate) fn open<'a>(value: &'a Value, payload_type: &str) -> Option<(&'a str, &'a Vec<Value>)> {
+    let map = value.as_object().filter(|m| m.len() == 3)?;
+    if map.get("payloadType")?.as_str()? != payload_type {
+        return None;
+    }
+    Some((
+        map.get("payload")?.as_str()?,
+        map.get("signatures")?.as_array()?,
+    ))
+}
+
+/// An envelope's JSON.
+pub(crate) fn envelope(payload_type: &str, payload: &[u8], signatures: &[SignatureEntry]) -> Value {
+    let signatures: Vec<Value> = signatures.iter().map(SignatureEntry::to_value).collect();
+    json!({
+        "payloadType": payload_type,
+        "payload": BASE64.encode(payload),
+        "signatures": signatures,
+    })
+}
+
 /// An envelope around a trust root. Its signatures are not judged yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootEnvelope {
@@ -86,21 +142,7 @@ impl RootEnvelope {
     /// From an envelope's JSON: exactly `payloadType`, `payload` and `signatures`.
     pub fn from_value(value: &Value) -> Result<Self, TrustError> {
         let shape = || TrustError::root("the envelope is not a trust root's");
-        let map = value
-            .as_object()
-            .filter(|m| m.len() == 3)
-            .ok_or_else(shape)?;
-        if map.get("payloadType").and_then(Value::as_str) != Some(ROOT_TYPE) {
-            return Err(shape());
-        }
-        let payload = map
-            .get("payload")
-            .and_then(Value::as_str)
-            .ok_or_else(shape)?;
-        let signatures = map
-            .get("signatures")
-            .and_then(Value::as_array)
-            .ok_or_else(shape)?;
+        let (payload, signatures) = open(value, ROOT_TYPE).ok_or_else(shape)?;
         Ok(Self {
             payload: base64(payload).ok_or(TrustError::Base64)?,
             signatures: signatures.clone(),

@@ -12,7 +12,7 @@ use pkcs8::der::Decode as _;
 
 use crate::base::digest::Digest;
 use crate::trust::TrustError;
-use crate::trust::envelope::pae;
+use crate::trust::envelope::{Signable, pae};
 use crate::trust::sshsig;
 
 /// What stands before the 32 key bytes in an Ed25519 `SubjectPublicKeyInfo` (RFC 8410).
@@ -202,11 +202,24 @@ impl PublicKey {
         payload: &[u8],
         signature: &[u8],
     ) -> Result<bool, TrustError> {
+        self.verifies_signable(Signable::new(payload_type, payload), signature)
+    }
+
+    /// As [`Self::verifies_payload`], of a payload that says what it is signed as.
+    ///
+    /// # Errors
+    /// When this build cannot verify the scheme at all.
+    pub fn verifies_signable(
+        &self,
+        signed: Signable<'_>,
+        signature: &[u8],
+    ) -> Result<bool, TrustError> {
         if self.scheme != Scheme::SshSig {
-            return self.verifies(&pae(payload_type, payload), signature);
+            return self.verifies(&pae(signed.payload_type, signed.payload), signature);
         }
-        sshsig::namespace(payload_type)
-            .and_then(|name| sshsig::verifies(&self.spki, name, payload, signature))
+        signed
+            .namespace
+            .and_then(|name| sshsig::verifies(&self.spki, name, signed.payload, signature))
             .ok_or(TrustError::SchemeUnsupported {
                 scheme: self.scheme,
                 key: self.id,

@@ -7,6 +7,7 @@
 //!  "roles":{"root":{"keyids":[…],"threshold":2},"builder":{…},"releaser":{…}}}
 //! ```
 
+pub mod approval;
 pub mod chain;
 pub mod crypto;
 pub mod diff;
@@ -43,6 +44,12 @@ pub const CODES: &[&Code] = &[
     &SIGNATURE_INVALID,
     &THRESHOLD,
     &TWO_PERSONS,
+    &approval::FORMAT,
+    &approval::LIMIT,
+    &approval::SIGNATURE,
+    &approval::UNSIGNED,
+    &approval::OTHER,
+    &approval::CONTRADICTS,
 ];
 
 static ROOT_UNREADABLE: Code = Code::new("trust-root-unreadable", Kind::Usage);

@@ -17,6 +17,8 @@ use crate::trust::envelope::{ROOT_TYPE, STATEMENT_TYPE};
 pub const BUNDLE_NAMESPACE: &str = "stage-bundle@v1";
 /// Namespace of signatures over a trust root.
 pub const ROOT_NAMESPACE: &str = "stage-root@v1";
+/// Namespace of signatures over an approval.
+pub const APPROVAL_NAMESPACE: &str = "stage-approval@v1";
 
 const MAGIC: &[u8] = b"SSHSIG";
 const HASH: &[u8] = b"sha512";

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::trust::TrustError;
-use crate::trust::envelope::{SignatureEntry, base64};
+use crate::trust::envelope::{Signable, SignatureEntry, base64};
 use crate::trust::key::{KeyId, Role};
 use crate::trust::root::{TrustRoot, TrustedKey};
 
@@ -26,21 +26,21 @@ pub struct Signer {
     pub roles: Vec<Role>,
 }
 
-/// Checks all `signatures` over a `payload` of this DSSE type and that every role in `needs` reaches its threshold in `root`. When both
-/// builder and releaser are needed, two different persons must have signed as one and the other.
+/// Checks all `signatures` over `signed` and that every role in `needs` reaches its threshold in `root`. When both builder
+/// and releaser are needed, two different persons must have signed as one and the other.
 ///
 /// # Errors
 /// The first signature, in order, that is malformed, repeated, unknown or wrong; else the first role not reached.
 pub fn count(
     signatures: &[Value],
-    payload: (&str, &[u8]),
+    signed: Signable<'_>,
     root: &TrustRoot,
     needs: &[Role],
 ) -> Result<Vec<Signer>, TrustError> {
     if root.demands_post_quantum() {
         return Err(TrustError::ClassUnsupported);
     }
-    let signed = verify_each(signatures, payload, root)?;
+    let signed = verify_each(signatures, signed, root)?;
     for role in needs {
         let needed = root
             .threshold(*role)
@@ -69,7 +69,7 @@ pub fn count(
 
 fn verify_each<'a>(
     signatures: &[Value],
-    payload: (&str, &[u8]),
+    payload: Signable<'_>,
     root: &'a TrustRoot,
 ) -> Result<BTreeMap<KeyId, &'a TrustedKey>, TrustError> {
     if signatures.len() > MAX_SIGNATURES {
@@ -98,7 +98,7 @@ fn verify_each<'a>(
         let signature = base64(&entry.sig).ok_or(TrustError::SignatureFormat {
             reason: "a signature is not canonical base64",
         })?;
-        if !key.key.verifies_payload(payload.0, payload.1, &signature)? {
+        if !key.key.verifies_signable(payload, &signature)? {
             return Err(TrustError::SignatureInvalid {
                 key: key.key.id(),
                 person: key.person.clone(),

@@ -9,18 +9,14 @@ use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::path::RelPath;
 use crate::base::text::quoted;
 use crate::bundle::BundleError;
-use crate::bundle::manifest::{BundleManifest, ManifestFile};
+use crate::bundle::manifest::{BundleManifest, LOCK};
 use crate::eco::{self, Ecosystem};
 use crate::lock::{Lock, LockedArtifact, LockedPackage, format};
 use crate::sbom;
 use crate::verify::VerifyError;
 
-/// Path of the lock; a bundle that has it is not a plain one.
-pub const LOCK: &str = "lock/stage.lock";
 /// Path of the SBOM.
 pub const SBOM: &str = "sbom/bundle.cdx.json";
-/// Folders whose files are kept in memory while the bundle streams by.
-const DOCUMENTS: [&str; 3] = ["lock", "sbom", "ca"];
 /// Folders that a bundle with a lock may have.
 const FOLDERS: [&str; 7] = [
     "lock",
@@ -36,7 +32,7 @@ const FOLDERS: [&str; 7] = [
 pub(super) fn document_digests(manifest: &BundleManifest) -> Result<BTreeSet<Digest>, VerifyError> {
     let mut total = 0;
     let mut digests = BTreeSet::new();
-    for file in document_files(manifest) {
+    for file in manifest.documents() {
         if digests.insert(file.digests.sha256) {
             total += file.size;
         }
@@ -52,22 +48,13 @@ pub(super) fn document_digests(manifest: &BundleManifest) -> Result<BTreeSet<Dig
     Ok(digests)
 }
 
-fn document_files(manifest: &BundleManifest) -> impl Iterator<Item = &ManifestFile> {
-    let has_lock = manifest.file(LOCK).is_some();
-    let is_document = |file: &&ManifestFile| DOCUMENTS.contains(&folder(&file.path));
-    manifest
-        .files
-        .iter()
-        .filter(move |_| has_lock)
-        .filter(is_document)
-}
-
 /// Gives kept blobs their paths.
 pub(super) fn documents(
     manifest: &BundleManifest,
     kept: &BTreeMap<Digest, Vec<u8>>,
 ) -> BTreeMap<RelPath, Vec<u8>> {
-    document_files(manifest)
+    manifest
+        .documents()
         .filter_map(|file| {
             let bytes = kept.get(&file.digests.sha256)?;
             Some((file.path.clone(), bytes.clone()))

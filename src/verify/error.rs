@@ -6,6 +6,7 @@ use crate::base::time::Timestamp;
 use crate::bundle::BundleError;
 use crate::fs::FsError;
 use crate::trust::TrustError;
+use crate::trust::approval::ApprovalError;
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[
@@ -43,6 +44,9 @@ pub enum VerifyError {
     /// Root or signatures are not accepted.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// What lies beside the bundle does not belong to it.
+    #[error(transparent)]
+    Approval(#[from] ApprovalError),
     /// The quarantine cannot be written.
     #[error(transparent)]
     Sink(#[from] FsError),
@@ -184,6 +188,7 @@ impl Fault for VerifyError {
         match self {
             Self::Bundle(error) => error.code(),
             Self::Trust(error) => error.code(),
+            Self::Approval(error) => error.code(),
             Self::Sink(error) => error.code(),
             Self::RootOlder { .. } => &ROOT_OLDER,
             Self::RootExpired { .. } => &ROOT_EXPIRED,
@@ -205,6 +210,7 @@ impl Fault for VerifyError {
         match self {
             Self::Bundle(error) => error.facts(),
             Self::Trust(error) => error.facts(),
+            Self::Approval(error) => error.facts(),
             Self::Sink(error) => error.facts(),
             Self::RootOlder { known, given } => pair(
                 format!("version {known} or newer"),

@@ -10,14 +10,14 @@ use crate::base::digest::Digest;
 use crate::base::path::RelPath;
 use crate::base::progress::Progress;
 use crate::base::time::Timestamp;
-use crate::bundle::header::{
-    BLOCK, END, HEAD_MARKER, MANIFEST, MARKER, ROOTS, SIGNATURES, STATEMENT, header, write_member,
-};
+use crate::bundle::header::{BLOCK, HEAD_MARKER, MARKER, header};
 use crate::bundle::manifest::BundleManifest;
 use crate::bundle::statement::{Claims, Statement};
+use crate::bundle::write::Head;
 use crate::bundle::{BundleError, BundleId, slot};
 use crate::lock::Lock;
 use crate::trust::TrustError;
+use crate::trust::approval::Approved;
 use crate::trust::envelope::SignatureEntry;
 use crate::trust::root::TrustRoot;
 use crate::trust::threshold::Signer;
@@ -48,6 +48,15 @@ impl Intact {
     /// The bundle's identity.
     pub fn id(&self) -> BundleId {
         BundleId::of(&self.statement_bytes)
+    }
+
+    /// What an approval of it is about.
+    pub fn approved(&self) -> Approved<'_> {
+        Approved {
+            statement: self.id().0,
+            channel: &self.statement.channel,
+            serial: self.statement.serial,
+        }
     }
 
     /// Judges the signatures that are there, without asking for a threshold: each must be by a key of `root` (or of
@@ -107,8 +116,7 @@ impl Intact {
 
     /// Writes the head: statement, slot, roots, manifest and documents. The caller makes it durable.
     pub fn write_head(&self, out: &mut dyn Write) -> Result<(), BundleError> {
-        let failed = |source| BundleError::Write { source };
-        let blobs: BTreeMap<Digest, &[u8]> = self
+        let documents: BTreeMap<Digest, &[u8]> = self
             .documents
             .iter()
             .filter_map(|(path, bytes)| {
@@ -117,17 +125,14 @@ impl Intact {
             })
             .filter(|(digest, _)| self.manifest.carried.binary_search(digest).is_ok())
             .collect();
-        write_member(out, HEAD_MARKER.0, HEAD_MARKER.1).map_err(failed)?;
-        write_member(out, STATEMENT, &self.statement_bytes).map_err(failed)?;
-        write_member(out, SIGNATURES, &slot::write(&self.entries()?)?).map_err(failed)?;
-        write_member(out, ROOTS, &self.roots_bytes).map_err(failed)?;
-        write_member(out, MANIFEST, &self.manifest.canonical()).map_err(failed)?;
-        for (digest, bytes) in blobs {
-            let name = format!("blobs/sha256/{}", digest.hex());
-            write_member(out, &name, bytes).map_err(failed)?;
-        }
-        out.write_all(&[0; END]).map_err(failed)?;
-        out.flush().map_err(failed)
+        let head = Head {
+            statement: &self.statement_bytes,
+            signatures: &self.entries()?,
+            roots: &self.roots_bytes,
+            manifest: &self.manifest.canonical(),
+            documents,
+        };
+        head.write(out)
     }
 }
 

@@ -2,9 +2,10 @@
 //! writes nothing itself: `verify::bundle`. Its result is a [`Verified`] bundle, which cannot be made in any other way.
 //!
 //! Order (any failure ends it): marker · statement bytes · signature slot · trust roots · signatures · statement ·
-//! roots digest, epoch, serial, time · manifest · blobs · end marker and end of file · contents. Bytes of blobs reach
-//! the [`Sink`] only after the signatures passed; nothing is parsed before its digest or signature was checked, except
-//! the slot and the carried roots, which are what is needed to check.
+//! roots digest, epoch, serial, time · approvals, where some came with it · manifest · blobs · end marker and end of file ·
+//! contents. Bytes of blobs reach the [`Sink`] only after the signatures passed; nothing is parsed before its digest or
+//! signature was checked, except the slot, the carried roots and the envelopes of approvals, which are what is needed to
+//! check.
 //!
 //! ```compile_fail,E0423
 //! // A bundle cannot be declared verified from outside.
@@ -32,6 +33,7 @@ use crate::bundle::manifest::BundleManifest;
 use crate::bundle::statement::Statement;
 use crate::fs::FsError;
 use crate::lock::Lock;
+use crate::trust::approval::Approvals;
 use crate::trust::root::TrustRoot;
 use crate::trust::threshold::Signer;
 
@@ -122,6 +124,8 @@ pub struct Judge<'a> {
     pub state: Option<&'a SeenState>,
     /// The time now.
     pub now: Timestamp,
+    /// The file of approvals that came with the bundle.
+    pub approvals: Option<&'a [u8]>,
     /// Whether the repository has the blob, hashed again just now.
     pub have: &'a dyn Fn(&Digest) -> bool,
 }
@@ -136,7 +140,7 @@ pub struct Check {
 }
 
 /// The checks in their order.
-pub const STEPS: [&str; 11] = [
+pub const STEPS: [&str; 12] = [
     "marker",
     "statement",
     "signature-slot",
@@ -144,6 +148,7 @@ pub const STEPS: [&str; 11] = [
     "signatures",
     "claims",
     "freshness",
+    "approvals",
     "manifest",
     "blobs",
     "end",
@@ -169,10 +174,22 @@ pub struct Bundle {
     pub lock: Option<Lock>,
     /// Who signed.
     pub signers: Vec<Signer>,
+    /// What they said about it; empty when nothing came with the bundle.
+    pub approvals: Approvals,
     /// What was checked.
     pub checks: Vec<Check>,
     /// Whether the repository's high-water mark is this very bundle.
     pub already_imported: bool,
+}
+
+impl Bundle {
+    /// Those whose signature counts for the bundle, and who said nothing about it.
+    pub fn not_approved(&self) -> impl Iterator<Item = &Signer> {
+        let counted = self.root.bundle_roles();
+        let counts = move |signer: &&Signer| counted.iter().any(|role| signer.roles.contains(role));
+        let silent = move |signer: &&Signer| !self.approvals.has(signer.keyid);
+        self.signers.iter().filter(counts).filter(silent)
+    }
 }
 
 /// Verifies a bundle while reading it once. Nothing is written; `sink` gets the blobs.

@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use crate::base::fault::{Class, Fault as _};
+use crate::base::text::visible;
 use crate::base::time::Timestamp;
 use crate::fs::FsError;
+use crate::trust::approval::{Approval, Remark};
 use crate::verify::{Bundle, Check, STEPS, Sink, VerifyError};
 
 /// Schema of the report.
@@ -55,6 +57,49 @@ pub struct SignerLine {
     pub roles: Vec<&'static str>,
 }
 
+/// What a signer said about the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ApprovalLine {
+    /// Key id.
+    pub keyid: String,
+    /// Person.
+    pub person: String,
+    /// Roles that the key was used in.
+    pub roles: Vec<&'static str>,
+    /// When, by the signer's clock.
+    pub signed_at: Timestamp,
+    /// The change; safe to print.
+    pub ticket: Option<String>,
+    /// What else was said; safe to print.
+    pub note: Option<String>,
+    /// Version of the trust root that named person and roles.
+    pub root_version: u64,
+}
+
+impl ApprovalLine {
+    /// About one approval.
+    pub fn of(approval: &Approval) -> Self {
+        let shown = |remark: &Option<Remark>| remark.as_ref().map(|r| visible(r.as_str()));
+        Self {
+            keyid: approval.keyid.hex(),
+            person: approval.person.clone(),
+            roles: approval.roles.iter().map(|role| role.as_str()).collect(),
+            signed_at: approval.signed_at,
+            ticket: shown(&approval.ticket),
+            note: shown(&approval.note),
+            root_version: approval.root_version,
+        }
+    }
+
+    /// About every approval of a bundle.
+    pub fn all(bundle: &Bundle) -> Vec<Self> {
+        let approvals = bundle.approvals.iter();
+        approvals
+            .map(|signed| Self::of(signed.approval()))
+            .collect()
+    }
+}
+
 /// The bundle as its statement describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BundleLines {
@@ -86,6 +131,8 @@ pub struct BundleLines {
     pub already_imported: bool,
     /// Who signed.
     pub signers: Vec<SignerLine>,
+    /// What they said about it.
+    pub approvals: Vec<ApprovalLine>,
 }
 
 /// The report.
@@ -195,6 +242,7 @@ impl BundleLines {
             has_lock: bundle.lock.is_some(),
             already_imported: bundle.already_imported,
             signers: signers.collect(),
+            approvals: ApprovalLine::all(bundle),
         }
     }
 }

@@ -17,7 +17,8 @@ use crate::bundle::manifest::{Blob, BundleManifest};
 use crate::bundle::statement::{Claims, Kind, Statement};
 use crate::bundle::{BundleError, BundleId, slot};
 use crate::trust::TrustError;
-use crate::trust::envelope::STATEMENT_TYPE;
+use crate::trust::approval::{Approvals, Approved};
+use crate::trust::envelope::{STATEMENT_TYPE, Signable};
 use crate::trust::root::{MAX_ROOTS, TrustRoot};
 use crate::trust::threshold::{self, Signer};
 use crate::verify::{Bundle, Check, Judge, STEPS, Sink, VerifyError, contents};
@@ -49,13 +50,15 @@ pub(super) fn judge<R: Read>(
         6,
         format!("made {}, expires {}", claims.created, claims.expires),
     );
+    let approvals = approvals(&claims, judge, id, &root, &signers)?;
+    pass.note(sink, 7, approvals_detail(&approvals));
     let statement = claims.finish((Digest::of(&open.roots), open.roots.len() as u64))?;
     let manifest = pass.manifest(&statement, judge.have)?;
-    pass.note(sink, 7, format!("{} files", manifest.files.len()));
+    pass.note(sink, 8, format!("{} files", manifest.files.len()));
     sink.prepare(&manifest)?;
     let documents = pass.contents(&manifest, sink)?;
     let lock = contents::check(&manifest, &documents)?;
-    pass.note(sink, 10, contents::detail(lock.as_ref()));
+    pass.note(sink, 11, contents::detail(lock.as_ref()));
     Ok(Bundle {
         id,
         statement,
@@ -65,6 +68,7 @@ pub(super) fn judge<R: Read>(
         documents,
         lock,
         signers,
+        approvals,
         checks: pass.checks,
         already_imported,
     })
@@ -173,9 +177,9 @@ impl<'p, R: Read> Pass<'p, R> {
         let documents = self.blobs(manifest, &blobs, total, sink);
         self.progress.end();
         let documents = documents?;
-        self.note(sink, 8, format!("{} blobs, {total} bytes", blobs.len()));
+        self.note(sink, 9, format!("{} blobs, {total} bytes", blobs.len()));
         self.members.end()?;
-        self.note(sink, 9, "nothing follows".to_owned());
+        self.note(sink, 10, "nothing follows".to_owned());
         Ok(documents)
     }
 
@@ -381,7 +385,7 @@ pub(super) fn signers(
     } else {
         Vec::new()
     };
-    threshold::count(list, (STATEMENT_TYPE, statement), root, &needs)
+    threshold::count(list, Signable::new(STATEMENT_TYPE, statement), root, &needs)
 }
 
 /// Roots digest, epoch, serial, time. Returns whether this very bundle is the high-water mark.
@@ -453,6 +457,36 @@ fn not_rolled_back(claims: &Claims, judge: &Judge<'_>, id: BundleId) -> Result<b
         });
     }
     Ok(found == known)
+}
+
+/// What the signers said about the bundle, where a file of it came along.
+fn approvals(
+    claims: &Claims,
+    judge: &Judge<'_>,
+    id: BundleId,
+    root: &TrustRoot,
+    signers: &[Signer],
+) -> Result<Approvals, VerifyError> {
+    let Some(bytes) = judge.approvals else {
+        return Ok(Approvals::default());
+    };
+    let bundle = Approved {
+        statement: id.0,
+        channel: &claims.channel,
+        serial: claims.serial,
+    };
+    Ok(Approvals::judge(bytes, &bundle, root, signers)?)
+}
+
+fn approvals_detail(approvals: &Approvals) -> String {
+    let names: Vec<&str> = approvals
+        .iter()
+        .map(|signed| signed.approval().person.as_str())
+        .collect();
+    if names.is_empty() {
+        return "none came with it".to_owned();
+    }
+    format!("{} by {}", names.len(), names.join(", "))
 }
 
 fn root_detail(root: &TrustRoot) -> String {

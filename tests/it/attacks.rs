@@ -396,6 +396,7 @@ fn a_delta_needs_its_base() {
         root: &root,
         state: None,
         now: signed::time("2026-11-22T00:00:00Z"),
+        approvals: None,
         have: &|digest| *digest == dropped,
     };
     let verified = verify::bundle(&bundle[..], &judge, &mut NullSink, &NoProgress).unwrap();

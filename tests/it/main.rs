@@ -16,6 +16,8 @@
     expect(dead_code, reason = "helpers that tests of the connected build share")
 )]
 
+#[cfg(feature = "connected")]
+mod approvals;
 mod arch;
 #[cfg(feature = "connected")]
 mod asked;

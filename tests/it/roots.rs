@@ -87,8 +87,25 @@ fn a_key_is_added_by_two_persons_on_two_machines() {
 fn signatures_that_count_for_nothing_are_refused() {
     let desk = agency();
     desk.stage("trust sign root.json --key rita.pem")
-        .refused(2, "needs no signature");
+        .refused(2, "needs no signature")
+        .says(&[
+            "stage trust fingerprint",
+            "stage trust rotate \"root.json\" -o NEXT",
+        ]);
     desk.stage("trust rotate root.json -o next.json").ok();
+    desk.stage("trust sign next.json --key none.pem")
+        .refused(2, "none.pem")
+        .says(&["stage key generate -o \"none.pem\""]);
+    for (words, form) in [
+        ("--epoch prod", "expected CHANNEL=N, such as prod=2"),
+        ("--epoch prod=0", "expected CHANNEL=N, such as prod=2"),
+        ("--threshold root=x", "expected ROLE=N, such as root=2"),
+        ("--threshold root=0", "expected ROLE=N, such as root=2"),
+        ("--threshold nobody=1", "expected ROLE=N, such as root=2"),
+    ] {
+        desk.stage(&format!("trust rotate root.json {words} -o other.json"))
+            .refused(2, form);
+    }
     let before = desk.read("next.json");
     desk.stage("trust sign next.json --key alice.pem")
         .refused(2, "not needed");

@@ -228,6 +228,7 @@ pub(crate) fn judge_at(
         root,
         state,
         now: time(now),
+        approvals: None,
         have: &|_digest| false,
     };
     let mut watch = Watch::default();

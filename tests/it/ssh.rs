@@ -295,7 +295,10 @@ fn bundles_and_roots_are_signed_with_ssh_keys() {
             .ok();
         desk.stage("sign one.stage --key bob --trust root.json")
             .ok();
-        desk.stage("verify one.stage --trust root.json").ok();
+        desk.stage("verify one.stage --trust root.json")
+            .ok()
+            .says(&["approved   alice (builder)", "approved   bob (releaser)"]);
+        approvals_verify(&desk);
         // By hand: the statement and the signature slot of the bundle, and ssh-keygen.
         ran(desk.command("tar", "-xf one.stage statement.json signatures.json")).ok();
         let slot: Value = serde_json::from_str(text(&desk, "signatures.json").trim()).unwrap();
@@ -318,6 +321,24 @@ fn bundles_and_roots_are_signed_with_ssh_keys() {
         desk.stage("key inspect bob.pub").ok().says(&["sshsig"]);
         let line = desk.stage("key public --key bob").ok().stdout;
         assert!(text(&desk, "bob.pub").starts_with(line.trim()));
+    }
+}
+
+/// `ssh-keygen` on both approvals, which have a namespace of their own.
+fn approvals_verify(desk: &Desk) {
+    let list: Vec<Value> = serde_json::from_slice(&desk.read("one.stage.approvals.json")).unwrap();
+    assert_eq!(list.len(), 2);
+    for envelope in list {
+        let decoded = |value: &Value| BASE64.decode(value.as_str().unwrap().as_bytes()).unwrap();
+        let payload = decoded(&envelope["payload"]);
+        let blob = decoded(&envelope["signatures"][0]["sig"]);
+        let statement: Value = serde_json::from_slice(&payload).unwrap();
+        let person = statement["predicate"]["person"].as_str().unwrap();
+        verify(desk, person, "stage-approval@v1", &blob, &payload).ok();
+        assert_ne!(
+            verify(desk, person, "stage-bundle@v1", &blob, &payload).code,
+            0
+        );
     }
 }
 
@@ -365,6 +386,18 @@ fn an_agent_signs_for_the_public_key() {
             "bundle --plain files --channel docs --key alice.pub -o one.stage",
         )
         .ok();
+        let said = desk
+            .stage("verify one.stage --trust root.json --format json")
+            .json();
+        assert_eq!(said["refused"]["code"], "trust-threshold");
+        let approvals = String::from_utf8(desk.read("one.stage.approvals.json")).unwrap();
+        assert_eq!(approvals.matches("\"payload\"").count(), 1);
+        with_agent(
+            binary,
+            "sign one.stage --key alice.pub --trust root.json --ticket CHG1",
+        )
+        .ok()
+        .says(&["Approved by alice (builder)", "as before 1 signature"]);
         with_agent(binary, "sign one.stage --key bob.pub --trust root.json")
             .refused(1, "does not have the key");
         desk.stage("sign one.stage --key bob.pub --trust root.json")

@@ -157,7 +157,35 @@ fn a_removed_bundle_is_out_of_the_union_and_its_mark_stays() {
             .1,
         2
     );
-    assert_eq!(world.repo_json(&["remove", "--channel", "nobody"]).1, 2);
+    for (words, there) in [
+        (
+            &["remove", "--channel", "nobody"][..],
+            ("published", "claw 1, left 1"),
+        ),
+        (
+            &["remove", "--channel", "left", "--serial", "2"],
+            ("published", "claw 1, left 1"),
+        ),
+        (
+            &["rollback", "--channel", "left", "--to", "7"],
+            ("imported", "claw 1, left 1 2"),
+        ),
+    ] {
+        let (report, code) = world.repo_json(words);
+        let error = &report["errors"][0];
+        assert_eq!(
+            (code, &error["code"]),
+            (2, &json!("import-no-such-bundle")),
+            "{error:#}"
+        );
+        assert_eq!(error["facts"][there.0], there.1, "{error:#}");
+        assert!(
+            error["hint"].as_str().unwrap().contains("stage repo list"),
+            "{error:#}"
+        );
+    }
+    let (report, _) = world.repo_json(&["rollback", "--to", "77"]);
+    assert_eq!(report["errors"][0]["code"], "import-no-such-generation");
     assert_eq!(world.repo_json(&["remove", "--channel", "left"]).1, 0);
     assert!(world.published("npm/left/index.html").is_none());
     assert!(world.published("npm/claw/index.html").is_some());

@@ -14,11 +14,13 @@ use crate::base::text::quoted;
 use crate::base::time::{Span, Timestamp};
 use crate::bundle::hash;
 use crate::bundle::write::{self, BundlePlan, PlannedFile, Source};
+use crate::cli::approval::{self, ApprovalArgs};
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::cmd::resolve::denied;
 use crate::cli::connect;
 use crate::cli::exit::Exit;
+use crate::cli::last;
 use crate::cli::lint;
 use crate::cli::native;
 use crate::cli::project::Project;
@@ -32,6 +34,7 @@ use crate::release::{Decision, Release, Releases};
 use crate::resolve::{self, ResolveError};
 use crate::sign::SecretKey;
 use crate::trust::Role;
+use crate::trust::approval::{Approvals, Approved};
 use crate::trust::chain::RootChain;
 use crate::trust::root::TrustRoot;
 
@@ -78,6 +81,9 @@ impl Fault for BundleRefused {
 ///
 /// Fetches what is missing, names shared libraries that nobody staged (as `stage fetch` does), adds the SBOM and the private CA, and signs as builder. releases.toml beside the manifest
 /// remembers every bundle: the same inputs give the same bytes again, changed inputs give the next serial.
+///
+/// Beside the bundle, BUNDLE.approvals.json says which person signed in which role and when, with the ticket and note that
+/// are given. Carry it along.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  stage bundle --key k.pem -o openclaw.stage\n  stage bundle --plain models/ \
@@ -97,6 +103,9 @@ pub struct BundleArgs {
     /// The builder's key.
     #[command(flatten)]
     key: KeyArgs,
+    /// What is said in the approval.
+    #[command(flatten)]
+    approval: ApprovalArgs,
     /// Carry the files of this folder instead of a lock: models, documents, data
     #[arg(long, value_name = "DIR")]
     plain: Option<PathBuf>,
@@ -345,6 +354,7 @@ impl Job<'_> {
         };
         let plan = BundlePlan::new(release, files, self.roots.clone())?;
         let signature = self.key.sign_statement(&plan.statement_bytes())?;
+        let approvals = self.approvals(&plan)?;
         let mut releases = self.releases.clone();
         releases.record(Release {
             channel: self.channel.clone(),
@@ -358,9 +368,27 @@ impl Job<'_> {
             write::write(&mut draft, &plan, &[signature], &self.ctx.ui)?;
             // Recorded before the bundle gets its name: a crash in between gives the same serial and bytes next time.
             releases.write(&self.releases_path)?;
+            // What was said about another bundle of this name goes first: a bundle with none is not refused.
+            approval::remove_beside(&self.args.output)?;
             draft.commit()?;
+            approval::write_beside(&self.args.output, &approvals)?;
+            last::keep(self.ctx, plan.statement(), |out| plan.write_head(out));
         }
         Ok(self.report(&plan, decision, what))
+    }
+
+    /// What the builder says about it.
+    fn approvals(&self, plan: &BundlePlan) -> Result<Approvals, Failure> {
+        let bundle = Approved {
+            statement: plan.id().0,
+            channel: &self.channel,
+            serial: plan.statement().serial,
+        };
+        let (role, at) = (Some(Role::Builder), self.ctx.stamp()?);
+        let said = &self.args.approval;
+        let mut approvals = Approvals::default();
+        approvals.extend([said.sign(&self.key, &self.root, role, &bundle, at)?]);
+        Ok(approvals)
     }
 
     fn report(&self, plan: &BundlePlan, decision: Decision, what: &str) -> Outcome {
@@ -376,7 +404,7 @@ impl Job<'_> {
         } else {
             ""
         };
-        Outcome::new(
+        let outcome = Outcome::new(
             "stage/bundle-report/v1",
             json!({
                 "bundle": output.to_string(),
@@ -398,6 +426,10 @@ impl Job<'_> {
             statement.serial,
             ui::bytes(plan.blob_bytes())
         ))
-        .line(format!("Bundle id {}", plan.id()))
+        .line(format!("Bundle id {}", plan.id()));
+        if self.args.dry_run {
+            return outcome;
+        }
+        outcome.line(approval::carry(&approval::beside(&self.args.output)))
     }
 }

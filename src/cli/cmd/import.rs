@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::cli::approval::ApprovalsFile;
 use crate::cli::apt_signer::AptSigner;
 use crate::cli::cmd::{CommandResult, import_preview};
 use crate::cli::receipt::{self, ReceiptArgs};
@@ -51,6 +52,9 @@ pub struct ImportArgs {
     /// `stage repo init --allow-expired-imports`. The reason goes into journal and receipt
     #[arg(long, value_name = "REASON")]
     allow_expired: Option<String>,
+    /// What came with it.
+    #[command(flatten)]
+    approvals: ApprovalsFile,
     /// The receipt.
     #[command(flatten)]
     receipt: ReceiptArgs,
@@ -60,7 +64,9 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
     let passed = RefCell::default();
     let receipt_file = args.receipt.prepare(ctx)?;
     let signer = AptSigner::new(&Layout::new(&args.repo).state_dir(), ctx.now);
+    let approvals = args.approvals.load(&args.bundle)?;
     let request = ImportRequest {
+        approvals: approvals.as_deref(),
         fips_host: ctx.fips_host(),
         repository: &args.repo,
         now: ctx.now,

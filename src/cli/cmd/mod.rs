@@ -48,9 +48,7 @@ pub enum Command {
     #[cfg(feature = "connected")]
     Bundle(bundle::BundleArgs),
     Head(head::HeadArgs),
-    /// Add a signature to a bundle or a head, in place
     Sign(sign::SignArgs),
-    /// Check a bundle: signatures, freshness, every byte, and that its contents agree
     Verify(verify::VerifyArgs),
     Import(import::ImportArgs),
     Repo(repo::RepoArgs),

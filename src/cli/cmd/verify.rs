@@ -5,23 +5,26 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::base::fault::Fault;
 use crate::base::time::Timestamp;
 use crate::bundle::BundleError;
 use crate::cli::Context;
+use crate::cli::approval::{self, ApprovalsFile};
 use crate::cli::cmd::CommandResult;
 use crate::cli::receipt::{self, ReceiptArgs};
 use crate::cli::ui::{Failure, Outcome, bytes, plural};
 use crate::fs::FsError;
 use crate::import::cas::Cas;
 use crate::import::layout::Layout;
-use crate::import::{ImportError, state};
+use crate::import::state;
 use crate::trust::root::TrustRoot;
 use crate::verify::report::{CheckLine, Recorder, Verdict, VerifyReport};
-use crate::verify::{self, Bundle, Judge, SeenState, VerifyError};
+use crate::verify::{self, Bundle, Judge, VerifyError};
 
 /// Check a bundle: signatures, freshness, every byte, and that its contents agree.
 ///
-/// Reads it once, from a file or a pipe, and writes nothing but the receipt.
+/// Reads it once, from a file or a pipe, and writes nothing but the receipt. Approvals that came with it are checked, too:
+/// who signed when, in which role, under which ticket.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  stage verify openclaw.stage --trust root.json\n  \
@@ -40,6 +43,9 @@ pub struct VerifyArgs {
     /// Judge against what this repository has seen as well: newer roots, serials, times; nothing in it is changed
     #[arg(long, value_name = "DIR")]
     repo: Option<PathBuf>,
+    /// What came with it.
+    #[command(flatten)]
+    approvals: ApprovalsFile,
     /// The receipt.
     #[command(flatten)]
     receipt: ReceiptArgs,
@@ -49,13 +55,16 @@ pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
     let receipt_file = args.receipt.prepare(ctx)?;
     let root = TrustRoot::load(&args.trust)?;
     let layout = args.repo.as_deref().map(Layout::new);
-    let seen = layout.as_ref().map(seen_state).transpose()?;
+    let memory = layout.as_ref().map(state::read).transpose()?;
+    let seen = memory.as_ref().map(|memory| memory.state.seen());
+    let approvals = args.approvals.load(&args.bundle)?;
     let cas = layout.as_ref().map(|layout| Cas::new(layout.cas()));
     let now = args.at.unwrap_or(ctx.now);
     let judge = Judge {
         root: &root,
         state: seen.as_ref(),
         now,
+        approvals: approvals.as_deref(),
         have: &|digest| cas.as_ref().is_some_and(|cas| cas.rehash(digest)),
     };
     let mut recorder = Recorder::default();
@@ -71,26 +80,27 @@ pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
     if let Some(file) = &receipt_file {
         file.write(format!("{json}\n").as_bytes())?;
     }
-    match result {
-        Ok(bundle) => Ok(Outcome::new(report.schema, json)
-            .data(data(&report, &bundle))
-            .line(summary(&bundle))),
-        Err(error) => {
-            let passed = report.checks.iter().take(recorder.passed.len());
-            for line in passed {
-                ctx.ui.talk(&check_line(line));
-            }
-            Err(Failure {
-                faults: vec![error.into()],
-                report: Some(json),
-            })
+    let fault: Box<dyn Fault> = match result {
+        Ok(bundle) => {
+            // Authentic, and all the same not what the repository would import.
+            let memory = memory.as_ref();
+            let allowed = memory.map_or(Ok(()), |m| m.state.check_approved(&bundle));
+            let Err(denied) = allowed else {
+                return Ok(Outcome::new(report.schema, json)
+                    .data(data(&report, &bundle))
+                    .line(summary(&bundle)));
+            };
+            denied.into()
         }
+        Err(error) => error.into(),
+    };
+    for line in report.checks.iter().take(recorder.passed.len()) {
+        ctx.ui.talk(&check_line(line));
     }
-}
-
-/// What the repository has seen.
-fn seen_state(layout: &Layout) -> Result<SeenState, ImportError> {
-    Ok(state::read(layout)?.state.seen())
+    Err(Failure {
+        faults: vec![fault],
+        report: Some(json),
+    })
 }
 
 /// Opens the bundle; `-` is stdin. A directory is no bundle.
@@ -152,6 +162,9 @@ fn data(report: &VerifyReport, bundle: &Bundle) -> String {
             roles.join(", "),
             signer.keyid
         ));
+    }
+    for signed in bundle.approvals.iter() {
+        lines.push(format!("approved   {}", approval::said(signed.approval())));
     }
     lines.join("\n") + "\n"
 }

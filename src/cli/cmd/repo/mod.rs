@@ -118,6 +118,10 @@ struct InitArgs {
     /// Let `stage import --allow-expired` import expired bundles for a stated reason; only when the repository is made
     #[arg(long)]
     allow_expired_imports: bool,
+    /// Import only what has an approval (person, role, time) for every signature that counts, as `stage bundle` and `stage sign`
+    /// write them beside the bundle; on an existing repository, demands it from now on
+    #[arg(long)]
+    require_approvals: bool,
     /// Sign the apt index with this command instead of the repository's own key, for RSA keys and HSMs: it gets the
     /// Release on stdin and prints it clear-signed, or a detached armoured signature, or both after each other
     #[arg(long, value_name = "CMD", requires = "apt_certificate")]
@@ -219,6 +223,7 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
     let settings = Settings {
         base_url: base_url.as_ref(),
         allow_expired_imports: args.allow_expired_imports,
+        require_approvals: args.require_approvals,
     };
     let made = init::init(path, &root, fingerprint, settings, ctx.now, &signer)?;
     match (&args.apt_sign_command, certificate) {
@@ -232,6 +237,7 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
             root.version(),
             root.fingerprint()
         ),
+        Made::Stricter => format!("Repository {} demands approvals from now on", shown(path)),
         Made::Unchanged => format!("Repository {} exists already", shown(path)),
         Made::Moved(0) => format!("Changed the address of repository {}", shown(path)),
         Made::Moved(n) => {
@@ -344,6 +350,7 @@ fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
         "base_url": state.base_url,
         "blocks": state.blocks,
         "allow_expired_imports": state.allow_expired_imports,
+        "require_approvals": state.require_approvals,
         "mark": mark.to_string(),
         "generation": published,
         "root": {"version": state.root_version, "fingerprint": state.root, "expires": root.expires()},

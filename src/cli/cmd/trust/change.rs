@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::certificates::CertificateArgs;
 use super::show::{changes_json, changes_text, progress_json};
-use super::{KeyOf, Profile, ThresholdOf, public_key};
+use super::{KeyOf, Profile, ThresholdOf, named_number, public_key};
 use crate::base::text::quoted;
 use crate::base::time::Span;
 use crate::cli::cmd::CommandResult;
@@ -123,13 +123,8 @@ struct EpochOf {
 impl FromStr for EpochOf {
     type Err = UsageError;
     fn from_str(text: &str) -> Result<Self, UsageError> {
-        let parsed = text.rsplit_once('=').and_then(|(channel, number)| {
-            Some(Self {
-                channel: channel.to_owned(),
-                epoch: number.parse().ok()?,
-            })
-        });
-        parsed.ok_or_else(|| UsageError::new("expected CHANNEL=N, such as prod=2"))
+        let (channel, epoch) = named_number(text, "CHANNEL=N, such as prod=2")?;
+        Ok(Self { channel, epoch })
     }
 }
 

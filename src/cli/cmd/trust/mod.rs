@@ -140,14 +140,18 @@ struct ThresholdOf {
 impl FromStr for ThresholdOf {
     type Err = UsageError;
     fn from_str(text: &str) -> Result<Self, UsageError> {
-        let parsed = text.split_once('=').and_then(|(role, number)| {
-            Some(Self {
-                role: role.parse().ok()?,
-                threshold: number.parse().ok().filter(|n| *n > 0)?,
-            })
-        });
-        parsed.ok_or_else(|| UsageError::new("expected ROLE=N, such as root=2"))
+        let (role, threshold) = named_number(text, "ROLE=N, such as root=2")?;
+        Ok(Self { role, threshold })
     }
+}
+
+/// `NAME=N`, N from 1; `form` is what the user should have written.
+fn named_number<T: FromStr>(text: &str, form: &str) -> Result<(T, u64), UsageError> {
+    let parsed = text.rsplit_once('=').and_then(|(name, number)| {
+        let number = number.parse().ok().filter(|n| *n > 0)?;
+        Some((name.parse().ok()?, number))
+    });
+    parsed.ok_or_else(|| UsageError::new(format!("expected {form}; numbers from 1")))
 }
 
 pub(crate) fn run(ctx: &Context, args: &TrustArgs) -> CommandResult {

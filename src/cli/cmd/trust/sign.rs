@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::show::{changes_json, changes_text, progress_json, progress_text};
+use crate::base::text::quoted;
 use crate::cli::cmd::CommandResult;
 use crate::cli::secret::{self, PassphraseArgs};
 use crate::cli::ui::{Failure, Outcome};
@@ -39,7 +40,11 @@ pub(super) fn run(ctx: &Context, args: &SignArgs) -> CommandResult {
     let root = chain.last()?;
     let Some(old) = chain.before_last() else {
         let message = "the first root of a file needs no signature: its fingerprint vouches for it";
-        return Err(UsageError::new(message).into());
+        let file = quoted(&args.file.to_string_lossy());
+        let next = format!(
+            "compare `stage trust fingerprint {file}` over another path; `stage trust rotate {file} -o NEXT` drafts a root to sign"
+        );
+        return Err(UsageError::new(message).next(next).into());
     };
     let changes = diff::changes(old, root);
     let added = match (&args.key, &args.from) {
