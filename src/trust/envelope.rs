@@ -119,16 +119,6 @@ pub(crate) fn open<'a>(value: &'a Value, payload_type: &str) -> Option<(&'a str,
     ))
 }
 
-/// An envelope's JSON.
-pub(crate) fn envelope(payload_type: &str, payload: &[u8], signatures: &[SignatureEntry]) -> Value {
-    let signatures: Vec<Value> = signatures.iter().map(SignatureEntry::to_value).collect();
-    json!({
-        "payloadType": payload_type,
-        "payload": BASE64.encode(payload),
-        "signatures": signatures,
-    })
-}
-
 /// An envelope around a trust root. Its signatures are not judged yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootEnvelope {
