@@ -3,7 +3,8 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$ROOT/target}"
-STAGE="$CARGO_TARGET_DIR/debug/stage"
+# STAGE_BIN names a built program that is taken instead of building one.
+STAGE="${STAGE_BIN:-$CARGO_TARGET_DIR/debug/stage}"
 LAB="${STAGE_LAB:-$ROOT/../shared/lab}"
 # The version of uv that tests, comparisons and measurements run against.
 UV_VERSION=0.13.9
@@ -43,6 +44,7 @@ apt_venv() {
 }
 
 build() {
+    [ -z "${STAGE_BIN:-}" ] || return 0
     need cc build-essential
     (cd "$ROOT" && cargo build --locked --quiet --bin stage)
 }
