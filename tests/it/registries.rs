@@ -228,10 +228,16 @@ fn a_registry_that_hangs_or_breaks_ends_in_an_error_and_nothing_is_written() {
                     let folder = Folder::new(&format!("registries-{code}-{name}"));
                     manifest(
                         &folder,
-                        &format!("node = \"24.0.0\"\n[{name}]\n{table} = \"{}\"\n", server.url()),
+                        &format!(
+                            "node = \"24.0.0\"\n[{name}]\n{table} = \"{}\"\n",
+                            server.url()
+                        ),
                     );
                     let said = exits(1, &stage(&folder, &["resolve"]));
-                    assert!(said.contains(code) && said.contains(reason), "{name}: {said}");
+                    assert!(
+                        said.contains(code) && said.contains(reason),
+                        "{name}: {said}"
+                    );
                     for made in ["stage.lock", "stage.records"] {
                         assert!(!folder.join(made).exists(), "{name}: {made}");
                     }
