@@ -42,6 +42,7 @@ pub mod repair;
 pub mod rollback;
 pub mod safety;
 pub mod state;
+pub mod strays;
 pub mod undo;
 
 use std::cell::RefCell;
