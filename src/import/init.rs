@@ -18,6 +18,9 @@ use crate::trust::root::TrustRoot;
 /// Where a tree is served unless something else is said; also what `repo serve` listens on.
 pub const DEFAULT_BASE_URL: &str = "http://127.0.0.1:8080";
 
+/// What the journal says of a repository whose imports read the archives.
+const LINTED: &str = "every import reads the archives";
+
 /// An address that a tree is served at: http or https, no user, query or fragment, no slash at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl(String);
@@ -59,20 +62,25 @@ pub struct Settings<'a> {
     pub base_url: Option<&'a BaseUrl>,
     /// Whether an expired bundle may be imported for a stated reason; cannot be changed afterwards.
     pub allow_expired_imports: bool,
+    /// Whether every import reads the archives; may also be demanded later, and stays so.
+    pub lint_imports: bool,
 }
 
 /// What `init` did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Made {
     /// A new repository.
     New,
     /// It existed with this trust root and address.
     Unchanged,
+    /// It existed; from now on every import reads the archives.
+    Linting,
     /// It existed; the address changed, and a new generation shows it (0: nothing is imported yet).
     Moved(u64),
 }
 
-/// Makes a repository at `path`, pinned to `root`; without a `fingerprint`, the journal says that nobody compared it. When it exists with the same root, only the address may change.
+/// Makes a repository at `path`, pinned to `root`; without a `fingerprint`, the journal says that nobody compared it. When it
+/// exists with the same root, the address may change, and the archives of every import be read from now on.
 ///
 /// # Errors
 /// `fingerprint` given and another one than the root's (E31); an unsafe place (E41); a repository with another root.
@@ -106,10 +114,10 @@ pub fn init(
     };
     let mut change = Change::new(event, now);
     let mut state = State::new(base_url, root);
-    if settings.allow_expired_imports {
-        state.allow_expired_imports = true;
-        change.detail = Some("expired bundles may be imported for a stated reason");
-    }
+    state.allow_expired_imports = settings.allow_expired_imports;
+    state.lint_imports = settings.lint_imports;
+    let detail = rules(settings);
+    change.detail = detail.as_deref();
     let memory = Memory {
         state,
         root: root.clone(),
@@ -121,6 +129,21 @@ pub fn init(
     }
     fs::sync_dir(fs::parent(path))?;
     Ok(Made::New)
+}
+
+/// What a repository allows and demands from the start, for the journal.
+fn rules(settings: Settings<'_>) -> Option<String> {
+    let rules: Vec<&str> = [
+        (
+            settings.allow_expired_imports,
+            "expired bundles may be imported for a stated reason",
+        ),
+        (settings.lint_imports, LINTED),
+    ]
+    .into_iter()
+    .filter_map(|(applies, rule)| applies.then_some(rule))
+    .collect();
+    (!rules.is_empty()).then(|| rules.join("; "))
 }
 
 /// `init` on a repository that exists.
@@ -142,16 +165,35 @@ fn reopen(
     if settings.allow_expired_imports && !state.allow_expired_imports {
         return Err(ImportError::ExpiredNotAllowed);
     }
-    let Some(base_url) = settings
+    let linting = settings.lint_imports && !state.lint_imports;
+    let moved = settings
         .base_url
-        .filter(|url| url.as_str() != state.base_url)
-    else {
-        return Ok(Made::Unchanged);
+        .filter(|url| url.as_str() != state.base_url);
+    let state = &mut repository.memory.state;
+    state.lint_imports |= linting;
+    let detail = linting.then_some(LINTED);
+    let Some(base_url) = moved else {
+        if !linting {
+            return Ok(Made::Unchanged);
+        }
+        let change = Change {
+            detail,
+            ..Change::new(Event::Lint, now)
+        };
+        let Repository {
+            layout,
+            memory,
+            undo,
+            ..
+        } = &mut repository;
+        state::commit(layout, memory, &change, undo)?;
+        return Ok(Made::Linting);
     };
-    base_url
-        .as_str()
-        .clone_into(&mut repository.memory.state.base_url);
-    let change = Change::new(Event::BaseUrl, now);
+    base_url.as_str().clone_into(&mut state.base_url);
+    let change = Change {
+        detail,
+        ..Change::new(Event::BaseUrl, now)
+    };
     let number = repository.render_active(&change, signer)?;
     Ok(Made::Moved(number))
 }

@@ -38,6 +38,8 @@ pub enum Event {
     Gc,
     /// Damaged blobs were replaced.
     Repair,
+    /// From here on every import reads the archives.
+    Lint,
 }
 
 /// One line.

@@ -108,6 +108,9 @@ pub struct State {
     /// Whether an expired bundle may be imported for a stated reason; decided when the repository is made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_expired_imports: bool,
+    /// Whether every import reads the archives before it publishes; never taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lint_imports: bool,
 }
 
 impl State {
@@ -126,6 +129,7 @@ impl State {
             generations: BTreeMap::new(),
             blocks: BTreeMap::new(),
             allow_expired_imports: false,
+            lint_imports: false,
         }
     }
 

@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lint", &[]),
     ("manifest", &["fs"]),
     ("lock", &["fs"]),
+    ("archives", &["fs", "lint", "lock"]),
     ("upstream", &["lock"]),
     ("store", &["fs"]),
     ("trust", &["fs"]),
@@ -41,7 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("verify", &["fs", "lock", "trust", "sbom", "bundle", "eco"]),
     (
         "import",
-        &["fs", "lock", "eco", "trust", "bundle", "verify"],
+        &["fs", "archives", "lock", "eco", "trust", "bundle", "verify"],
     ),
     ("serve", &["fs"]),
     // Compiled for fuzzing and for the tests that replay what it found; nobody uses it.
@@ -54,9 +55,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "fs", "lint", "manifest", "lock", "upstream", "store", "trust", "ca", "release",
-            "openpgp", "eco", "sbom", "bundle", "sign", "agent", "resolve", "net", "fetch",
-            "native", "pack", "trial", "verify", "import", "serve",
+            "fs", "lint", "archives", "manifest", "lock", "upstream", "store", "trust", "ca",
+            "release", "openpgp", "eco", "sbom", "bundle", "sign", "agent", "resolve", "net",
+            "fetch", "native", "pack", "trial", "verify", "import", "serve",
         ],
     ),
 ];

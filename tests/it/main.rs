@@ -27,6 +27,8 @@ mod ca;
 mod cargo_repo;
 #[cfg(feature = "connected")]
 mod cargo_resolve;
+#[cfg(feature = "connected")]
+mod closures;
 mod contents;
 #[cfg(feature = "connected")]
 mod crates;
@@ -59,6 +61,8 @@ mod inspect;
 mod keys;
 #[cfg(feature = "connected")]
 mod lint;
+#[cfg(feature = "connected")]
+mod linted;
 mod loopback;
 #[cfg(feature = "connected")]
 mod native;
