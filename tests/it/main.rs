@@ -92,6 +92,8 @@ mod roots;
 #[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
+#[cfg(feature = "connected")]
+mod secrets;
 mod serve;
 mod served;
 mod signed;
