@@ -46,6 +46,8 @@ mod debian_solve;
 mod debian_sources;
 mod desk;
 #[cfg(feature = "connected")]
+mod escapes;
+#[cfg(feature = "connected")]
 mod evidence;
 #[cfg(feature = "connected")]
 mod fetch;
