@@ -26,6 +26,7 @@
 //! | [`sbom`] | CycloneDX |
 //! | [`bundle`] | the format of what travels: statement, manifest, blobs |
 //! | [`sign`] | secret keys |
+//! | [`lint`], [`archives`] | archives that clients read differently; those of a lock |
 //! | [`release`] | `releases.toml`: serials and times of bundles already made |
 //! | [`eco`] | what each ecosystem knows: npm, PyPI, Debian, crates, plain files |
 //! | `resolve` * | requirements to closure; the closure check |
@@ -58,6 +59,7 @@
 
 #[cfg(feature = "connected")]
 pub mod agent;
+pub mod archives;
 pub mod base;
 pub mod bundle;
 pub mod ca;

@@ -12,6 +12,7 @@ pub mod package;
 pub mod path;
 pub mod platform;
 pub mod progress;
+pub mod section;
 pub mod text;
 pub mod time;
 pub mod workers;

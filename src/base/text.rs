@@ -1,5 +1,7 @@
 //! Making foreign text safe to print.
 
+use std::path::Path;
+
 /// The most characters of one foreign text that a message shows.
 const SHOWN: usize = 200;
 
@@ -39,6 +41,11 @@ pub fn visible(text: &str) -> String {
         }
     }
     out
+}
+
+/// A path as people see it, whole, with invisible characters escaped.
+pub fn shown(path: &Path) -> String {
+    visible(&path.to_string_lossy())
 }
 
 /// Whether a character shows itself and nothing else.

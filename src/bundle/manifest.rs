@@ -1,7 +1,7 @@
 //! `manifest.json`: every file of the bundle's tree. It may be 256 MiB, so it is read straight into typed entries and
 //! compared with its canonical bytes piece by piece, without a second copy of the text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use crate::base::json::{JsonError, MAX_INTEGER};
 use crate::base::limits::LIMITS;
 use crate::base::path::{RelPath, check_tree};
 use crate::bundle::BundleError;
-use crate::bundle::header::MANIFEST;
+use crate::bundle::header::{BLOCK, END, MANIFEST, padding};
 
 /// Path of the lock; a bundle that has it is not a plain one.
 pub const LOCK: &str = "lock/stage.lock";
@@ -153,6 +153,19 @@ impl BundleManifest {
             .iter()
             .filter(move |_| has_lock)
             .filter(is_document)
+    }
+
+    /// Where the carried blobs are in a whole bundle of `size` bytes, at its end: the start and the length of each.
+    pub fn offsets(&self, size: u64) -> BTreeMap<Digest, (u64, u64)> {
+        let mut end = size.saturating_sub(END as u64);
+        let mut offsets = BTreeMap::new();
+        for blob in self.carried_blobs().into_iter().rev() {
+            let padded = blob.size.saturating_add(padding(blob.size) as u64);
+            let start = end.saturating_sub(padded);
+            offsets.insert(blob.digests.sha256, (start, blob.size));
+            end = start.saturating_sub(BLOCK as u64);
+        }
+        offsets
     }
 
     /// The file at `path`.

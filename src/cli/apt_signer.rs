@@ -9,11 +9,14 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::digest::Digest;
 use crate::base::fault::{Code, Fault, Kind};
 use crate::base::text::escaped;
 use crate::base::time::Timestamp;
 use crate::eco::{ReleaseSigner, SignedIndex};
 use crate::fs::{self, FsError};
+use crate::import::layout::{APT_KEY, APT_SIGNING, Layout};
+use crate::import::listing::{self, Listing};
 use crate::openpgp::keyring::Keyring;
 use crate::openpgp::make::RepositoryKey;
 use crate::openpgp::{OpenpgpError, verify};
@@ -116,11 +119,33 @@ impl AptSigner {
         let bytes = crate::base::json::to_canonical(&configured).map_err(|e| CommandError {
             reason: format!("cannot be written down: {e}"),
         })?;
-        Ok(fs::write_atomic(&self.configuration(), &bytes, 0o600)?)
+        self.keep(APT_SIGNING, &bytes)
     }
 
     fn configuration(&self) -> PathBuf {
-        self.state.join("apt-signing.json")
+        self.state.join(APT_SIGNING)
+    }
+
+    /// Writes a file that signing needs, and its line into the list that an audit holds it against.
+    fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), Box<dyn Fault>> {
+        let list = self.layout().signing_list();
+        let known = fs::read_optional(&list, LIMIT)?.and_then(|bytes| listing::parse(&bytes));
+        let mut known = known.unwrap_or_default();
+        // Interrupted in between, nothing is vouched for, and no damage is seen where there is none.
+        fs::remove_file(&list)?;
+        fs::write_atomic(&self.state.join(name), bytes, 0o600)?;
+        known.insert(name.to_owned(), Digest::of(bytes));
+        self.vouch(&known)
+    }
+
+    fn vouch(&self, files: &Listing) -> Result<(), Box<dyn Fault>> {
+        let files = files.iter().map(|(name, digest)| (name.as_str(), *digest));
+        let list = self.layout().signing_list();
+        Ok(fs::write_atomic(&list, &listing::lines(files), 0o600)?)
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::new(fs::parent(&self.state))
     }
 
     fn configured(&self) -> Result<Option<Configured>, Box<dyn Fault>> {
@@ -138,12 +163,12 @@ impl AptSigner {
 
     /// The key of the repository, made now if there is none.
     fn key(&self) -> Result<RepositoryKey, Box<dyn Fault>> {
-        let path = self.state.join("apt-key.asc");
+        let path = self.state.join(APT_KEY);
         if let Some(bytes) = fs::read_optional(&path, LIMIT)? {
             return Ok(RepositoryKey::parse(&bytes)?);
         }
         let key = RepositoryKey::generate(self.now, NAME)?;
-        fs::write_atomic(&path, key.armored_secret()?.as_bytes(), 0o600)?;
+        self.keep(APT_KEY, key.armored_secret()?.as_bytes())?;
         Ok(key)
     }
 }

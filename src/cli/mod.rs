@@ -29,7 +29,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
+use clap::error::ContextValue;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::base::fault::{Code, Fault, Kind};
 use crate::base::time::Timestamp;
@@ -243,12 +245,13 @@ fn now() -> Timestamp {
 
 /// Runs one command line; may be called more than once in a process.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    leave_no_core();
     let parsed = command()
         .try_get_matches_from(args)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&visible(error)),
     };
     stop_on_interrupt();
     let ctx = Context::new(cli.global);
@@ -272,19 +275,48 @@ fn stop_on_interrupt() {
     if ctrlc::set_handler(|| std::process::exit(INTERRUPTED)).is_err() {}
 }
 
+/// A process that dies leaves no image of its memory, in which tokens and passphrases are.
+fn leave_no_core() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: getrlimit(Resource::Core).maximum,
+    };
+    // Lowering a limit is always allowed.
+    if setrlimit(Resource::Core, none).is_err() {}
+}
+
 /// Exit code of an interrupted command.
 const INTERRUPTED: i32 = 130;
 
+/// The error with the words of the command line that it repeats escaped.
+fn visible(mut error: clap::Error) -> clap::Error {
+    let escape = |text: &String| crate::base::text::visible(text);
+    let repeated: Vec<_> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) => Some((kind, ContextValue::String(escape(text)))),
+            ContextValue::Strings(texts) => {
+                let texts = texts.iter().map(escape).collect();
+                Some((kind, ContextValue::Strings(texts)))
+            }
+            _ => None,
+        })
+        .collect();
+    for (kind, value) in repeated {
+        error.insert(kind, value);
+    }
+    error
+}
+
 /// Help and version are data; anything else is wrong use.
 fn usage(error: &clap::Error) -> ExitCode {
-    // A closed stdout or stderr leaves nobody to tell.
-    let shown = error.print();
-    let exit = if error.use_stderr() {
-        Exit::Usage
-    } else {
-        Exit::Ok
-    };
-    shown.map_or(exit, |()| exit).into()
+    if error.use_stderr() {
+        // It repeats words of the command line.
+        ui::complain(&error.render().to_string());
+        return Exit::Usage.into();
+    }
+    // A closed stdout leaves nobody to tell.
+    error.print().map_or(Exit::Ok, |()| Exit::Ok).into()
 }
 
 /// The command line as it is parsed, and as man pages and completions show it: every `--option` may also be given as
@@ -303,6 +335,8 @@ fn with_variables(command: clap::Command) -> clap::Command {
             // Set to nothing is as good as not set.
             return arg;
         }
+        // Help shows no values: whoever asks for it in a pipeline puts it into a log.
+        let arg = arg.hide_env_values(true);
         match arg.get_action() {
             ArgAction::SetTrue => arg.env(variable).value_parser(FalseyValueParser::new()),
             ArgAction::Set | ArgAction::Append | ArgAction::Count => arg.env(variable),

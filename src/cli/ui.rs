@@ -1,5 +1,6 @@
 //! The one object that prints. stdout is data, stderr is talk; foreign text arrives here already escaped.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use crate::base::fault::Fault;
 use crate::base::finding::{Finding, Severity};
 use crate::base::progress::{Progress, Unit};
+use crate::base::text::is_plain;
 use crate::cli::exit::Exit;
 use crate::cli::explain;
 
@@ -58,6 +60,8 @@ pub struct Outcome {
     pub report: Value,
     /// What goes to stdout for people: data, not talk. Ends with a newline unless empty.
     pub data: String,
+    /// Whether the data is the content of a file, which is printed as it is.
+    pub is_content: bool,
     /// Past-tense summary lines for stderr.
     pub summary: Vec<String>,
     /// Exit code: [`Exit::Ok`], or what a finding or a check demands.
@@ -74,6 +78,7 @@ impl Outcome {
         Self {
             report,
             data: String::new(),
+            is_content: false,
             summary: Vec::new(),
             exit: Exit::Ok,
         }
@@ -83,6 +88,14 @@ impl Outcome {
     #[must_use]
     pub fn data(mut self, data: impl Into<String>) -> Self {
         self.data = data.into();
+        self
+    }
+
+    /// Adds data for stdout that is the content of a file.
+    #[must_use]
+    pub fn content(mut self, content: impl Into<String>) -> Self {
+        self.data = content.into();
+        self.is_content = true;
         self
     }
 
@@ -172,6 +185,7 @@ impl Ui {
         let Outcome {
             mut report,
             data,
+            is_content,
             summary,
             exit,
         } = outcome;
@@ -180,7 +194,8 @@ impl Ui {
                 seal(&mut report, exit);
                 stdout(&format!("{report}\n"));
             }
-            Format::Human | Format::Purl => stdout(&data),
+            Format::Human | Format::Purl if is_content => stdout(&data),
+            Format::Human | Format::Purl => stdout(&harmless(&data, false)),
         }
         for line in summary {
             self.talk(&line);
@@ -277,13 +292,14 @@ impl Ui {
 
     fn paint(&self, color: &str, text: &str) -> String {
         if self.options.color {
-            format!("\u{1b}[1;{color}m{text}\u{1b}[0m")
+            format!("{ESCAPE}1;{color}m{text}{RESET}")
         } else {
             text.to_owned()
         }
     }
 
     fn stderr(&self, line: &str) {
+        let line = &harmless(line, self.options.color);
         let bar = self.bar.lock().ok().and_then(|guard| guard.clone());
         match bar {
             Some(bar) if !bar.is_hidden() => bar.suspend(|| write_line(line)),
@@ -350,6 +366,35 @@ impl Progress for Ui {
             bar.finish_and_clear();
         }
     }
+}
+
+/// How a colour begins, and what ends it.
+const ESCAPE: &str = "\u{1b}[";
+const RESET: &str = "\u{1b}[0m";
+/// The colours that [`Ui::paint`] is asked for.
+const COLORS: [&str; 3] = ["\u{1b}[1;31m", "\u{1b}[1;33m", "\u{1b}[1;36m"];
+
+/// The last net under texts that should have been escaped where they came in: but for line breaks, tabs and, where there
+/// is colour, our own colours, nothing is printed that does not show itself.
+fn harmless(text: &str, color: bool) -> Cow<'_, str> {
+    let plain = |c: char| is_plain(c) || matches!(c, '\n' | '\t');
+    if text.chars().all(plain) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let own = COLORS.iter().chain([&RESET]);
+        let own = own.copied().find(|code| color && rest.starts_with(code));
+        let taken = own.map_or(c.len_utf8(), str::len);
+        match own {
+            Some(code) => out.push_str(code),
+            None if plain(c) => out.push(c),
+            None => out.extend(c.escape_unicode()),
+        }
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    out.into()
 }
 
 /// A number of bytes for people: `149.2 MB`.
@@ -446,6 +491,11 @@ fn push(text: &mut String, line: &str) {
     }
 }
 
+/// A message of the argument parser, before there is a printer.
+pub fn complain(text: &str) {
+    write_line(harmless(text, false).trim_end());
+}
+
 fn write_line(line: &str) {
     // A closed stderr leaves nobody to tell.
     if writeln!(io::stderr().lock(), "{line}").is_err() {}
@@ -463,7 +513,18 @@ fn stdout(data: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::{bytes, harmless};
+
+    #[test]
+    fn nothing_that_moves_the_cursor_is_printed() {
+        let said = "\u{1b}[1;31merror:\u{1b}[0m a\u{1b}[2Jb\u{9b}c\u{202e}d\r\n\te";
+        assert_eq!(
+            harmless(said, true),
+            "\u{1b}[1;31merror:\u{1b}[0m a\\u{1b}[2Jb\\u{9b}c\\u{202e}d\\u{d}\n\te"
+        );
+        assert!(harmless(said, false).starts_with("\\u{1b}[1;31merror"));
+        assert_eq!(harmless("Größe\n", false), "Größe\n");
+    }
 
     #[test]
     fn sizes_for_people() {

@@ -378,6 +378,12 @@ pub fn write_unsynced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsErro
     written
 }
 
+/// Whether this is the name of a [`Draft`].
+pub fn is_draft(name: &str) -> bool {
+    let extension = Path::new(name).extension();
+    name.starts_with('.') && extension.is_some_and(|extension| extension == "tmp")
+}
+
 /// A file being written beside its final place; removed again when dropped without [`Draft::commit`].
 #[derive(Debug)]
 pub struct Draft {

@@ -3,8 +3,9 @@
 //! What each part is held against: a blob against its name; a bundle's statement against the name of its folder and its
 //! manifest against the state; every file of every kept generation, linked or rendered, against the generation's list
 //! (see [`listing`]); the lists, the trust root, marks and blocks against the state, the state against the journal's last
-//! line, each line against the next, the last one against its seal; each receipt against its line. One changed bit in any
-//! of them is found. Somebody who can write to the repository could change all of them consistently: against that stands
+//! line, each line against the next, the last one against its seal; each receipt against its line; what signs the apt
+//! index against the list beside it, which only its owner reads. One changed bit in any of them is found, and so is what
+//! belongs to nothing. Somebody who can write to the repository could change all of them consistently: against that stands
 //! the mark on paper (`stage repo status --print-mark`).
 //!
 //! An audit changes nothing, needs no lock and only the right to read; what a writer does meanwhile may look like damage. Generations and receipts of versions of `stage`
@@ -23,7 +24,7 @@ use crate::import::inventory::Blobs;
 use crate::import::layout::Layout;
 use crate::import::owners::{Owner, Shelf};
 use crate::import::state::{self, BundleEntry, GenerationEntry, Memory};
-use crate::import::{ImportError, listing, safety};
+use crate::import::{ImportError, listing, safety, strays};
 
 /// Largest document that is hashed in memory.
 const DOCUMENT: u64 = crate::base::limits::LIMITS.document;
@@ -36,8 +37,10 @@ const MAX_OWNERS: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
-    /// Journal, state, trust root, the link `current`: what import relies on.
+    /// Journal, state, trust root, the link `current`, what signs the apt index: what import relies on.
     State,
+    /// What lies in the repository and belongs to nothing.
+    Stray,
     /// A receipt.
     Receipt,
     /// Statement or manifest of a bundle.
@@ -84,7 +87,8 @@ pub struct Audit {
     pub generations: u64,
     /// Their files.
     pub files: u64,
-    /// Rendered files that no list vouches for.
+    /// Files that no list vouches for: rendered by an older version, or the key of the apt index where the auditor may
+    /// not read it.
     pub unchecked_files: u64,
     /// Lines of the journal.
     pub journal_lines: u64,
@@ -222,10 +226,55 @@ impl Auditor<'_> {
         for (number, entry) in &memory.state.generations {
             self.generation(*number, entry, progress)?;
         }
+        for stray in strays::find(self.layout, &memory.state)? {
+            self.damage(Part::Stray, &stray, "belongs to nothing");
+        }
+        self.lock();
+        self.signing();
         let known = self.blobs.digests();
         let orphans = known.iter().filter(|d| !self.wanted.contains(d));
         self.audit.orphans = orphans.count() as u64;
         Ok(())
+    }
+
+    /// The lock of writers is an empty file.
+    fn lock(&mut self) {
+        let path = self.layout.lock();
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() && found.len() == 0 => {}
+            Ok(_) => self.damage(Part::State, &path, "is not an empty file"),
+            Err(error) => self.damage(Part::State, &path, unreadable(&error)),
+        }
+    }
+
+    /// What signs the apt index. Whoever may not read it learns that it was not checked.
+    fn signing(&mut self) {
+        let list = self.layout.signing_list();
+        let read = fs::read_beneath(self.layout.root(), &list, DOCUMENT);
+        let Ok(read) = read else {
+            self.audit.unchecked_files += 1;
+            return;
+        };
+        let lines = read.as_deref().map(listing::parse);
+        let Some(mut lines) = lines.unwrap_or_else(|| Some(listing::Listing::new())) else {
+            self.damage(Part::State, &list, BYTES);
+            return;
+        };
+        for path in self.layout.signing() {
+            let name = path.file_name().and_then(|name| name.to_str());
+            match name.and_then(|name| lines.remove(name)) {
+                Some(digest) => self.document(Part::State, &path, digest),
+                None if fs::exists(&path) && read.is_none() => self.audit.unchecked_files += 1,
+                None if fs::exists(&path) => {
+                    self.damage(Part::State, &path, "is not in the list of its kind");
+                }
+                None => {}
+            }
+        }
+        for name in lines.into_keys() {
+            let path = self.layout.state_dir().join(name);
+            self.damage(Part::State, &path, "is listed and is not one of its kind");
+        }
     }
 
     fn receipts(&mut self, memory: &Memory) -> Result<(), ImportError> {
@@ -454,6 +503,7 @@ fn fix(damage: &Damage, carried: bool, memory: Option<&Memory>) -> String {
         .collect();
     let bundles: Vec<String> = bundles.into_iter().collect();
     match damage.part {
+        Part::Stray => "stage puts no such file there; find out who did, and remove it".to_owned(),
         Part::Blob if damage.expected.is_none() => {
             "stage puts no such file there; find out who did, and remove it".to_owned()
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::base::digest::Digest;
 use crate::base::fault::{Class, Code, Fault, Kind};
+use crate::base::finding::Finding;
 use crate::bundle::BundleError;
 use crate::eco::EcoError;
 use crate::fs::FsError;
@@ -152,6 +153,12 @@ pub enum ImportError {
         /// The path, quoted and escaped.
         path: String,
     },
+    /// Archives that clients would read differently.
+    #[error("{} in the archives of the bundle", problems(findings.len()))]
+    Archives {
+        /// What was found, weightiest first; all of it denies.
+        findings: Vec<Finding>,
+    },
     /// A file operation failed.
     #[error(transparent)]
     Fs(#[from] FsError),
@@ -217,6 +224,14 @@ impl ImportError {
     }
 }
 
+fn problems(count: usize) -> String {
+    if count == 1 {
+        "1 problem".to_owned()
+    } else {
+        format!("{count} problems")
+    }
+}
+
 impl Fault for ImportError {
     fn code(&self) -> &'static Code {
         match self {
@@ -236,6 +251,7 @@ impl Fault for ImportError {
             Self::Reason => &REASON,
             Self::NoChange { .. } => &NO_CHANGE,
             Self::Render { .. } => &RENDER,
+            Self::Archives { findings } => findings.first().map_or(&RENDER, |f| f.code),
             Self::Fs(inner) => inner.code(),
             Self::Verify(inner) => inner.code(),
             Self::Trust(inner) => inner.code(),
@@ -278,6 +294,7 @@ impl Fault for ImportError {
             | Self::Reason
             | Self::NoChange { .. }
             | Self::Render { .. }
+            | Self::Archives { .. }
             | Self::Fs(_) => Vec::new(),
         }
     }

@@ -18,8 +18,9 @@ use crate::trust::root::TrustRoot;
 /// Where a tree is served unless something else is said; also what `repo serve` listens on.
 pub const DEFAULT_BASE_URL: &str = "http://127.0.0.1:8080";
 
-/// What the journal says of a repository that demands approvals.
-const APPROVALS_DEMANDED: &str = "every signature needs an approval";
+/// What the journal says of what a repository demands of every import.
+const APPROVED: &str = "every signature needs an approval";
+const LINTED: &str = "every import reads the archives";
 
 /// An address that a tree is served at: http or https, no user, query or fragment, no slash at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,23 +65,25 @@ pub struct Settings<'a> {
     pub allow_expired_imports: bool,
     /// Whether every signature that counts needs an approval; may be switched on later, never off.
     pub require_approvals: bool,
+    /// Whether every import reads the archives; may also be demanded later, and stays so.
+    pub lint_imports: bool,
 }
 
 /// What `init` did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Made {
     /// A new repository.
     New,
     /// It existed with this trust root and address.
     Unchanged,
-    /// It existed; from now on it demands approvals.
+    /// It existed; from now on it demands more of every import.
     Stricter,
     /// It existed; the address changed, and a new generation shows it (0: nothing is imported yet).
     Moved(u64),
 }
 
 /// Makes a repository at `path`, pinned to `root`; without a `fingerprint`, the journal says that nobody compared it. When it
-/// exists with the same root, only the address may change, and approvals may be demanded.
+/// exists with the same root, the address may change, and more be demanded of every import from now on.
 ///
 /// # Errors
 /// `fingerprint` given and another one than the root's (E31); an unsafe place (E41); a repository with another root.
@@ -114,17 +117,18 @@ pub fn init(
     };
     let mut change = Change::new(event, now);
     let mut state = State::new(base_url, root);
-    let mut rules = Vec::new();
-    if settings.allow_expired_imports {
-        state.allow_expired_imports = true;
-        rules.push("expired bundles may be imported for a stated reason");
-    }
-    if settings.require_approvals {
-        state.require_approvals = true;
-        rules.push(APPROVALS_DEMANDED);
-    }
-    let rules = rules.join("; ");
-    change.detail = Some(rules.as_str()).filter(|rules| !rules.is_empty());
+    state.allow_expired_imports = settings.allow_expired_imports;
+    state.require_approvals = settings.require_approvals;
+    state.lint_imports = settings.lint_imports;
+    let detail = rules(&[
+        (
+            settings.allow_expired_imports,
+            "expired bundles may be imported for a stated reason",
+        ),
+        (settings.require_approvals, APPROVED),
+        (settings.lint_imports, LINTED),
+    ]);
+    change.detail = detail.as_deref();
     let memory = Memory {
         state,
         root: root.clone(),
@@ -136,6 +140,15 @@ pub fn init(
     }
     fs::sync_dir(fs::parent(path))?;
     Ok(Made::New)
+}
+
+/// The rules that apply, for the journal.
+fn rules(all: &[(bool, &'static str)]) -> Option<String> {
+    let rules: Vec<&str> = all
+        .iter()
+        .filter_map(|(applies, rule)| applies.then_some(*rule))
+        .collect();
+    (!rules.is_empty()).then(|| rules.join("; "))
 }
 
 /// `init` on a repository that exists.
@@ -157,19 +170,25 @@ fn reopen(
     if settings.allow_expired_imports && !state.allow_expired_imports {
         return Err(ImportError::ExpiredNotAllowed);
     }
-    let stricter = settings.require_approvals && !state.require_approvals;
-    repository.memory.state.require_approvals |= stricter;
-    let Some(base_url) = settings
+    let state = &mut repository.memory.state;
+    let demanded = rules(&[
+        (
+            settings.require_approvals && !state.require_approvals,
+            APPROVED,
+        ),
+        (settings.lint_imports && !state.lint_imports, LINTED),
+    ]);
+    state.require_approvals |= settings.require_approvals;
+    state.lint_imports |= settings.lint_imports;
+    let moved = settings
         .base_url
-        .filter(|url| url.as_str() != repository.memory.state.base_url)
-    else {
-        return repository.settled(stricter, now);
+        .filter(|url| url.as_str() != state.base_url);
+    let Some(base_url) = moved else {
+        return repository.settled(demanded, now);
     };
-    base_url
-        .as_str()
-        .clone_into(&mut repository.memory.state.base_url);
+    base_url.as_str().clone_into(&mut state.base_url);
     let change = Change {
-        detail: stricter.then_some(APPROVALS_DEMANDED),
+        detail: demanded.as_deref(),
         ..Change::new(Event::BaseUrl, now)
     };
     let number = repository.render_active(&change, signer)?;
@@ -177,12 +196,15 @@ fn reopen(
 }
 
 impl Repository {
-    /// Writes down that approvals are demanded, if that is new; nothing that is published changes.
-    fn settled(&mut self, stricter: bool, now: Timestamp) -> Result<Made, ImportError> {
-        if !stricter {
+    /// Writes down what is demanded from now on, if that is new; nothing that is published changes.
+    fn settled(&mut self, demanded: Option<String>, now: Timestamp) -> Result<Made, ImportError> {
+        let Some(demanded) = demanded else {
             return Ok(Made::Unchanged);
-        }
-        let change = Change::new(Event::RequireApprovals, now);
+        };
+        let change = Change {
+            detail: Some(demanded.as_str()),
+            ..Change::new(Event::Stricter, now)
+        };
         state::commit(&self.layout, &self.memory, &change, &mut self.undo)?;
         Ok(Made::Stricter)
     }

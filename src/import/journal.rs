@@ -38,8 +38,8 @@ pub enum Event {
     Gc,
     /// Damaged blobs were replaced.
     Repair,
-    /// Approvals are demanded from now on.
-    RequireApprovals,
+    /// Something more is demanded of every import from now on.
+    Stricter,
 }
 
 /// One line.

@@ -4,6 +4,13 @@ use std::path::{Path, PathBuf};
 
 use crate::base::digest::Digest;
 
+/// The secret key of the apt index.
+pub const APT_KEY: &str = "apt-key.asc";
+/// The command that signs the apt index instead.
+pub const APT_SIGNING: &str = "apt-signing.json";
+/// Digests of both.
+const SIGNING_LIST: &str = "signing.sha256";
+
 /// Paths of one repository.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -81,6 +88,43 @@ impl Layout {
     /// The lock that writers hold.
     pub fn lock(&self) -> PathBuf {
         self.state_dir().join("lock")
+    }
+
+    /// The files that the apt index is signed with, if this build or a command of the site made them: the secret key, or
+    /// what the command is; only their owner reads them.
+    pub fn signing(&self) -> [PathBuf; 2] {
+        [APT_KEY, APT_SIGNING].map(|name| self.state_dir().join(name))
+    }
+
+    /// What those files are: a line `<sha256>  <name>` for each, as `sha256sum -c` reads it. Not in the state, which
+    /// everybody may read: a command may hold a PIN that is short enough to be guessed by its digest.
+    pub fn signing_list(&self) -> PathBuf {
+        self.state_dir().join(SIGNING_LIST)
+    }
+
+    /// Whether stage puts something of this name into the repository itself.
+    pub fn is_known(&self, name: &str) -> bool {
+        ["cas", "incoming", "gen", "state", "current", "current.tmp"].contains(&name)
+    }
+
+    /// Whether stage puts something of this name into the folder of the state.
+    pub fn is_state(&self, name: &str) -> bool {
+        let known = [
+            self.state(),
+            self.next_state(),
+            self.trust_root(),
+            self.next_trust_root(),
+            self.journal(),
+            self.lock(),
+            self.receipts(),
+            self.next_receipt(),
+            self.bundles(),
+            self.trees(),
+            self.signing_list(),
+        ];
+        let signing = self.signing();
+        let mut known = known.iter().chain(&signing);
+        known.any(|path| path.file_name().is_some_and(|n| n == name))
     }
 
     /// Receipts.

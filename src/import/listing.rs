@@ -18,12 +18,19 @@ pub type Listing = BTreeMap<String, Digest>;
 
 /// The list of a tree that is about to be written.
 pub fn write(tree: &Tree) -> Vec<u8> {
-    let mut lines = Vec::new();
-    for (path, content) in tree {
+    lines(tree.iter().map(|(path, content)| {
         let digest = match content {
             RepoContent::Bytes(bytes) => Digest::of(bytes),
             RepoContent::Blob(digest) | RepoContent::Joined { whole: digest, .. } => *digest,
         };
+        (path.as_str(), digest)
+    }))
+}
+
+/// A line for each of these files.
+pub fn lines<'a>(files: impl Iterator<Item = (&'a str, Digest)>) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for (path, digest) in files {
         lines.extend_from_slice(digest.hex().as_bytes());
         lines.extend_from_slice(b"  ");
         lines.extend_from_slice(path.as_bytes());
@@ -48,7 +55,8 @@ pub fn read(layout: &Layout, number: u64, digest: Digest) -> Result<Listing, Imp
     parse(&bytes).ok_or_else(|| wrong("cannot be read"))
 }
 
-fn parse(bytes: &[u8]) -> Option<Listing> {
+/// Reads lines; `None` when one of them is none.
+pub fn parse(bytes: &[u8]) -> Option<Listing> {
     let text = std::str::from_utf8(bytes).ok()?;
     let line = |line: &str| {
         let (hex, path) = line.split_once("  ")?;

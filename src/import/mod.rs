@@ -18,6 +18,7 @@
 //! between mark and switch, the same bundle (or any next one) completes it. An import that fails before the mark takes
 //! back what it added (see [`undo`]); one of what is already there writes nothing.
 
+pub mod archives;
 pub mod audit;
 pub mod block;
 pub mod cas;
@@ -42,6 +43,7 @@ pub mod repair;
 pub mod rollback;
 pub mod safety;
 pub mod state;
+pub mod strays;
 pub mod undo;
 
 use std::cell::RefCell;
@@ -56,6 +58,7 @@ use crate::base::text::escaped;
 use crate::base::time::Timestamp;
 use crate::eco::{Publishing, ReleaseSigner};
 use crate::fs::{self, LockFile};
+use crate::import::archives::Linted;
 use crate::import::cas::Cas;
 use crate::import::generation::{Loaded, Tree};
 use crate::import::journal::Event;
@@ -101,6 +104,10 @@ pub struct ImportRequest<'a> {
     pub allow_expired: Option<&'a str>,
     /// The file of approvals that came with the bundle.
     pub approvals: Option<&'a [u8]>,
+    /// Whether to read the archives before anything is published, whatever the repository demands.
+    pub lint: bool,
+    /// Releases (`ecosystem:name@version`) whose archives may have problems.
+    pub accept_archives: &'a [String],
     /// Gets the checks that passed before the bundle was refused.
     pub refused_after: Option<&'a RefCell<Vec<Check>>>,
     /// Version and build of this program, for the receipt.
@@ -164,7 +171,7 @@ pub fn run<R: Read>(
     // `gc` may have forgotten the bundle that is the mark: then it comes in like a new one.
     let known = repository.memory.state.bundles.contains_key(&bundle.id.0);
     if bundle.already_imported && known {
-        return repository.again(&bundle, quarantine, request);
+        return repository.again(&bundle, quarantine, &base, request, progress);
     }
     repository.accept(&bundle, quarantine, &base, request, progress)
 }
@@ -238,8 +245,16 @@ impl Repository {
         mut self,
         bundle: &Verified<Bundle>,
         quarantine: Quarantine,
+        base: &Base,
         request: &ImportRequest<'_>,
+        progress: &dyn Progress,
     ) -> Result<Imported, ImportError> {
+        // What the repository demands was done when it came in; here only the command line counts.
+        let mut linted = None;
+        if request.lint {
+            check_base(bundle, &quarantine, base)?;
+            linted = Some(self.lint(bundle, &quarantine, request, progress)?);
+        }
         let mut repaired = self.adopt(bundle, &quarantine, true)?;
         if request.repair {
             repaired += self.repair_documents(bundle)?;
@@ -266,6 +281,7 @@ impl Repository {
         };
         let mut receipt = Receipt::new(bundle, request, state.time_floor, state.generation, place);
         receipt.already_imported = true;
+        receipt.lint = linted;
         Ok(Imported::Already {
             receipt: Box::new(receipt),
             completed,
@@ -290,21 +306,19 @@ impl Repository {
         loaded.push(Loaded::verified(&self.layout, bundle, entry)?);
         let publishing = self.publishing(request.now, request.signer);
         let tree = generation::render(loaded, &self.memory.state, number, &publishing)?;
-        progress.begin("Publishing", tree.len() as u64, Unit::Items);
         check_base(bundle, &quarantine, base)?;
+        let mut linted = None;
+        if request.lint || self.memory.state.lint_imports {
+            linted = Some(self.lint(bundle, &quarantine, request, progress)?);
+        }
+        progress.begin("Publishing", tree.len() as u64, Unit::Items);
         let repaired = self.adopt(bundle, &quarantine, false)?;
         self.keep_documents(bundle)?;
         self.memory.root = bundle.root.clone();
-        let receipt = Receipt::new(bundle, request, floor, number, self.next_place());
+        let mut receipt = Receipt::new(bundle, request, floor, number, self.next_place());
+        receipt.lint = linted;
         let text = receipt.text();
-        let mut detail = Vec::new();
-        if let Some(reason) = request.reason_for(bundle) {
-            detail.push(format!("it had expired: {}", escaped(reason)));
-        }
-        if repaired > 0 {
-            detail.push(format!("{repaired} damaged blobs were replaced"));
-        }
-        let detail = (!detail.is_empty()).then(|| detail.join("; "));
+        let detail = detail(request.reason_for(bundle), repaired, receipt.lint.as_ref());
         let change = Change {
             bundle: Some(bundle.id.0),
             channel: Some(&bundle.statement.channel),
@@ -317,6 +331,27 @@ impl Repository {
         progress.end();
         quarantine.finish()?;
         Ok(Imported::Published(Box::new(receipt)))
+    }
+
+    /// Reads the archives where they are: those that came in, in quarantine, the others in the store.
+    fn lint(
+        &self,
+        bundle: &Bundle,
+        quarantine: &Quarantine,
+        request: &ImportRequest<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Linted, ImportError> {
+        let (root, cas) = (self.layout.root(), Cas::new(self.layout.cas()));
+        let path = &|digest: &Digest| match quarantine.arrived().get(digest) {
+            Some(Arrival::Fresh) => quarantine.path(digest),
+            _ => cas.path(digest),
+        };
+        let open = |digest: &Digest| fs::open_inside(root, &path(digest));
+        let linted = archives::check(bundle, request.accept_archives, path, open, progress);
+        if let (Err(_), Some(passed)) = (&linted, request.refused_after) {
+            passed.borrow_mut().extend_from_slice(&bundle.checks);
+        }
+        linted
     }
 
     /// Where the next line of the journal will stand.
@@ -437,6 +472,22 @@ impl Repository {
         state::commit(&self.layout, &self.memory, change, &mut self.undo)?;
         publish::switch(&self.layout, number)
     }
+}
+
+/// What the journal says of an import beside what was imported.
+fn detail(reason: Option<&str>, repaired: usize, linted: Option<&Linted>) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(reason) = reason {
+        parts.push(format!("it had expired: {}", escaped(reason)));
+    }
+    if repaired > 0 {
+        parts.push(format!("{repaired} damaged blobs were replaced"));
+    }
+    if let Some(linted) = linted.filter(|l| !l.accepted.is_empty()) {
+        let names: Vec<String> = linted.accepted.iter().map(|name| escaped(name)).collect();
+        parts.push(format!("archives were accepted: {}", names.join(", ")));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// Every blob that did not come in fresh must be in the store with the right bytes.

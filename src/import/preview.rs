@@ -11,7 +11,8 @@ use serde::Serialize;
 use crate::base::digest::Digest;
 use crate::base::fault::Fault;
 use crate::base::progress::Progress;
-use crate::base::text::escaped;
+use crate::base::section::Section;
+use crate::base::text::shown;
 use crate::base::time::Timestamp;
 use crate::eco::{Publishing, ReleaseSigner, SignedIndex};
 use crate::fs;
@@ -21,7 +22,7 @@ use crate::import::init::DEFAULT_BASE_URL;
 use crate::import::layout::Layout;
 use crate::import::quarantine::SLACK;
 use crate::import::state::{self, Memory, State};
-use crate::import::{ImportError, ImportRequest, entry_of, safety};
+use crate::import::{ImportError, ImportRequest, archives, entry_of, safety};
 use crate::trust::root::TrustRoot;
 use crate::verify::report::Recorder;
 use crate::verify::{self, Bundle, Judge, Verified};
@@ -64,10 +65,11 @@ pub struct Preview {
     pub generation: Option<u64>,
 }
 
-/// Asks everything about an import of the bundle that `reader` delivers. `trust` is the root to judge by where there is
+/// Asks everything about an import of the bundle that `reader` delivers, from `file` if it is one. `trust` is the root to judge by where there is
 /// no repository yet. Writes nothing.
 pub fn preview<R: Read>(
     reader: R,
+    file: Option<&Path>,
     request: &ImportRequest<'_>,
     trust: Option<&TrustRoot>,
     progress: &dyn Progress,
@@ -88,6 +90,9 @@ pub fn preview<R: Read>(
     if let Some(bundle) = bundle {
         preview.space(&layout, &bundle);
         preview.union(&layout, (memory.as_ref(), &root), &bundle, request.now);
+        if request.lint || memory.is_some_and(|m| m.state.lint_imports) {
+            preview.archives(&layout, file, &bundle, request, progress);
+        }
     }
     preview
 }
@@ -345,6 +350,49 @@ impl Preview {
         );
     }
 
+    /// Reads the archives in the bundle itself, or where the store has them.
+    fn archives(
+        &mut self,
+        layout: &Layout,
+        file: Option<&Path>,
+        bundle: &Bundle,
+        request: &ImportRequest<'_>,
+        progress: &dyn Progress,
+    ) {
+        let Some(file) = file else {
+            let value = "not read: the bundle comes from a pipe, which an import keeps and a dry run does not";
+            return self.row("archives", Answer::Note, value);
+        };
+        let linted = fs::size(file).map_err(ImportError::from).and_then(|size| {
+            let (cas, carried) = (Cas::new(layout.cas()), bundle.manifest.offsets(size));
+            let path = |digest: &Digest| match carried.get(digest) {
+                Some(_) => file.to_owned(),
+                None => cas.path(digest),
+            };
+            let open = |digest: &Digest| {
+                if let Some((start, length)) = carried.get(digest) {
+                    let section = Section::new(fs::open(file)?, *start, *length);
+                    return section.map_err(fs::context("read", file));
+                }
+                let (path, size) = (cas.path(digest), cas.size(digest).unwrap_or_default());
+                Section::new(cas.open(digest)?, 0, size).map_err(fs::context("read", &path))
+            };
+            archives::check(bundle, request.accept_archives, path, open, progress)
+        });
+        match linted {
+            Ok(found) => {
+                let value = format!("{} read, nothing denied", found.archives);
+                self.row("archives", Answer::Ok, value);
+            }
+            Err(ImportError::Archives { findings }) => {
+                let value = format!("{} problems that deny", findings.len());
+                self.row("archives", Answer::Problem, value);
+                self.faults.extend(archives::faults(&findings));
+            }
+            Err(error) => self.problem("archives", error),
+        }
+    }
+
     /// The generation that would be made, and whether its bundles go together.
     fn union(
         &mut self,
@@ -433,8 +481,4 @@ fn refuse(path: &Path, reason: &str) -> ImportError {
         path: path.to_owned(),
         reason: reason.to_owned(),
     }
-}
-
-fn shown(path: &Path) -> String {
-    escaped(&path.to_string_lossy())
 }

@@ -120,8 +120,11 @@ pub fn sweep(layout: &Layout, state: &State) -> Result<(), ImportError> {
         }
     }
     for folder in [layout.state_dir(), layout.receipts()] {
-        for draft in fs::list(&folder)?.iter().filter(|path| is_draft(path)) {
-            remove(draft)?;
+        for path in fs::list(&folder)? {
+            let name = path.file_name().and_then(|n| n.to_str());
+            if name.is_some_and(fs::is_draft) {
+                remove(&path)?;
+            }
         }
     }
     let link = layout.root().join("current.tmp");
@@ -138,12 +141,6 @@ pub fn complete(layout: &Layout, generation: u64) -> Result<bool, ImportError> {
     }
     switch(layout, generation)?;
     Ok(true)
-}
-
-/// Whether it is a file that was to get its name when it was whole.
-fn is_draft(path: &Path) -> bool {
-    let name = path.file_name().and_then(|n| n.to_str());
-    name.is_some_and(|n| n.starts_with('.')) && path.extension().is_some_and(|e| e == "tmp")
 }
 
 fn remove(path: &Path) -> Result<(), fs::FsError> {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::base::digest::Digest;
 use crate::base::time::Timestamp;
 use crate::import::ImportRequest;
+use crate::import::archives::Linted;
 use crate::trust::crypto;
 use crate::verify::Bundle;
 use crate::verify::report::ApprovalLine;
@@ -42,6 +43,8 @@ pub struct Receipt {
     pub journal: Place,
     /// Whether it had been imported before.
     pub already_imported: bool,
+    /// What was found in the archives, if they were read.
+    pub lint: Option<Linted>,
     time: Timestamp,
     fields: Value,
 }
@@ -79,6 +82,7 @@ impl Receipt {
             generation,
             journal,
             already_imported: false,
+            lint: None,
             time: request.now,
             fields: json!({
                 "epoch": statement.epoch,
@@ -112,6 +116,7 @@ impl Receipt {
                 "files": self.files,
                 "bytes": self.bytes,
                 "generation": self.generation,
+                "lint": self.lint.as_ref().map(Linted::summary),
                 "journal": self.journal,
                 "time": self.time,
             });

@@ -111,6 +111,9 @@ pub struct State {
     /// Whether every signature that counts needs an approval.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_approvals: bool,
+    /// Whether every import reads the archives before it publishes; never taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lint_imports: bool,
 }
 
 impl State {
@@ -130,6 +133,7 @@ impl State {
             blocks: BTreeMap::new(),
             allow_expired_imports: false,
             require_approvals: false,
+            lint_imports: false,
         }
     }
 

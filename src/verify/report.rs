@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::base::fault::{Class, Fault as _};
+use crate::base::fault::{Class, Code, Fault as _};
 use crate::base::text::visible;
 use crate::base::time::Timestamp;
 use crate::fs::FsError;
@@ -166,6 +166,28 @@ impl VerifyReport {
             checks,
             bundle: Some(BundleLines::of(bundle)),
             refused: None,
+        }
+    }
+
+    /// For a bundle that passed all of `checks` and is refused for another reason: what `refused` failed, and the code.
+    pub fn denied(
+        checks: &[Check],
+        refused: &'static str,
+        code: &'static Code,
+        judged_at: Timestamp,
+    ) -> Self {
+        Self {
+            schema: SCHEMA,
+            verified: true,
+            judged_at,
+            at_given: false,
+            checks: checks.iter().map(line).collect(),
+            bundle: None,
+            refused: Some(Refusal {
+                check: refused,
+                code: code.name,
+                class: code.class,
+            }),
         }
     }
 

@@ -512,10 +512,7 @@ fn approvals_can_be_demanded_later_and_not_be_waived() {
         .says(&["from now on"]);
     repository(&desk, "").ok().says(&["exists already"]);
     let journal = String::from_utf8(desk.read("r/state/journal.jsonl")).unwrap();
-    assert!(
-        journal.contains("\"event\":\"require-approvals\""),
-        "{journal}"
-    );
+    assert!(journal.contains("\"event\":\"stricter\""), "{journal}");
     assert_eq!(journal.lines().count(), 2);
     desk.stage("import one.stage --repo r")
         .refused(3, "none by bob");

@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lint", &[]),
     ("manifest", &["fs"]),
     ("lock", &["fs"]),
+    ("archives", &["fs", "lint", "lock"]),
     ("upstream", &["lock"]),
     ("store", &["fs"]),
     ("trust", &["fs"]),
@@ -42,7 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("verify", &["fs", "lock", "trust", "sbom", "bundle", "eco"]),
     (
         "import",
-        &["fs", "lock", "eco", "trust", "bundle", "verify"],
+        &["fs", "archives", "lock", "eco", "trust", "bundle", "verify"],
     ),
     ("serve", &["fs"]),
     // Compiled for fuzzing and for the tests that replay what it found; nobody uses it.
@@ -57,6 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "fs",
             "lint",
+            "archives",
             "manifest",
             "lock",
             "upstream",

@@ -65,19 +65,27 @@ fn one_changed_bit_is_found_wherever_it_is() {
         (&json!(2), &json!(2))
     );
 
-    // Every file but the lock, which is empty, and the key that signs the apt index, which signing itself checks.
+    // Every file; the lock is empty, and has no bit to change.
     let repo = world.repo();
     let mut tried = 0;
     for path in files(&repo) {
-        if path.ends_with("state/lock") || path.ends_with("state/apt-key.asc") {
-            continue;
-        }
         let good = std::fs::read(&path).unwrap();
-        flip(&path);
+        if path.ends_with("state/lock") {
+            rewrite(&path, b"1");
+        } else {
+            flip(&path);
+        }
         let (report, code) = audit(&world);
         assert_eq!(code, 5, "{}: {report:#}", path.display());
         assert_eq!(report["errors"][0]["class"], "E42");
-        assert!(!report["damaged"].as_array().unwrap().is_empty());
+        let named = report["damaged"].as_array().unwrap();
+        let relative = path.strip_prefix(&repo).unwrap().to_str().unwrap();
+        // What the state vouches for is named with it; a blob with every name that it has.
+        let is_named = |d: &Value| {
+            let shown = d["shown_as"].as_array().unwrap();
+            d["path"] == relative || shown.contains(&json!(relative)) || d["part"] == "state"
+        };
+        assert!(named.iter().any(is_named), "{relative}: {report:#}");
         rewrite(&path, &good);
         tried += 1;
     }
@@ -102,6 +110,59 @@ fn one_changed_bit_is_found_wherever_it_is() {
     assert_eq!(report["damaged"][0]["path"], "gen/2/npm/claw/evil.html");
     std::fs::remove_file(&planted).unwrap();
     assert_eq!(audit(&world).1, 0);
+    planted_anywhere(&world);
+}
+
+/// What stage puts nowhere is named; what a killed import may leave is not.
+fn planted_anywhere(world: &World) {
+    let repo = world.repo();
+    let bundle = std::fs::read_dir(repo.join("state/bundles"))
+        .unwrap()
+        .next();
+    let bundle = bundle.unwrap().unwrap().file_name().into_string().unwrap();
+    for path in [
+        "index.html".to_owned(),
+        "cas/md5".to_owned(),
+        "gen/99".to_owned(),
+        "gen/1.bak".to_owned(),
+        "state/apt-key.asc.orig".to_owned(),
+        "state/bundles/x".to_owned(),
+        format!("state/bundles/{bundle}/notes.txt"),
+        "state/trees/99.sha256".to_owned(),
+    ] {
+        std::fs::write(repo.join(&path), b"x").unwrap();
+        let (report, code) = audit(world);
+        assert_eq!(code, 5, "{path}");
+        let found = &report["damaged"][0];
+        assert_eq!(
+            (&found["part"], &found["path"]),
+            (&json!("stray"), &json!(path))
+        );
+        assert!(found["fix"].as_str().unwrap().contains("remove it"));
+        std::fs::remove_file(repo.join(&path)).unwrap();
+    }
+    for path in [
+        "gen/3.tmp",
+        "state/.state.json.77.tmp",
+        "state/next-receipt.json",
+        "lost+found",
+    ] {
+        std::fs::write(repo.join(path), b"x").unwrap();
+        assert_eq!(audit(world).1, 0, "{path}");
+        std::fs::remove_file(repo.join(path)).unwrap();
+    }
+    // Without its list, as an older version left it, the key of the apt index is vouched for by nothing.
+    let list = repo.join("state/signing.sha256");
+    let kept = std::fs::read(&list).unwrap();
+    std::fs::remove_file(&list).unwrap();
+    let (report, code) = audit(world);
+    assert_eq!(
+        (code, &report["unchecked_files"]),
+        (0, &json!(1)),
+        "{report:#}"
+    );
+    std::fs::write(&list, kept).unwrap();
+    assert_eq!(audit(world).1, 0);
 }
 
 #[test]

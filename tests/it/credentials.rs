@@ -16,7 +16,7 @@ use crate::packages::{Folder, tarball};
 const SECRET: &str = "S3CR3T-of-the-host";
 
 /// What a registry of this test has: path and bytes, made once its own address and that of its files are known.
-type Shelf = Vec<(String, Vec<u8>)>;
+pub(crate) type Shelf = Vec<(String, Vec<u8>)>;
 
 /// A server that shows its shelf only to whoever shows it `authorization`; anything else is 401.
 fn guarded(authorization: &str, fill: impl Fn(&str) -> Shelf + Send + Sync + 'static) -> Server {
@@ -35,13 +35,13 @@ fn open(fill: impl Fn(&str) -> Shelf + Send + Sync + 'static) -> Server {
 }
 
 /// The address under which it was asked.
-fn own(asked: &Asked) -> String {
+pub(crate) fn own(asked: &Asked) -> String {
     format!("http://{}/", asked.header("host").unwrap())
 }
 
-fn serve(asked: &Asked, shelf: &Shelf) -> Reply {
-    let path = asked.target.trim_start_matches('/');
-    match shelf.iter().find(|(known, _)| known == path) {
+pub(crate) fn serve(asked: &Asked, shelf: &Shelf) -> Reply {
+    let path = asked.target.trim_start_matches('/').replace("%2f", "/");
+    match shelf.iter().find(|(known, _)| *known == path) {
         Some((_, bytes)) if path.contains("simple/") => {
             Reply::ok(bytes.clone()).with("Content-Type", "application/vnd.pypi.simple.v1+json")
         }
@@ -58,16 +58,26 @@ fn basic(user: &str) -> String {
 }
 
 fn npm(base: &str) -> Shelf {
-    let bytes = tarball(&[("package.json", "{\"name\":\"aa\",\"version\":\"1.0.0\"}")]);
+    npm_package(base, "npm/", "aa")
+}
+
+/// One release of a package, 1.0.0, of a registry below `prefix`.
+pub(crate) fn npm_package(base: &str, prefix: &str, name: &str) -> Shelf {
+    let manifest = json!({"name": name, "version": "1.0.0"}).to_string();
+    let bytes = tarball(&[("package.json", &manifest)]);
     let digests = stage::base::digest::Digests::of(&bytes);
     let integrity = UpstreamChecksum::Sha512(digests.sha512).to_sri();
-    let version = json!({"name": "aa", "version": "1.0.0",
-        "dist": {"tarball": format!("{base}npm/aa/-/aa-1.0.0.tgz"), "integrity": integrity}});
-    let packument = json!({"name": "aa", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version},
+    let path = format!("{prefix}{}", stage::eco::npm::tarball_path(name, "1.0.0"));
+    let version = json!({"name": name, "version": "1.0.0",
+        "dist": {"tarball": format!("{base}{path}"), "integrity": integrity}});
+    let packument = json!({"name": name, "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version},
         "time": {"1.0.0": "2026-01-01T00:00:00.000Z"}});
     vec![
-        ("npm/aa".to_owned(), packument.to_string().into_bytes()),
-        ("npm/aa/-/aa-1.0.0.tgz".to_owned(), bytes),
+        (
+            format!("{prefix}{name}"),
+            packument.to_string().into_bytes(),
+        ),
+        (path, bytes),
     ]
 }
 
@@ -85,7 +95,7 @@ fn wheel() -> Vec<u8> {
 }
 
 /// An index below `pypi/simple/` whose files are below `files`.
-fn pypi(files: &str) -> Shelf {
+pub(crate) fn pypi(files: &str) -> Shelf {
     let metadata = Digest::of(METADATA.as_bytes()).hex();
     let file = json!({"filename": WHEEL, "url": format!("{files}{WHEEL}"),
         "hashes": {"sha256": Digest::of(&wheel()).hex()}, "core-metadata": {"sha256": metadata},
@@ -95,7 +105,7 @@ fn pypi(files: &str) -> Shelf {
     vec![("pypi/simple/aa/".to_owned(), page.to_string().into_bytes())]
 }
 
-fn files(prefix: &str) -> Shelf {
+pub(crate) fn files(prefix: &str) -> Shelf {
     vec![
         (format!("{prefix}{WHEEL}"), wheel()),
         (
@@ -105,7 +115,7 @@ fn files(prefix: &str) -> Shelf {
     ]
 }
 
-fn cargo(base: &str) -> Shelf {
+pub(crate) fn cargo(base: &str) -> Shelf {
     let one = Crate::new("aa", "1.0.0");
     let config = json!({"dl": format!("{base}dl/{{crate}}-{{version}}"), "auth-required": true});
     vec![
@@ -119,12 +129,12 @@ fn cargo(base: &str) -> Shelf {
 }
 
 /// A project and a home of one test.
-struct Site {
-    folder: Folder,
+pub(crate) struct Site {
+    pub(crate) folder: Folder,
 }
 
 impl Site {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder = Folder::new(name);
         for sub in ["project", "home", "cache"] {
             std::fs::create_dir_all(folder.join(sub)).unwrap();
@@ -133,13 +143,13 @@ impl Site {
     }
 
     /// Writes a file of the home or the project.
-    fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.folder.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
-    fn manifest(&self, tables: &str) {
+    pub(crate) fn manifest(&self, tables: &str) {
         let head = "[bundle]\nchannel = \"t\"\n[target]\nplatforms = [\"linux/amd64\"]\nglibc = \"2.36\"\npython = \
                     \"3.11\"\nnode = \"24.21.0\"\n";
         self.write("project/stage.toml", &format!("{head}{tables}"));
@@ -192,7 +202,7 @@ impl Site {
     }
 }
 
-fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

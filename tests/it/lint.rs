@@ -580,3 +580,58 @@ fn a_deb_has_three_members_and_two_good_tarballs() {
         assert_eq!(denied(&deb(&members), &Form::Debian), [rule], "{name}");
     }
 }
+
+// ---------- for imports ----------
+
+/// A good and a bad archive of one ecosystem's only release `demo` 1.0.0, and the code of what is wrong.
+pub(crate) struct Sample {
+    pub(crate) ecosystem: &'static str,
+    pub(crate) good: Vec<u8>,
+    pub(crate) bad: Vec<u8>,
+    pub(crate) code: &'static str,
+}
+
+/// One of each form.
+pub(crate) fn samples() -> Vec<Sample> {
+    let crate_file = ("demo-1.0.0/Cargo.toml", b"[package]".as_slice());
+    let system = |path| {
+        let data = ("data.tar.gz", tarball(&[member(path, b'0', b"x")]));
+        let control = tarball(&[member("./control", b'0', b"Package: demo\n")]);
+        let version = ("debian-binary", b"2.0\n".to_vec());
+        deb(&[version, ("control.tar.gz", control), data])
+    };
+    let package = member(
+        "package/package.json",
+        b'0',
+        b"{\"name\":\"demo\",\"version\":\"1.0.0\"}",
+    );
+    vec![
+        Sample {
+            ecosystem: "pypi",
+            good: zip(&wheel(&demo())),
+            bad: with(zipped("demo/__init__.py", b"x = 2\n")),
+            code: "lint-duplicate",
+        },
+        Sample {
+            ecosystem: "npm",
+            good: tarball(std::slice::from_ref(&package)),
+            bad: tarball(&[package, member("package/../../x", b'0', b"x")]),
+            code: "lint-path",
+        },
+        Sample {
+            ecosystem: "cargo",
+            good: tarball(&[member(crate_file.0, b'0', crate_file.1)]),
+            bad: tarball(&[
+                member(crate_file.0, b'0', crate_file.1),
+                member("other-1.0.0/build.rs", b'0', b"x"),
+            ]),
+            code: "lint-path",
+        },
+        Sample {
+            ecosystem: "debian",
+            good: system("./usr/bin/demo"),
+            bad: system("./../x"),
+            code: "lint-path",
+        },
+    ]
+}

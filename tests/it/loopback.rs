@@ -185,6 +185,9 @@ fn talk<S: Read + Write>(stream: S, answer: impl Fn(&Asked) -> Reply) {
         for (name, value) in &reply.headers {
             bytes.extend([name, ": ", value.as_str(), "\r\n"]);
         }
+        if asked.header("connection") == Some("close") {
+            bytes.push_str("Connection: close\r\n");
+        }
         bytes.push_str("\r\n");
         let mut bytes = bytes.into_bytes();
         if shown {
@@ -303,6 +306,14 @@ fn relay(stream: TcpStream, log: &Mutex<Vec<Asked>>) {
             .trim_start_matches(authority);
         let head = format!("{} {path} HTTP/1.1\r\nHost: {authority}\r\n", asked.method);
         server.write_all(head.as_bytes()).unwrap();
+        for (name, value) in &asked.headers {
+            let own = ["host", "connection"].contains(&name.to_ascii_lowercase().as_str());
+            if !own && !name.to_ascii_lowercase().starts_with("proxy-") {
+                server
+                    .write_all(format!("{name}: {value}\r\n").as_bytes())
+                    .unwrap();
+            }
+        }
         server.write_all(b"Connection: close\r\n\r\n").unwrap();
     }
     if std::io::copy(&mut server, client).is_err() {

@@ -31,6 +31,8 @@ mod ca;
 mod cargo_repo;
 #[cfg(feature = "connected")]
 mod cargo_resolve;
+#[cfg(feature = "connected")]
+mod closures;
 mod contents;
 #[cfg(feature = "connected")]
 mod crates;
@@ -49,6 +51,8 @@ mod debian_sources;
 mod desk;
 mod enrolment;
 #[cfg(feature = "connected")]
+mod escapes;
+#[cfg(feature = "connected")]
 mod evidence;
 #[cfg(feature = "connected")]
 mod exports;
@@ -66,6 +70,8 @@ mod inspect;
 mod keys;
 #[cfg(feature = "connected")]
 mod lint;
+#[cfg(feature = "connected")]
+mod linted;
 mod loopback;
 #[cfg(feature = "connected")]
 mod native;
@@ -95,6 +101,8 @@ mod roots;
 #[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
+#[cfg(feature = "connected")]
+mod secrets;
 mod serve;
 mod served;
 mod signed;

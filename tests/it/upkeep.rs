@@ -1,21 +1,12 @@
 //! `stage repo gc`, `remove`, `query`, `block`: what a repository shows and keeps.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
-use stage::base::digest::{Digest, Digests, UpstreamChecksum};
-use stage::base::package::EcosystemId;
-use stage::base::platform::{Libc, Platform, Target};
-use stage::base::time::Timestamp;
-use stage::eco::Ecosystem;
-use stage::eco::cargo::{Cargo, index as cargo_index, records as cargo_records};
-use stage::eco::debian::{Debian, records as debian_records};
-use stage::eco::pypi::{PyPi, records as pypi_records};
-use stage::lock::{Lock, LockedArtifact, LockedPackage};
+use stage::base::digest::Digest;
 
+use crate::closures::{Made, Only};
 use crate::packages::{Closure, Release, claw};
 use crate::schemas::assert_valid;
-use crate::world::{Content, World};
+use crate::world::World;
 
 fn left(version: &str) -> Closure {
     let requirement = format!("left@{version}");
@@ -344,131 +335,24 @@ fn a_blocked_package_is_out_at_once_and_stays_out() {
     assert!(world.published("npm/left/-/left-2.0.0.tgz").is_some());
 }
 
-/// A release of one file.
-fn package(ecosystem: EcosystemId, (name, version): (&str, &str), file: &str) -> LockedPackage {
-    let bytes = bytes_of(file);
-    LockedPackage {
-        ecosystem,
-        name: name.to_owned(),
-        version: version.to_owned(),
-        platforms: vec![Platform::LinuxAmd64],
-        license: None,
-        deprecated: None,
-        install_script: false,
-        bundled_in: Vec::new(),
-        places: Vec::new(),
-        dependencies: Vec::new(),
-        artifacts: vec![LockedArtifact {
-            file: file.to_owned(),
-            checksum: UpstreamChecksum::Sha256(Digest::of(&bytes)),
-            upstream: "x".to_owned(),
-            path: file.to_owned(),
-            size: None,
-        }],
-    }
-}
-
-fn bytes_of(file: &str) -> Vec<u8> {
-    format!("bytes of {file}").into_bytes()
-}
-
-fn import(world: &World, ecosystem: &dyn Ecosystem, packages: Vec<LockedPackage>, records: &[u8]) {
-    let id = ecosystem.id();
-    let files = packages.iter().flat_map(|p| &p.artifacts);
-    let blobs: BTreeMap<String, Vec<u8>> = files
-        .map(|a| {
-            (
-                Digests::of(&bytes_of(&a.file)).sha256.hex(),
-                bytes_of(&a.file),
-            )
-        })
-        .collect();
-    let lock = Lock {
-        target: Target {
-            platforms: vec![Platform::LinuxAmd64],
-            libc: Libc::Glibc("2.36".to_owned()),
-            python: Some("3.11".to_owned()),
-            node: None,
-        },
-        exclude_newer: None,
-        inputs: Vec::new(),
-        requirements: Vec::new(),
-        records: BTreeMap::from([(id, Digest::of(records))]),
-        packages,
-        findings: Vec::new(),
-    };
-    let content = Content {
-        ecosystem,
-        lock: &lock,
-        records,
-        blobs: &blobs,
-    };
-    let (code, said) = world.import(&world.bundle_of(&content, ecosystem.key(), 1));
-    assert_eq!(code, 0, "{said}");
-}
-
 #[test]
 fn a_block_reaches_every_kind_of_index() {
     let world = World::new("block-all");
-    // Python: two files of a project.
-    let pypi = EcosystemId::pypi();
-    let mut records = pypi_records::PypiRecords::default();
-    let mut packages = Vec::new();
-    for version in ["1.0", "2.0"] {
-        let file = format!("bot-{version}-py3-none-any.whl");
-        let about = pypi_records::PypiFile::new(Digest::of(&bytes_of(&file)));
-        let versions = records.projects.entry("bot".parse().unwrap()).or_default();
-        versions
-            .entry(version.to_owned())
-            .or_default()
-            .files
-            .insert(file.clone(), about);
-        packages.push(package(pypi.clone(), ("bot", version), &file));
+    let one = |name, version| Only {
+        name,
+        version,
+        bytes: format!("bytes of {name} {version}").into_bytes(),
+    };
+    for made in [
+        Made::wheels(&[one("bot", "1.0"), one("bot", "2.0")]),
+        Made::crates(&[one("claw", "1.0.0"), one("claw", "2.0.0")]),
+        Made::debs(&[one("aa", "1.0"), one("bb", "1.0")]),
+    ] {
+        let content = made.content();
+        let channel = content.ecosystem.key();
+        let (code, said) = world.import(&world.bundle_of(&content, channel, 1));
+        assert_eq!(code, 0, "{said}");
     }
-    import(&world, &PyPi, packages, &pypi_records::write(&records));
-    // Rust: two versions of a crate.
-    let mut records = cargo_records::CargoRecords::default();
-    let mut packages = Vec::new();
-    for version in ["1.0.0", "2.0.0"] {
-        let file = format!("claw-{version}.crate");
-        let line = json!({"name": "claw", "vers": version, "cksum": Digest::of(&bytes_of(&file)).hex(),
-            "deps": [], "features": {}, "yanked": false});
-        let wanted = std::collections::BTreeSet::from([version.to_owned()]);
-        let mut found = cargo_index::read("claw", line.to_string().as_bytes(), &wanted).unwrap();
-        let one = cargo_records::CargoCrate {
-            index: found.remove(version).unwrap(),
-            about: None,
-        };
-        let versions = records.crates.entry("claw".to_owned()).or_default();
-        versions.insert(version.to_owned(), one);
-        packages.push(package(EcosystemId::cargo(), ("claw", version), &file));
-    }
-    import(&world, &Cargo, packages, &cargo_records::write(&records));
-    // Debian: two packages.
-    let mut records = debian_records::DebianRecords::default();
-    let mut packages = Vec::new();
-    for name in ["aa", "bb"] {
-        let file = format!("{name}_1.0_amd64.deb");
-        let sum = Digest::of(&bytes_of(&file)).hex();
-        let release = "debian dists/bookworm/InRelease".to_owned();
-        let about = debian_records::DebianPackage {
-            stanza: format!(
-                "Package: {name}\nVersion: 1.0\nArchitecture: amd64\nFilename: pool/{file}\nSize: 9\nSHA256: {sum}"
-            ),
-            release: release.clone(),
-            index: "main/binary-amd64/Packages".to_owned(),
-        };
-        records.put(&format!("{name}@1.0").parse().unwrap(), "amd64", about);
-        let signed = debian_records::SignedRelease {
-            text: "x".to_owned(),
-            signature: Some("y".to_owned()),
-            date: Timestamp::from_unix(1_700_000_000).unwrap(),
-            signers: vec!["AB".repeat(20)],
-        };
-        records.releases.insert(release, signed);
-        packages.push(package(EcosystemId::debian(), (name, "1.0"), &file));
-    }
-    import(&world, &Debian, packages, &debian_records::write(&records));
 
     let indexes = [
         ("pypi/simple/bot/index.html", "bot-2.0-py3"),

@@ -129,6 +129,16 @@ impl World {
 
     /// As [`World::bundle`], of any ecosystem.
     pub(crate) fn bundle_of(&self, content: &Content<'_>, channel: &str, serial: u64) -> PathBuf {
+        self.bundle_with(content, (channel, serial), &[])
+    }
+
+    /// And with further files.
+    pub(crate) fn bundle_with(
+        &self,
+        content: &Content<'_>,
+        (channel, serial): (&str, u64),
+        more: &[(&str, &[u8])],
+    ) -> PathBuf {
         let key = content.ecosystem.key();
         let created: Timestamp = format!("2026-01-{serial:02}T00:00:00Z").parse().unwrap();
         let mut files = vec![
@@ -146,6 +156,7 @@ impl World {
                 format!("no real CA {serial}\n").into_bytes(),
             ),
         ];
+        files.extend(more.iter().map(|(path, bytes)| file(path, bytes.to_vec())));
         for (hex, bytes) in content.blobs {
             files.push(file(&format!("artifacts/{key}/{hex}"), bytes.clone()));
         }

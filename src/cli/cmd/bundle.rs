@@ -10,7 +10,7 @@ use crate::base::fault::{Code, Fault, Kind};
 use crate::base::finding::Finding;
 use crate::base::json;
 use crate::base::limits::LIMITS;
-use crate::base::text::quoted;
+use crate::base::text::{quoted, shown};
 use crate::base::time::{Span, Timestamp};
 use crate::bundle::hash;
 use crate::bundle::write::{self, BundlePlan, PlannedFile, Source};
@@ -393,7 +393,7 @@ impl Job<'_> {
 
     fn report(&self, plan: &BundlePlan, decision: Decision, what: &str) -> Outcome {
         let statement = plan.statement();
-        let output = self.args.output.display();
+        let output = shown(&self.args.output);
         let verb = if self.args.dry_run {
             "Would write"
         } else {
@@ -407,7 +407,7 @@ impl Job<'_> {
         let outcome = Outcome::new(
             "stage/bundle-report/v1",
             json!({
-                "bundle": output.to_string(),
+                "bundle": self.args.output.to_string_lossy(),
                 "bundle_id": plan.id().to_string(),
                 "channel": statement.channel,
                 "serial": statement.serial,

@@ -47,7 +47,7 @@ fn completions(shell: Shell) -> Outcome {
     clap_complete::generate(shell, &mut command(), "stage", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     let report = json!({"shell": shell.to_string(), "script": script});
-    Outcome::new("stage/completions/v1", report).data(script)
+    Outcome::new("stage/completions/v1", report).content(script)
 }
 
 fn man(output: &Path) -> CommandResult {

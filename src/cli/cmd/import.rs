@@ -6,16 +6,20 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::base::fault::Fault as _;
+use crate::base::text::shown;
+use crate::base::time::Timestamp;
 use crate::cli::approval::ApprovalsFile;
 use crate::cli::apt_signer::AptSigner;
 use crate::cli::cmd::{CommandResult, import_preview};
 use crate::cli::receipt::{self, ReceiptArgs};
-use crate::cli::ui::{self, Outcome};
+use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, TOOL, VERSION};
 use crate::fs;
 use crate::import::layout::Layout;
 use crate::import::receipt::Receipt;
-use crate::import::{self, ImportError, ImportRequest, Imported, state};
+use crate::import::{self, ImportError, ImportRequest, Imported, archives, state};
+use crate::verify::Check;
 use crate::verify::report::VerifyReport;
 
 /// Verify a bundle while reading it and publish it in a repository.
@@ -48,6 +52,15 @@ pub struct ImportArgs {
     /// with every bundle that was imported, also an older one
     #[arg(long)]
     repair: bool,
+    /// Read every wheel, tarball, crate and .deb before anything is published, and refuse what clients would read
+    /// differently (exit 4), as `stage bundle` does on the other side. A repository that was made with
+    /// `stage repo init --lint` always does
+    #[arg(long)]
+    lint: bool,
+    /// Let the archives of this release in although they are read differently by different clients, such as
+    /// `pypi:demo@1.0`; may be repeated. That the builder accepted them does not count here. Goes into journal and receipt
+    #[arg(long, value_name = "RELEASE")]
+    accept_archive: Vec<String>,
     /// Import although the bundle has expired, for this reason; only in a repository that was made with
     /// `stage repo init --allow-expired-imports`. The reason goes into journal and receipt
     #[arg(long, value_name = "REASON")]
@@ -73,6 +86,8 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
         allow_root: args.allow_root,
         repair: args.repair,
         allow_expired: args.allow_expired.as_deref(),
+        lint: args.lint,
+        accept_archives: &args.accept_archive,
         refused_after: Some(&passed),
         tool: TOOL,
         signer: &signer,
@@ -85,27 +100,66 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
         return import_preview::run(ctx, &args.bundle, args.trust.as_deref(), &request);
     }
     let imported = read(ctx, &args.bundle, &request);
-    if let (Err(ImportError::Verify(error)), Some(file)) = (&imported, &receipt_file) {
+    if let (Err(error), Some(file)) = (&imported, &receipt_file)
+        && let Some(report) = refusal(&passed.borrow(), error, ctx.now)
+    {
         let floor = state::read(&Layout::new(&args.repo)).ok();
         let floor = floor.and_then(|memory| memory.state.time_floor);
-        let report = VerifyReport::refused(&passed.borrow(), error, ctx.now, false);
         let json = receipt::of_verification(&report, floor, ctx.fips_host());
         file.write(format!("{json}\n").as_bytes())?;
     }
-    let imported = imported?;
+    let imported = imported.map_err(failure)?;
     let receipt = match &imported {
         Imported::Published(receipt) | Imported::Already { receipt, .. } => receipt,
     };
     if let Some(file) = &receipt_file {
         file.write(&receipt.text())?;
     }
+    if let Some(linted) = &receipt.lint {
+        ctx.ui.findings(&linted.findings);
+    }
     Ok(told(args, &imported, receipt))
+}
+
+/// The receipt of a bundle that was refused; `None` where the reason is not the bundle.
+fn refusal(passed: &[Check], error: &ImportError, now: Timestamp) -> Option<VerifyReport> {
+    match error {
+        ImportError::Verify(error) => Some(VerifyReport::refused(passed, error, now, false)),
+        ImportError::Archives { .. } => {
+            Some(VerifyReport::denied(passed, "archives", error.code(), now))
+        }
+        _ => None,
+    }
+}
+
+/// One error for each archive that clients would read differently.
+fn failure(error: ImportError) -> Failure {
+    match error {
+        ImportError::Archives { findings } => Failure {
+            faults: archives::faults(&findings),
+            report: None,
+        },
+        other => other.into(),
+    }
 }
 
 /// What was done, in words.
 fn told(args: &ImportArgs, imported: &Imported, receipt: &Receipt) -> Outcome {
     let name = format!("{} {}", receipt.channel, receipt.serial);
-    let outcome = Outcome::new(import::receipt::SCHEMA, receipt.json());
+    let mut outcome = Outcome::new(import::receipt::SCHEMA, receipt.json());
+    if let Some(linted) = &receipt.lint {
+        outcome = outcome.line(match linted.accepted.len() {
+            0 => format!(
+                "Read {}: nothing denied",
+                ui::plural(linted.archives, "archive")
+            ),
+            n => format!(
+                "Read {}; problems of {} were accepted",
+                ui::plural(linted.archives, "archive"),
+                ui::plural(n, "release")
+            ),
+        });
+    }
     match imported {
         Imported::Published(receipt) => outcome.line(format!(
             "Imported bundle {name} into {} (generation {}, {}, {})",
@@ -120,7 +174,7 @@ fn told(args: &ImportArgs, imported: &Imported, receipt: &Receipt) -> Outcome {
             repaired,
             ..
         } => {
-            let mut outcome = outcome.line(format!("Bundle {name} is already imported"));
+            outcome = outcome.line(format!("Bundle {name} is already imported"));
             if *completed {
                 outcome = outcome.line("Published it, which an interrupted import had left to do");
             }
@@ -149,8 +203,4 @@ fn read(
         return import::run(io::stdin().lock(), request, &ctx.ui);
     }
     import::run(fs::open(bundle)?, request, &ctx.ui)
-}
-
-fn shown(path: &Path) -> String {
-    crate::base::text::escaped(&path.to_string_lossy())
 }

@@ -25,7 +25,8 @@ pub(super) fn run(
     } else {
         Box::new(fs::open(bundle)?)
     };
-    let found = preview::preview(reader, request, trust.as_ref(), &ctx.ui);
+    let file = Some(bundle).filter(|path| fs::metadata(path).is_ok_and(|found| found.is_file()));
+    let found = preview::preview(reader, file, request, trust.as_ref(), &ctx.ui);
     let report = json!({
         "schema": "stage/preview-report/v1",
         "repository": crate::base::text::escaped(&request.repository.to_string_lossy()),

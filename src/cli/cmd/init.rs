@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use crate::base::text::quoted;
+use crate::base::text::{quoted, shown};
 use crate::cli::clients::apt;
 use crate::cli::cmd::CommandResult;
 use crate::cli::ui::{Failure, Outcome};
@@ -82,7 +82,7 @@ pub(crate) fn file_option(manifest: &Path) -> String {
     if manifest == Path::new("stage.toml") {
         String::new()
     } else {
-        format!(" -f {}", manifest.display())
+        format!(" -f {}", shown(manifest))
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
+use crate::base::text::shown;
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::trust::{Profile, warn_on_fips_host};
 use crate::cli::secret::{self, PassphraseArgs};
@@ -120,9 +121,9 @@ fn generate(ctx: &Context, args: &GenerateArgs) -> CommandResult {
     )
     .line(format!(
         "Wrote {} ({}, {protection}) and {}",
-        args.output.display(),
+        shown(&args.output),
         public.scheme(),
-        public_path.display()
+        shown(&public_path)
     ))
     .line(format!("Key id {}", public.id())))
 }
@@ -167,11 +168,11 @@ fn public(ctx: &Context, args: &PublicArgs) -> CommandResult {
     });
     let outcome = Outcome::new("stage/key-report/v1", fields);
     let Some(path) = &args.output else {
-        return Ok(outcome.data(pem));
+        return Ok(outcome.content(pem));
     };
     refuse_existing(path)?;
     write_new(path, pem.as_bytes(), 0o644)?;
-    Ok(outcome.line(format!("Wrote {}", path.display())))
+    Ok(outcome.line(format!("Wrote {}", shown(path))))
 }
 
 fn inspect(ctx: &Context, args: &InspectArgs) -> CommandResult {

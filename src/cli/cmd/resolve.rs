@@ -13,7 +13,7 @@ use crate::base::finding::{Finding, Severity};
 use crate::base::limits::LIMITS;
 use crate::base::package::EcosystemId;
 use crate::base::platform::Platform;
-use crate::base::text::{escaped, quoted};
+use crate::base::text::{escaped, quoted, shown};
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::connect;
@@ -369,7 +369,7 @@ fn finish(
             started.elapsed().as_secs_f64(),
             closure.lock.packages.len(),
         ))
-        .line(format!("{} {verb}", project.lock_path.display())))
+        .line(format!("{} {verb}", shown(&project.lock_path))))
 }
 
 /// The exit that denying findings demand.
@@ -457,14 +457,14 @@ fn plan(connection: &connect::Connection, previous: Option<&(Lock, Records)>) ->
         )),
         None => text.push("Artifacts: known after the first resolve\n".to_owned()),
     }
-    let cache = connection.cache.display();
-    text.push(format!("Cache: {cache}\n"));
+    let cache = connection.cache.to_string_lossy();
+    text.push(format!("Cache: {}\n", shown(&connection.cache)));
     let sizes = known.map(
         |(count, bytes, unknown)| json!({"artifacts": count, "bytes": bytes, "unknown": unknown}),
     );
     Outcome::new(
         "stage/plan-report/v1",
-        json!({"hosts": hosts, "proxy": connection.proxy(), "sizes": sizes, "cache": cache.to_string()}),
+        json!({"hosts": hosts, "proxy": connection.proxy(), "sizes": sizes, "cache": cache}),
     )
     .data(text.concat())
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::base::limits::LIMITS;
 use crate::base::platform::Platform;
-use crate::base::text::{escaped, quoted};
+use crate::base::text::{self, escaped, quoted};
 use crate::cli::cmd::CommandResult;
 use crate::cli::subject::read_records;
 use crate::cli::ui::{Failure, Outcome};
@@ -81,9 +81,11 @@ pub(crate) fn run(ctx: &Context, args: &ExportArgs) -> CommandResult {
         let path = folder.join(&file.name);
         fs::create_dir_all(fs::parent(&path), 0o755)?;
         fs::write_atomic(&path, file.text.as_bytes(), 0o644)?;
-        names.push(path.display().to_string());
+        names.push(path);
     }
-    let report = json!({"form": form, "written": names});
+    let written: Vec<_> = names.iter().map(|path| path.to_string_lossy()).collect();
+    let report = json!({"form": form, "written": written});
+    let names: Vec<String> = names.iter().map(|path| text::shown(path)).collect();
     Ok(Outcome::new("stage/export-report/v1", report)
         .line(format!("Wrote {}", names.join(" and "))))
 }
@@ -150,5 +152,5 @@ fn shown(form: &str, files: &[ExportedFile]) -> CommandResult {
         return Err(UsageError::new(several).into());
     };
     let report = json!({"form": form, "files": files});
-    Ok(Outcome::new("stage/export-report/v1", report).data(only.text.clone()))
+    Ok(Outcome::new("stage/export-report/v1", report).content(only.text.clone()))
 }

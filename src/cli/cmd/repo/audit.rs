@@ -3,9 +3,10 @@
 use clap::Args;
 
 use crate::base::fault::{Class, Code, Fault};
+use crate::base::text::shown;
 use crate::cli::Context;
 use crate::cli::cmd::CommandResult;
-use crate::cli::cmd::repo::{RepoDir, shown};
+use crate::cli::cmd::repo::RepoDir;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::import::audit::{self, Audit, Damage, Part};
 
@@ -32,7 +33,8 @@ impl Fault for DamageError {
 
 /// Read everything again and compare it with what was imported and published
 ///
-/// Every blob, every file of every kept generation, the bundles' documents, journal, state, trust root and receipts.
+/// Every blob, every file of every kept generation, the bundles' documents, journal, state, trust root, receipts, what
+/// signs the apt index, and whether there is anything else.
 /// Changes nothing and needs only the right to read. Exit 5 when anything is not as it was; each finding says whose
 /// package it is and what to do.
 #[derive(Debug, Args)]
@@ -100,8 +102,8 @@ fn summary(audit: &Audit) -> String {
         return line;
     }
     format!(
-        "{line}. {} and {} of an older version of stage are vouched for by nothing",
-        count(audit.unchecked_files, "rendered file"),
+        "{line}. {} and {} are not vouched for: an older version of stage made them, or this account may not read them",
+        count(audit.unchecked_files, "file"),
         count(audit.unchecked_receipts, "receipt")
     )
 }

@@ -3,10 +3,11 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::base::text::shown;
 use crate::cli::Context;
 use crate::cli::apt_signer::AptSigner;
 use crate::cli::cmd::CommandResult;
-use crate::cli::cmd::repo::{RepoDir, shown};
+use crate::cli::cmd::repo::RepoDir;
 use crate::cli::ui::{self, Outcome};
 use crate::import::gc::{self, Plan};
 use crate::import::layout::Layout;

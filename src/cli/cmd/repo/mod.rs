@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::base::digest::Digest;
 use crate::base::fault::{Class, Code, Fault};
 use crate::base::limits::LIMITS;
+use crate::base::text::shown;
 use crate::base::time::{Span, Timestamp};
 use crate::cli::apt_signer::AptSigner;
 use crate::cli::cmd::{CommandResult, client_config};
@@ -122,6 +123,10 @@ struct InitArgs {
     /// write them beside the bundle; on an existing repository, demands it from now on
     #[arg(long)]
     require_approvals: bool,
+    /// Let every import read the archives and refuse what clients would read differently, as `stage import --lint` does;
+    /// on an existing repository, from now on. It is not taken back
+    #[arg(long)]
+    lint: bool,
     /// Sign the apt index with this command instead of the repository's own key, for RSA keys and HSMs: it gets the
     /// Release on stdin and prints it clear-signed, or a detached armoured signature, or both after each other
     #[arg(long, value_name = "CMD", requires = "apt_certificate")]
@@ -224,38 +229,40 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
         base_url: base_url.as_ref(),
         allow_expired_imports: args.allow_expired_imports,
         require_approvals: args.require_approvals,
+        lint_imports: args.lint,
     };
     let made = init::init(path, &root, fingerprint, settings, ctx.now, &signer)?;
     match (&args.apt_sign_command, certificate) {
         (Some(command), Some(certificate)) => signer.configure(command, &certificate)?,
         (_, _) => signer.prepare()?,
     }
-    let line = match made {
-        Made::New => format!(
-            "Made repository {}, pinned to trust root version {} ({})",
-            shown(path),
-            root.version(),
-            root.fingerprint()
-        ),
-        Made::Stricter => format!("Repository {} demands approvals from now on", shown(path)),
-        Made::Unchanged => format!("Repository {} exists already", shown(path)),
-        Made::Moved(0) => format!("Changed the address of repository {}", shown(path)),
-        Made::Moved(n) => {
-            format!(
-                "Changed the address of repository {} (generation {n})",
-                shown(path)
-            )
-        }
-    };
     let memory = state::read(&layout)?;
     let report = json!({
         "repository": path,
         "root": {"version": root.version(), "fingerprint": root.fingerprint()},
         "base_url": memory.state.base_url,
         "created": made == Made::New,
+        "require_approvals": memory.state.require_approvals,
+        "lint_imports": memory.state.lint_imports,
         "generation": memory.state.generation,
     });
-    Ok(Outcome::new("stage/repository-init/v1", report).line(line))
+    Ok(Outcome::new("stage/repository-init/v1", report).line(told(path, made, &root)))
+}
+
+/// What `repo init` did, in words.
+fn told(path: &Path, made: Made, root: &TrustRoot) -> String {
+    let path = shown(path);
+    match made {
+        Made::New => format!(
+            "Made repository {path}, pinned to trust root version {} ({})",
+            root.version(),
+            root.fingerprint()
+        ),
+        Made::Unchanged => format!("Repository {path} exists already"),
+        Made::Stricter => format!("Repository {path} demands more of every import from now on"),
+        Made::Moved(0) => format!("Changed the address of repository {path}"),
+        Made::Moved(n) => format!("Changed the address of repository {path} (generation {n})"),
+    }
 }
 
 /// Reads a fingerprint as people write it down.
@@ -299,6 +306,9 @@ fn status(ctx: &Context, args: &StatusArgs) -> CommandResult {
     Ok(outcome)
 }
 
+/// The line about a repository that was made with `--lint`.
+const LINTED: &str = "archives:    read by every import\n";
+
 fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
     let Memory { state, root, .. } = memory;
     let mark = Mark::of(memory);
@@ -314,6 +324,7 @@ fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
         state.root,
         floor.as_deref().unwrap_or("none"),
     )];
+    lines.extend(state.lint_imports.then(|| LINTED.to_owned()));
     let mut channels = serde_json::Map::new();
     for (channel, mark) in &state.channels {
         let shown = state
@@ -351,6 +362,7 @@ fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
         "blocks": state.blocks,
         "allow_expired_imports": state.allow_expired_imports,
         "require_approvals": state.require_approvals,
+        "lint_imports": state.lint_imports,
         "mark": mark.to_string(),
         "generation": published,
         "root": {"version": state.root_version, "fingerprint": state.root, "expires": root.expires()},
@@ -463,8 +475,4 @@ fn serve(ctx: &Context, args: &ServeArgs) -> CommandResult {
     ));
     server.run()?;
     Ok(Outcome::new("stage/repository-serve/v1", json!({})))
-}
-
-fn shown(path: &Path) -> String {
-    crate::base::text::escaped(&path.to_string_lossy())
 }

@@ -4,11 +4,12 @@ use clap::Args;
 use serde_json::json;
 
 use crate::base::digest::Digest;
+use crate::base::text::shown;
 use crate::base::text::{escaped, visible};
 use crate::cli::Context;
 use crate::cli::apt_signer::AptSigner;
 use crate::cli::cmd::CommandResult;
-use crate::cli::cmd::repo::{RepoDir, shown};
+use crate::cli::cmd::repo::RepoDir;
 use crate::cli::ui::{self, Outcome};
 use crate::import::block::Blocked;
 use crate::import::layout::Layout;

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::certificates::CertificateArgs;
 use super::show::{changes_json, changes_text, progress_json};
 use super::{KeyOf, Profile, ThresholdOf, named_number, public_key};
-use crate::base::text::quoted;
+use crate::base::text::{quoted, shown};
 use crate::base::time::Span;
 use crate::cli::cmd::CommandResult;
 use crate::cli::ui::{Failure, Outcome};
@@ -282,7 +282,7 @@ fn report(args: &DraftArgs, base: &TrustRoot, root: &TrustRoot, next: &RootChain
     .data(changes_text(&changes))
     .line(format!(
         "Wrote {}: draft of root {}, valid until {}",
-        args.output.display(),
+        shown(&args.output),
         root.version(),
         root.expires()
     ));

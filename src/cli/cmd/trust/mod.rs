@@ -11,7 +11,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use crate::base::text::quoted;
+use crate::base::text::{quoted, shown};
 use crate::base::time::Span;
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::trust::certificates::CertificateArgs;
@@ -198,7 +198,7 @@ fn init(ctx: &Context, args: &InitArgs) -> CommandResult {
     )
     .line(format!(
         "Wrote {}: version 1, {}, valid until {}",
-        args.output.display(),
+        shown(&args.output),
         plural(root.keys().len(), "key"),
         root.expires()
     ))

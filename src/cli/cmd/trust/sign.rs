@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::show::{changes_json, changes_text, progress_json, progress_text};
-use crate::base::text::quoted;
+use crate::base::text::{quoted, shown};
 use crate::cli::cmd::CommandResult;
 use crate::cli::secret::{self, PassphraseArgs};
 use crate::cli::ui::{Failure, Outcome};
@@ -71,11 +71,7 @@ pub(super) fn run(ctx: &Context, args: &SignArgs) -> CommandResult {
     if let Some(progress) = &progress {
         data.push_str(&progress_text(progress));
         outcome = outcome.line(if progress.is_complete() {
-            format!(
-                "Root {} is complete: {}",
-                root.version(),
-                args.file.display()
-            )
+            format!("Root {} is complete: {}", root.version(), shown(&args.file))
         } else {
             format!("Root {} needs more signatures", root.version())
         });
