@@ -118,6 +118,8 @@ pub struct Settings {
     mirrors: BTreeMap<String, Vec<Url>>,
     files: BTreeMap<String, Url>,
     credentials: Vec<(Url, Credential)>,
+    /// Those for whole hosts, each with the address it was configured for.
+    host_credentials: Vec<(Url, Credential)>,
     certificates: Vec<(Url, Secret)>,
     secrets: BTreeSet<String>,
 }
@@ -154,6 +156,7 @@ impl Settings {
             mirrors: BTreeMap::new(),
             files: BTreeMap::new(),
             credentials: Vec::new(),
+            host_credentials: Vec::new(),
             certificates: Vec::new(),
             secrets: BTreeSet::new(),
         }
@@ -223,7 +226,7 @@ impl Settings {
         let base = self.bases.get(name).cloned();
         let Some(base) = base else { return };
         if let Some(credential) = self.credential(&base).cloned() {
-            self.add_credential(&root_of(&base), credential);
+            self.add_host_credential(&base, credential);
         }
     }
 
@@ -242,17 +245,28 @@ impl Settings {
 
     /// Shows `credential` to everything below `prefix`, and to nothing else.
     pub fn add_credential(&mut self, prefix: &Url, credential: Credential) {
+        self.remember_credential(&credential);
+        self.credentials.push((prefix.clone(), credential));
+    }
+
+    /// Shows `credential` to the whole host of `base`. Where several registries of one host have credentials, each gets its
+    /// own: the one whose address has most leading segments in common with what is asked for.
+    pub fn add_host_credential(&mut self, base: &Url, credential: Credential) {
+        self.remember_credential(&credential);
+        self.host_credentials.push((base.clone(), credential));
+    }
+
+    fn remember_credential(&mut self, credential: &Credential) {
         let (Credential::Bearer(secret) | Credential::Token(secret) | Credential::Basic(secret)) =
-            &credential;
+            credential;
         self.remember(&secret.0);
-        if let Credential::Basic(secret) = &credential
+        if let Credential::Basic(secret) = credential
             && let Ok(raw) = BASE64.decode(secret.0.as_bytes())
             && let Ok(text) = String::from_utf8(raw)
             && let Some((_, password)) = text.split_once(':')
         {
             self.remember(password);
         }
-        self.credentials.push((prefix.clone(), credential));
     }
 
     /// Shows a client certificate (PEM: certificates and private key) to everything below `prefix`.
@@ -344,9 +358,15 @@ impl Settings {
         self.credential(url).is_some()
     }
 
-    /// The credential for `url`: that of the longest prefix.
+    /// The credential for `url`: that of the nearest address; a prefix of it before another address of its host.
     pub(super) fn credential(&self, url: &Url) -> Option<&Credential> {
-        longest(&self.credentials, url)
+        let hosts = self.host_credentials.iter();
+        let hosts = hosts.filter(|(base, _)| base.origin() == url.origin());
+        let prefixes = self.credentials.iter().filter(|(p, _)| is_below(url, p));
+        hosts
+            .chain(prefixes)
+            .max_by_key(|(address, _)| segments_in_common(address, url))
+            .map(|(_, credential)| credential)
     }
 
     /// Prefixes and PEM of the client certificates.
@@ -424,11 +444,23 @@ impl Settings {
 /// The value of the longest prefix of `url`: same scheme, host and port, and a path below it.
 pub(super) fn longest<'a, T>(list: &'a [(Url, T)], url: &Url) -> Option<&'a T> {
     list.iter()
-        .filter(|(prefix, _)| {
-            prefix.origin() == url.origin() && url.path().starts_with(prefix.path())
-        })
+        .filter(|(prefix, _)| is_below(url, prefix))
         .max_by_key(|(prefix, _)| prefix.path().len())
         .map(|(_, value)| value)
+}
+
+/// Same scheme, host and port, and a path below that of `prefix`.
+fn is_below(url: &Url, prefix: &Url) -> bool {
+    prefix.origin() == url.origin() && url.path().starts_with(prefix.path())
+}
+
+fn segments_in_common(one: &Url, other: &Url) -> usize {
+    let segments = |url: &'_ Url| -> Vec<String> {
+        let all = url.path_segments().into_iter().flatten();
+        all.filter(|s| !s.is_empty()).map(str::to_owned).collect()
+    };
+    let pairs = segments(one).into_iter().zip(segments(other));
+    pairs.take_while(|(a, b)| a == b).count()
 }
 
 /// The root of a URL's host.
@@ -563,6 +595,24 @@ mod tests {
             "https://evil.example/all/x",
         ] {
             assert_eq!(header(other), None, "{other}");
+        }
+        // Two registries of one host, whose files lie beside their indexes.
+        for (base, token) in [("pypi/main/simple/", "P1P1"), ("cargo/main/index/", "C4C4")] {
+            let base = format!("https://art.example/api/{base}").parse().unwrap();
+            settings.add_host_credential(&base, Credential::Token(Secret::new(token)));
+        }
+        let header = |url: &str| {
+            let url = format!("https://art.example/{url}").parse().unwrap();
+            settings.credential(&url).map(Credential::header)
+        };
+        for (url, token) in [
+            ("api/pypi/main/simple/x/", "P1P1"),
+            ("api/pypi/main/packages/x.whl", "P1P1"),
+            ("api/cargo/main/index/3/x", "C4C4"),
+            ("api/cargo/main/v1/crates/x", "C4C4"),
+            ("elsewhere", "C4C4"),
+        ] {
+            assert_eq!(header(url).as_deref(), Some(token), "{url}");
         }
         let text = format!("{settings:?} {:?}", settings.credentials);
         assert!(

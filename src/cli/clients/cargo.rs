@@ -11,7 +11,7 @@ use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::eco::cargo::UPSTREAM;
 use crate::fs;
-use crate::net::settings::{Credential, Secret, Settings, root_of};
+use crate::net::settings::{Credential, Secret, Settings};
 
 /// Largest configuration file, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -93,7 +93,7 @@ pub(super) fn apply(
         && let Some(base) = settings.address_of(UPSTREAM, None).cloned()
     {
         // Cargo shows it where crates are downloaded too; here never to another host.
-        settings.add_credential(&root_of(&base), Credential::Token(Secret::new(token)));
+        settings.add_host_credential(&base, Credential::Token(Secret::new(token)));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::cli::{Context, UsageError};
 use crate::fs;
 use crate::manifest;
 use crate::manifest::credentials::{Login, NetworkCredential, SecretSource};
-use crate::net::settings::{Credential, Secret, Settings, root_of};
+use crate::net::settings::{Credential, Secret, Settings};
 
 /// Largest secret, in bytes.
 const LIMIT: u64 = 64 << 10;
@@ -31,8 +31,6 @@ pub(super) fn apply(
         };
         let known = settings.addresses().into_iter().chain(settings.files());
         let mut prefixes: Vec<Url> = known.filter(|url| is_host(url, &one.host)).collect();
-        let roots: Vec<Url> = prefixes.iter().map(root_of).collect();
-        prefixes.extend(roots);
         if prefixes.is_empty() {
             // Such as the host that an index keeps its files at.
             prefixes.extend(Url::parse(&format!("https://{}/", one.host)));
@@ -41,6 +39,7 @@ pub(super) fn apply(
         prefixes.dedup();
         for prefix in prefixes {
             settings.add_credential(&prefix, credential.clone());
+            settings.add_host_credential(&prefix, credential.clone());
         }
     }
     Ok(())
