@@ -7,7 +7,7 @@ mod packages;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::base::digest::Digest;
 use crate::base::fault::{Class, Code, Fault};
@@ -23,7 +23,7 @@ use crate::import::init::{self, BaseUrl, Made, Settings};
 use crate::import::layout::Layout;
 use crate::import::mark::Mark;
 use crate::import::rollback::RollbackTarget;
-use crate::import::state::{self, Memory};
+use crate::import::state::{self, Memory, State};
 use crate::import::{ImportError, Repository, generation, safety};
 use crate::openpgp::keyring::Keyring;
 use crate::serve::{Options, Server};
@@ -325,7 +325,34 @@ fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
         floor.as_deref().unwrap_or("none"),
     )];
     lines.extend(state.lint_imports.then(|| LINTED.to_owned()));
-    let mut channels = serde_json::Map::new();
+    let channels = channels(state, &mut lines);
+    for (purl, block) in &state.blocks {
+        lines.push(format!(
+            "blocked:     {purl} since {}: {}\n",
+            block.since,
+            crate::base::text::escaped(&block.reason)
+        ));
+    }
+    let report = json!({
+        "repository": path,
+        "base_url": state.base_url,
+        "blocks": state.blocks,
+        "allow_expired_imports": state.allow_expired_imports,
+        "require_approvals": state.require_approvals,
+        "lint_imports": state.lint_imports,
+        "mark": mark.to_string(),
+        "generation": published,
+        "root": {"version": state.root_version, "fingerprint": state.root, "expires": root.expires()},
+        "time_floor": floor,
+        "channels": channels,
+        "journal": {"lines": memory.journal.entries.len(), "last": memory.journal.last},
+    });
+    Outcome::new("stage/repository-status/v1", report).data(lines.concat())
+}
+
+/// The channels with their marks, each with a line of its own.
+fn channels(state: &State, lines: &mut Vec<String>) -> Map<String, Value> {
+    let mut channels = Map::new();
     for (channel, mark) in &state.channels {
         let shown = state
             .active
@@ -349,28 +376,7 @@ fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
             }),
         );
     }
-    for (purl, block) in &state.blocks {
-        lines.push(format!(
-            "blocked:     {purl} since {}: {}\n",
-            block.since,
-            crate::base::text::escaped(&block.reason)
-        ));
-    }
-    let report = json!({
-        "repository": path,
-        "base_url": state.base_url,
-        "blocks": state.blocks,
-        "allow_expired_imports": state.allow_expired_imports,
-        "require_approvals": state.require_approvals,
-        "lint_imports": state.lint_imports,
-        "mark": mark.to_string(),
-        "generation": published,
-        "root": {"version": state.root_version, "fingerprint": state.root, "expires": root.expires()},
-        "time_floor": floor,
-        "channels": channels,
-        "journal": {"lines": memory.journal.entries.len(), "last": memory.journal.last},
-    });
-    Outcome::new("stage/repository-status/v1", report).data(lines.concat())
+    channels
 }
 
 fn list(path: &Path) -> CommandResult {
