@@ -245,7 +245,7 @@ impl UpstreamChecksum {
 
     fn one_sri(hash: &str) -> Option<Self> {
         let (algorithm, base64) = hash.split_once('-')?;
-        let raw = BASE64.decode(base64.as_bytes()).ok()?;
+        let raw = crate::base::text::base64(base64)?;
         match algorithm {
             "sha512" => Some(Self::Sha512(Sha512(raw.try_into().ok()?))),
             "sha256" => Some(Self::Sha256(Digest(raw.try_into().ok()?))),

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use data_encoding::BASE64;
+
 /// The most characters of one foreign text that a message shows.
 const SHOWN: usize = 200;
 
@@ -9,6 +11,13 @@ const SHOWN: usize = 200;
 /// after 200 characters. The only way foreign text reaches a terminal, a log or a report.
 pub fn quoted(text: &str) -> String {
     format!("\"{}\"", escaped(text))
+}
+
+/// Decodes canonical base64 (RFC 4648, section 4): padded at its end only, no spaces, unused bits zero. The library also
+/// takes several padded texts in a row, which would be a second spelling of the same bytes.
+pub fn base64(text: &str) -> Option<Vec<u8>> {
+    let bytes = BASE64.decode(text.as_bytes()).ok()?;
+    (BASE64.encode(&bytes) == text).then_some(bytes)
 }
 
 /// As [`quoted`], without the quotes.
@@ -74,7 +83,18 @@ pub fn percent_decoded(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{quoted, visible};
+    use super::{base64, quoted, visible};
+
+    #[test]
+    fn base64_has_one_spelling() {
+        assert_eq!(base64("YQ==").unwrap(), b"a");
+        assert_eq!(base64("").unwrap(), b"");
+        for bad in [
+            "YQ", "YR==", "YQ==\n", "Y Q==", "YQ=", "_w==", "YQ==YQ==", "MGU=MQDZ",
+        ] {
+            assert!(base64(bad).is_none(), "{bad}");
+        }
+    }
 
     #[test]
     fn nothing_invisible_survives() {

@@ -365,21 +365,24 @@ impl<'de> Visitor<'de> for PathVisitor {
         Ok(RawPath::Other)
     }
 
-    fn visit_i64<E: de::Error>(self, _v: i64) -> Result<RawPath, E> {
-        Ok(RawPath::Other)
+    fn visit_i64<E: de::Error>(self, v: i64) -> Result<RawPath, E> {
+        self.visit_u64(v.unsigned_abs())
     }
 
-    fn visit_u64<E: de::Error>(self, _v: u64) -> Result<RawPath, E> {
+    fn visit_u64<E: de::Error>(self, v: u64) -> Result<RawPath, E> {
+        if v > MAX_INTEGER {
+            return Err(E::custom("integer out of range"));
+        }
         Ok(RawPath::Other)
     }
 
     fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<RawPath, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        while seq.next_element::<RawPath>()?.is_some() {}
         Ok(RawPath::Other)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawPath, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        while map.next_entry::<IgnoredAny, RawPath>()?.is_some() {}
         Ok(RawPath::Other)
     }
 }
@@ -431,6 +434,10 @@ mod tests {
             (r#""path":"a""#, r#""path":"b""#, Class::E40),
             (r#""path":"a""#, r#""path":null"#, Class::E40),
             (r#""path":"a""#, r#""path":["a"]"#, Class::E40),
+            (r#""path":"a""#, r#""path":7"#, Class::E40),
+            (r#""path":"a""#, r#""path":9007199254740992"#, Class::E20),
+            (r#""path":"a""#, r#""path":[-9007199254740992]"#, Class::E20),
+            (r#""path":"a""#, r#""path":0.5"#, Class::E20),
             (r#""path":"d""#, r#""path":"b/C""#, Class::E20),
             (r#""size":3"#, r#""size":-3"#, Class::E20),
             (r#""size":3"#, r#""size":"3""#, Class::E20),

@@ -12,9 +12,8 @@ use x509_parser::time::ASN1Time;
 
 use crate::base::digest::Digest;
 use crate::base::fault::{Code, Fault, Kind};
-use crate::base::text::{escaped, quoted};
+use crate::base::text::{base64, escaped, quoted};
 use crate::base::time::Timestamp;
-use crate::trust::envelope::base64;
 use crate::trust::root::TrustedKey;
 
 /// Codes of this module.

@@ -425,8 +425,8 @@ fn judge_one(
 ) -> Result<Approval, ApprovalError> {
     let (payload, signatures) = envelope::open(value, STATEMENT_TYPE)
         .ok_or_else(|| format("an entry is not the envelope of an in-toto statement"))?;
-    let payload =
-        envelope::base64(payload).ok_or_else(|| format("a payload is not canonical base64"))?;
+    let payload = crate::base::text::base64(payload)
+        .ok_or_else(|| format("a payload is not canonical base64"))?;
     if signatures.len() != 1 {
         return Err(format("an envelope does not have exactly one signature"));
     }

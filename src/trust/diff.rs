@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::digest::Digest;
-use crate::trust::envelope::base64;
+use crate::base::text::base64;
 use crate::trust::key::{KeyId, Role};
 use crate::trust::root::{TrustRoot, TrustedKey};
 

@@ -8,10 +8,11 @@ use serde_json::{Map, Value, json};
 
 use crate::base::digest::Digest;
 use crate::base::json::{self, JsonError, MAX_INTEGER};
+use crate::base::text::base64;
 use crate::base::time::Timestamp;
 use crate::trust::TrustError;
 use crate::trust::chain::RootChain;
-use crate::trust::envelope::{RootEnvelope, base64};
+use crate::trust::envelope::RootEnvelope;
 use crate::trust::key::{KeyId, PublicKey, Role, Scheme};
 
 /// Longest root document inside a bundle, in bytes.

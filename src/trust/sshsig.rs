@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{
 use data_encoding::BASE64;
 
 use crate::base::digest::Sha512;
+use crate::base::text::base64;
 use crate::trust::envelope::{ROOT_TYPE, STATEMENT_TYPE};
 
 /// Namespace of signatures over a bundle's statement.
@@ -160,7 +161,7 @@ pub fn is_public_line(text: &str) -> bool {
 pub fn parse_public(text: &str) -> Option<Vec<u8>> {
     let mut words = text.split_whitespace();
     let (algorithm, blob) = (words.next()?, words.next()?);
-    let blob = BASE64.decode(blob.as_bytes()).ok()?;
+    let blob = base64(blob)?;
     let spki = public_key(&blob)?;
     let fits = public_blob(&spki)?.0 == algorithm && text.trim_end().lines().count() == 1;
     fits.then_some(spki)

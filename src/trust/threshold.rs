@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::base::text::base64;
 use crate::trust::TrustError;
-use crate::trust::envelope::{Signable, SignatureEntry, base64};
+use crate::trust::envelope::{Signable, SignatureEntry};
 use crate::trust::key::{KeyId, Role};
 use crate::trust::root::{TrustRoot, TrustedKey};
 

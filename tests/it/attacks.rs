@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 use stage::base::digest::{Digest, Digests};
 use stage::base::fault::{Class, Fault as _};
@@ -205,6 +206,27 @@ fn roots_are_numbered_fresh_and_never_fall_back() {
         Some(Class::E30)
     );
     judge(&parts.signed(&[&w.dave, &w.frank]), &root, None).unwrap();
+}
+
+#[test]
+fn the_same_signature_in_another_spelling_is_refused() {
+    // Nothing signs the slot, so each signature must have one spelling. Several padded texts in a row are base64 too, to some.
+    let w = World::new();
+    let (root, parts) = (w.root(), parts());
+    let statement = parts.statement_bytes();
+    let good = [w.dave.sign(&statement), w.erin.sign(&statement)];
+    judge(&parts.with_signatures(&good), &root, None).unwrap();
+    let bytes = BASE64.decode(good[0].sig.as_bytes()).unwrap();
+    for at in 1..bytes.len() {
+        let (head, tail) = bytes.split_at(at);
+        let mut other = good.clone();
+        other[0].sig = BASE64.encode(head) + &BASE64.encode(tail);
+        if other[0].sig == good[0].sig {
+            continue;
+        }
+        let refused = judge(&parts.with_signatures(&other), &root, None);
+        assert_eq!(class(refused), Some(Class::E20), "cut at {at}");
+    }
 }
 
 #[test]

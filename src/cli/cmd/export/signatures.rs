@@ -5,14 +5,14 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::base::json;
-use crate::base::text::{escaped, quoted};
+use crate::base::text::{base64, escaped, quoted};
 use crate::bundle::BundleError;
 use crate::bundle::header::SIGNATURES;
 use crate::cli::subject::{Signed, signed};
 use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::eco::ExportedFile;
-use crate::trust::envelope::{STATEMENT_TYPE, SignatureEntry, base64, envelope};
+use crate::trust::envelope::{STATEMENT_TYPE, SignatureEntry, envelope};
 use crate::trust::key::KeyId;
 use crate::trust::{sigstore, sshsig};
 
