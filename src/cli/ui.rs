@@ -427,14 +427,7 @@ pub fn plural(count: usize, noun: &str) -> String {
 
 /// The JSON of one finding.
 pub fn finding_json(finding: &Finding) -> Value {
-    json!({
-        "code": finding.code.name,
-        "severity": finding.severity,
-        "subject": finding.subject,
-        "message": finding.message,
-        "chain": finding.chain,
-        "fix": finding.fix,
-    })
+    finding.json()
 }
 
 /// What the error itself says is to be done, else what its code says.

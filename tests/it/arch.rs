@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("openpgp", &[]),
     // `upstream` only in the connected files named in `may_use_upstream`.
     ("eco", &["manifest", "lock", "upstream", "openpgp"]),
+    ("policy", &["fs", "manifest", "lock", "eco"]),
     ("sbom", &["lock", "eco"]),
     ("bundle", &["fs", "lock", "store", "trust"]),
     ("sign", &["fs", "trust"]),
@@ -69,6 +70,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "release",
             "openpgp",
             "eco",
+            "policy",
             "sbom",
             "bundle",
             "sign",
