@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::base::finding::Finding;
-use crate::base::text::visible;
 use crate::base::time::Timestamp;
 use crate::cli::Context;
 use crate::cli::project::Project;
@@ -41,18 +40,7 @@ pub(crate) fn judge(
 /// Prints findings, and what is waived with who waived it: that is never silent.
 pub(crate) fn show(ctx: &Context, judgement: &Judgement) {
     ctx.ui.findings(&judgement.findings);
-    for one in &judgement.waived {
-        let (finding, waiver) = (&one.finding, &one.waiver);
-        ctx.ui.talk(&format!(
-            "waived[{}]: {}: {}\n  reason:   {}\n  approver: {}\n  expires:  {}",
-            finding.code.name,
-            finding.subject,
-            finding.message,
-            visible(&waiver.reason),
-            visible(&waiver.approver),
-            waiver.expires
-        ));
-    }
+    ctx.ui.waived(&judgement.waived);
 }
 
 /// What a report says of the policy; `null` where there is none.

@@ -37,6 +37,9 @@ pub const CODES: &[&Code] = codes::CODES;
 /// Largest policy that is read, in bytes.
 const LIMIT: u64 = 4 << 20;
 
+/// Largest policy that a repository keeps a copy of, in bytes.
+const KEPT: u64 = 256 << 10;
+
 /// Why a policy cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
@@ -172,6 +175,18 @@ impl Policy {
             source,
         })?;
         Self::parse(&path.to_string_lossy(), &bytes)
+    }
+
+    /// The text of the file at `path`, which is a policy, for who keeps a copy.
+    pub fn load_text(path: &Path) -> Result<String, PolicyError> {
+        let unreadable = |source| PolicyError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let bytes = fs::read(path, KEPT).map_err(unreadable)?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Self::parse(&path.to_string_lossy(), &bytes)?;
+        Ok(text)
     }
 
     /// Parses the bytes of a policy that the user calls `file`.

@@ -44,7 +44,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("verify", &["fs", "lock", "trust", "sbom", "bundle", "eco"]),
     (
         "import",
-        &["fs", "archives", "lock", "eco", "trust", "bundle", "verify"],
+        &[
+            "fs", "archives", "lock", "eco", "policy", "trust", "bundle", "verify",
+        ],
     ),
     ("serve", &["fs"]),
     // Compiled for fuzzing and for the tests that replay what it found; nobody uses it.

@@ -534,3 +534,109 @@ fn every_ecosystem_is_judged_by_what_its_records_say() {
         assert!(eco::by_id(&id.parse().unwrap()).is_some());
     }
 }
+
+#[test]
+fn a_site_judges_by_its_own_policy_what_a_builder_let_through() {
+    let registry = registry();
+    let desk = desk(&registry, &["app@1.0.0"]);
+    desk.write(
+        "policy.toml",
+        waiver("npm-install-script", "npm:script", "2090-06-30"),
+    );
+    desk.stage("resolve").ok();
+    desk.key("k");
+    desk.stage("trust init --key k.pem -o root.json").ok();
+    desk.stage("bundle --key k.pem -o x.stage").ok();
+    let init = "repo init --repo repo --trust root.json --accept-unchecked-root";
+    let script = "[severity]\nnpm-install-script = \"deny\"\n";
+    desk.write("site.toml", "surprise = 1");
+    desk.stage(&format!("{init} --policy site.toml"))
+        .refused(2, "error[policy-unknown-key]");
+    assert!(!desk.path("repo").exists());
+    desk.write("site.toml", script);
+    desk.stage(&format!("{init} --policy site.toml")).ok();
+    // The repository has its own copy.
+    desk.write("site.toml", "");
+    let before = crate::world::snapshot(&desk.path("repo"));
+    let ran = desk.stage("import x.stage --repo repo --receipt refused.json --format json");
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let error = &ran.json()["errors"][0];
+    assert_eq!(
+        (&error["code"], &error["facts"]["needed_by"]),
+        (
+            &json!("npm-install-script"),
+            &json!("app@1.0.0 > script@1.0.0")
+        )
+    );
+    assert_eq!(crate::world::snapshot(&desk.path("repo")), before);
+    let refused: Value = serde_json::from_slice(&desk.read("refused.json")).unwrap();
+    assert_eq!(refused["refused"]["check"], "policy");
+    desk.stage("import x.stage --repo repo --dry-run")
+        .says(&["policy", "1 findings that deny"]);
+    // Waived by the site, it comes in; who waived it is in the receipt.
+    let site = format!(
+        "{script}{}",
+        waiver("npm-install-script", "npm:script", "2090-06-30")
+    );
+    desk.write("site.toml", &site);
+    desk.stage(&format!("{init} --policy site.toml"))
+        .ok()
+        .says(&["judges every import"]);
+    let ran = desk
+        .stage("import x.stage --repo repo --format json")
+        .ok()
+        .says(&["waived[npm-install-script]"]);
+    assert_valid("import-receipt.json", &ran.json());
+    assert_eq!(
+        ran.json()["policy"]["waived"][0]["waiver"]["approver"],
+        "Ann, T-1"
+    );
+    let state: Value = serde_json::from_slice(&desk.read("repo/state/state.json")).unwrap();
+    assert_valid("repository-state.json", &state);
+    assert_eq!(state["policy"], site);
+    let journal = String::from_utf8(desk.read("repo/state/journal.jsonl")).unwrap();
+    let digest = stage::base::digest::Digest::of(site.as_bytes()).to_string();
+    assert!(
+        journal.contains("\"event\":\"policy\"") && journal.contains(&digest),
+        "{journal}"
+    );
+    desk.stage("repo status --repo repo").ok().says(&[&digest]);
+    desk.stage("repo audit --repo repo").ok();
+    desk.stage(&format!("{init} --policy site.toml"))
+        .ok()
+        .says(&["exists already"]);
+    // Without a word of it, it stays.
+    desk.stage(init).ok();
+    desk.stage("repo status --repo repo").ok().says(&[&digest]);
+}
+
+#[test]
+fn reviewed_locks_pass_the_standard_profile_and_strict_says_what_they_would_need() {
+    let now: Timestamp = "2026-11-30T00:00:00Z".parse().unwrap();
+    let judged = |name: &str, profile| {
+        let path = crate::source::root().join(format!("lockfiles/{name}.lock"));
+        let lock = stage::lock::format::parse(&std::fs::read(path).unwrap()).unwrap();
+        let policy = Policy::parse("p", starter(profile).as_bytes()).unwrap();
+        let found = stage::policy::recorded(&lock);
+        // Records are not kept beside these locks: what only they say is not known here.
+        let judged = policy.judge(&lock, &stage::lock::Records::new(), found, &|_| None, now);
+        let denied = judged.unwrap().findings.into_iter();
+        let denied = denied.filter(|f| f.severity == stage::base::finding::Severity::Deny);
+        denied
+            .map(|f| f.code.name)
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    for name in ["openclaw", "nanobot", "zeroclaw"] {
+        for profile in [Profile::Lenient, Profile::Standard] {
+            assert!(judged(name, profile).is_empty(), "{name}");
+        }
+    }
+    let strict = judged("openclaw", Profile::Strict);
+    for code in [
+        "npm-install-script",
+        "npm-third-party-repack",
+        "policy-license-denied",
+    ] {
+        assert!(strict.contains(code), "{strict:?}");
+    }
+}
