@@ -9,7 +9,7 @@ use crate::base::fault::Code;
 use crate::base::finding::{Finding, Severity};
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::text::{escaped, quoted};
-use crate::base::time::Timestamp;
+use crate::base::time::{Span, Timestamp};
 use crate::eco::{self, EcoError, ReleaseFacts};
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
@@ -17,6 +17,9 @@ use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
 /// Who has an exception for want of a better way.
 const WAIVE: &str =
     "take another version or package, or add a [[waiver]] with reason, expires and approver";
+
+/// Findings after which no more chains are told.
+pub(super) const MOST_CHAINS: usize = 1_000;
 
 /// What is looked at.
 pub(super) struct Gates<'a> {
@@ -92,7 +95,7 @@ impl Gates<'_> {
         if package.artifacts.is_empty() || is_in(&self.policy.rules.ageless, package) {
             return;
         }
-        let days = least.seconds() / 86_400;
+        let span = words(least);
         match self.facts(package).and_then(|facts| facts.published) {
             None => {
                 let message =
@@ -101,8 +104,8 @@ impl Gates<'_> {
                 self.add(&codes::TIME_UNKNOWN, package, message, fix);
             }
             Some(at) if at.plus_seconds(least.seconds()) > self.now => {
-                let message = format!("was published at {at}, less than {days} days ago");
-                let fix = format!("wait, or resolve with `[resolve] min-age = \"{days}d\"`");
+                let message = format!("was published at {at}, less than {span} ago");
+                let fix = format!("wait, or resolve with `[resolve] min-age = \"{span}\"`");
                 self.add(&codes::TOO_NEW, package, message, &fix);
             }
             Some(_) => {}
@@ -222,8 +225,12 @@ impl Gates<'_> {
     fn add(&mut self, code: &'static Code, package: &LockedPackage, message: String, fix: &str) {
         let release = package.id();
         let subject = format!("{} {}", package.ecosystem, escaped(&release.to_string()));
-        let chain = self.chains.chain(&package.ecosystem, &release);
         self.add_about(code, subject, message, fix);
+        // Chains may be as long as there are packages: whoever has so many findings does not read them all.
+        if self.found.len() > MOST_CHAINS {
+            return;
+        }
+        let chain = self.chains.chain(&package.ecosystem, &release);
         if let Some(finding) = self.found.last_mut() {
             finding.chain = chain.iter().map(|link| escaped(link)).collect();
         }
@@ -240,6 +247,16 @@ impl Gates<'_> {
             chain: Vec::new(),
             fix: Some(fix.to_owned()),
         });
+    }
+}
+
+/// A span as a policy writes it.
+fn words(span: Span) -> String {
+    let seconds = span.seconds();
+    match (seconds % 86_400, seconds % 3_600) {
+        (0, _) => format!("{}d", seconds / 86_400),
+        (_, 0) => format!("{}h", seconds / 3_600),
+        _ => format!("{seconds}s"),
     }
 }
 

@@ -56,7 +56,7 @@ impl Waiver {
 /// The findings of a lock that a policy may weigh, with the weight they have by themselves.
 pub fn recorded(lock: &Lock) -> Vec<Finding> {
     let chains = Chains::new(lock);
-    let known = lock.findings.iter().filter_map(|found| {
+    let known = lock.findings.iter().enumerate().filter_map(|(at, found)| {
         let mut finding = Finding {
             code: codes::find(&found.code)?,
             severity: found.severity,
@@ -65,7 +65,7 @@ pub fn recorded(lock: &Lock) -> Vec<Finding> {
             chain: Vec::new(),
             fix: None,
         };
-        if let Some((id, release)) = release_of(&finding) {
+        if let Some((id, release)) = release_of(&finding).filter(|_| at < gates::MOST_CHAINS) {
             let chain = chains.chain(&id, &release);
             finding.chain = chain.iter().map(|link| escaped(link)).collect();
         }

@@ -5,24 +5,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Shorter names are like others by chance.
 const SHORTEST: usize = 5;
+/// Longer ones are paths or made up: nobody types them.
+const LONGEST: usize = 64;
+/// Most names of one group that another one is compared with.
+const MOST_COMPARED: usize = 32;
+/// Pairs after which no more are looked for.
+const MOST_PAIRS: usize = 500;
 
-/// Pairs of names that look alike, each in order. Time grows with the total length of the names, not with their pairs.
+/// Pairs of names that look alike, each in order: all of them, unless somebody made up thousands. Time and memory grow with
+/// the total length of the names, not with their pairs.
 pub(super) fn pairs<'a>(names: &BTreeSet<&'a str>) -> BTreeSet<(&'a str, &'a str)> {
     let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for name in names.iter().filter(|name| name.chars().count() >= SHORTEST) {
+    let compared = |name: &&&str| (SHORTEST..=LONGEST).contains(&name.chars().count());
+    for name in names.iter().filter(compared) {
         for key in keys(name) {
             alike.entry(key).or_default().push(name);
         }
     }
     let mut out = BTreeSet::new();
     for group in alike.values() {
-        for (at, left) in group.iter().enumerate() {
-            let others = group.iter().skip(at + 1);
-            out.extend(
-                others
-                    .filter(|right| is_alike(left, right))
-                    .map(|right| (*left, *right)),
-            );
+        for (at, right) in group.iter().enumerate() {
+            let others = group.iter().take(at.min(MOST_COMPARED));
+            let found = others.filter(|left| is_alike(left, right));
+            out.extend(found.map(|left| (*left, *right)));
+        }
+        if out.len() >= MOST_PAIRS {
+            break;
         }
     }
     out
@@ -74,6 +82,17 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::pairs;
+
+    #[test]
+    fn names_that_somebody_made_up_do_not_take_for_ever() {
+        let names: Vec<String> = (0..20_000_u32)
+            .filter_map(|n| char::from_u32(0x4e00 + n % 20_000))
+            .map(|c| format!("lodash{c}"))
+            .collect();
+        let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let found = pairs(&names).len();
+        assert!((500..=20_000 * 32).contains(&found), "{found}");
+    }
 
     #[test]
     fn one_character_or_a_separator_makes_a_pair() {
