@@ -23,6 +23,7 @@
 //! | [`trust`] | keys, trust roots, roles, the one counter of signatures, approvals |
 //! | [`enrolment`] | certificates of the keys in a trust root, and whether they lead to a CA |
 //! | [`ca`] | the private CA that travels along |
+//! | [`policy`] | what may be carried, how much a finding weighs, who waived what |
 //! | [`sbom`] | CycloneDX |
 //! | [`bundle`] | the format of what travels: statement, manifest, blobs |
 //! | [`sign`] | secret keys |
@@ -48,6 +49,7 @@
 //! | file | what it is | specified in |
 //! |---|---|---|
 //! | `stage.toml` | what the user wants | [`manifest`] |
+//! | `policy.toml` | what may be carried | [`policy`] |
 //! | `stage.lock`, `stage.records/` | the closure, for review | [`lock::format`] |
 //! | `releases.toml` | bundles made so far | [`release`] |
 //! | `root.json` | the trust root | [`trust::root`] |
@@ -82,6 +84,7 @@ pub mod net;
 pub mod openpgp;
 #[cfg(feature = "connected")]
 pub mod pack;
+pub mod policy;
 pub mod release;
 #[cfg(feature = "connected")]
 pub mod resolve;

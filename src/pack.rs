@@ -126,6 +126,8 @@ pub struct Contents<'a> {
     pub ca: Option<Vec<u8>>,
     /// What was found in the archives, as the document that travels.
     pub lint: Option<Vec<u8>>,
+    /// What the policy says, likewise.
+    pub policy: Option<Vec<u8>>,
     stored: BTreeMap<(EcosystemId, String), Stored>,
 }
 
@@ -141,6 +143,8 @@ impl std::fmt::Debug for Contents<'_> {
 const IN_PARTS: u64 = 4 << 30;
 /// Where the result of looking at the archives is.
 const LINT: &str = "evidence/lint.json";
+/// Where the judgement of the policy is.
+const POLICY: &str = "evidence/policy.json";
 /// Bytes of one part; the last one may be shorter.
 const PART: u64 = 2 << 30;
 
@@ -188,6 +192,7 @@ impl<'a> Contents<'a> {
             records,
             ca,
             lint: None,
+            policy: None,
             stored,
         })
     }
@@ -206,6 +211,7 @@ impl<'a> Contents<'a> {
                 "records": records,
                 "ca": self.ca.as_deref().map(Digest::of),
                 "lint": self.lint.as_deref().map(Digest::of),
+                "policy": self.policy.as_deref().map(Digest::of),
             }),
         )
     }
@@ -258,6 +264,9 @@ impl<'a> Contents<'a> {
         }
         if let Some(lint) = &self.lint {
             add(LINT.to_owned(), document(LINT, lint.clone())?);
+        }
+        if let Some(policy) = &self.policy {
+            add(POLICY.to_owned(), document(POLICY, policy.clone())?);
         }
         Ok(files.into_values().collect())
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::base::fault::Code;
 
@@ -46,6 +47,18 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// For reports.
+    pub fn json(&self) -> Value {
+        json!({
+            "code": self.code.name,
+            "severity": self.severity,
+            "subject": self.subject,
+            "message": self.message,
+            "chain": self.chain,
+            "fix": self.fix,
+        })
+    }
+
     /// The order in which findings are shown and stored: weight, code, subject, message.
     pub fn sort_key(&self) -> (Severity, &'static str, &str, &str) {
         (self.severity, self.code.name, &self.subject, &self.message)

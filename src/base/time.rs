@@ -52,6 +52,11 @@ impl Timestamp {
         Self::from_unix(parsed.to_offset(UtcOffset::UTC).unix_timestamp())
     }
 
+    /// A time of publication: what [`Timestamp::from_rfc3339`] reads, or nothing.
+    pub fn published(text: &str) -> Option<Self> {
+        Self::from_rfc3339(text).ok()
+    }
+
     /// `self` moved by `seconds`, kept inside the years that can be written.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {

@@ -16,9 +16,13 @@ mod lint;
 #[cfg(feature = "connected")]
 mod native;
 #[cfg(feature = "connected")]
+mod policy;
+#[cfg(feature = "connected")]
 pub mod project;
 pub mod receipt;
 pub mod review;
+#[cfg(feature = "connected")]
+mod sarif;
 pub mod secret;
 pub mod subject;
 pub mod ui;

@@ -109,6 +109,16 @@ fn installed(status: &str) -> BTreeSet<String> {
 /// Prints the findings and adds them to a report that has a list of them; the summary has the one line that closes all.
 pub(crate) fn report(ctx: &Context, found: &Report, outcome: &mut Outcome) {
     ctx.ui.findings(&found.findings);
+    summarize(found, outcome);
+    if let Value::Object(report) = &mut outcome.report
+        && let Some(Value::Array(listed)) = report.get_mut("findings")
+    {
+        listed.extend(found.findings.iter().map(ui::finding_json));
+    }
+}
+
+/// Adds the one line that closes all.
+pub(crate) fn summarize(found: &Report, outcome: &mut Outcome) {
     if found.findings.len() > 1 && !found.packages.is_empty() {
         let packages: Vec<String> = found.packages.iter().map(|name| quoted(name)).collect();
         let probably = if found.is_probable { "probably " } else { "" };
@@ -116,11 +126,6 @@ pub(crate) fn report(ctx: &Context, found: &Report, outcome: &mut Outcome) {
             "Missing libraries would {probably}come with `[debian] packages = [{}]`",
             packages.join(", ")
         ));
-    }
-    if let Value::Object(report) = &mut outcome.report
-        && let Some(Value::Array(listed)) = report.get_mut("findings")
-    {
-        listed.extend(found.findings.iter().map(ui::finding_json));
     }
 }
 

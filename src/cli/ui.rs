@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use crate::base::fault::Fault;
 use crate::base::finding::{Finding, Severity};
 use crate::base::progress::{Progress, Unit};
-use crate::base::text::is_plain;
+use crate::base::text::{is_plain, visible};
 use crate::cli::exit::Exit;
 use crate::cli::explain;
+use crate::policy::Waived;
 
 /// Form of the data on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -290,6 +291,22 @@ impl Ui {
         }
     }
 
+    /// Prints what is waived as talk, with who waived it.
+    pub fn waived(&self, waived: &[Waived]) {
+        for one in waived {
+            let (finding, waiver) = (&one.finding, &one.waiver);
+            self.talk(&format!(
+                "waived[{}]: {}: {}\n  reason:   {}\n  approver: {}\n  expires:  {}",
+                finding.code.name,
+                finding.subject,
+                finding.message,
+                visible(&waiver.reason),
+                visible(&waiver.approver),
+                waiver.expires
+            ));
+        }
+    }
+
     fn paint(&self, color: &str, text: &str) -> String {
         if self.options.color {
             format!("{ESCAPE}1;{color}m{text}{RESET}")
@@ -427,14 +444,7 @@ pub fn plural(count: usize, noun: &str) -> String {
 
 /// The JSON of one finding.
 pub fn finding_json(finding: &Finding) -> Value {
-    json!({
-        "code": finding.code.name,
-        "severity": finding.severity,
-        "subject": finding.subject,
-        "message": finding.message,
-        "chain": finding.chain,
-        "fix": finding.fix,
-    })
+    finding.json()
 }
 
 /// What the error itself says is to be done, else what its code says.
@@ -479,7 +489,7 @@ fn causes(fault: &dyn Fault) -> Vec<String> {
     let mut out = Vec::new();
     let mut next = std::error::Error::source(fault);
     while let Some(cause) = next {
-        out.push(crate::base::text::visible(&cause.to_string()));
+        out.push(visible(&cause.to_string()));
         next = cause.source();
     }
     out

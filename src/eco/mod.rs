@@ -13,6 +13,7 @@ pub mod interpreter;
 pub mod npm;
 pub mod pypi;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -143,6 +144,8 @@ pub struct ReleaseFacts {
     pub homepage: Option<String>,
     /// Source repository.
     pub repository: Option<String>,
+    /// When it was published, as its registry states it; `None` = not said of one of its files, or not at all.
+    pub published: Option<Timestamp>,
     /// Checksums of its files by file name, as the records state them.
     pub files: BTreeMap<String, UpstreamChecksum>,
 }
@@ -303,6 +306,16 @@ pub trait Ecosystem: Sync {
 
     /// Package URL of a release.
     fn purl(&self, release: &ReleaseId) -> Purl;
+
+    /// A name as it is compared: one of the ways in which it may be written. `*` in it stays.
+    fn normalized(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    /// How two versions stand to one another; `None` where one of them is none.
+    fn order(&self, _left: &str, _right: &str) -> Option<Ordering> {
+        None
+    }
 
     /// What the records say about each release.
     fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError>;

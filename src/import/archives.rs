@@ -64,14 +64,14 @@ impl Linted {
     }
 }
 
-/// An archive that clients would read differently, as an error.
+/// What was found in a bundle and denies it, as an error.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}: {}", finding.subject, finding.message)]
-pub struct ArchiveError {
+pub struct DeniedError {
     finding: Finding,
 }
 
-impl Fault for ArchiveError {
+impl Fault for DeniedError {
     fn code(&self) -> &'static Code {
         self.finding.code
     }
@@ -132,7 +132,7 @@ pub fn faults(findings: &[Finding]) -> Vec<Box<dyn Fault>> {
     listed
         .map(|finding| {
             let finding = finding.clone();
-            Box::new(ArchiveError { finding }) as Box<dyn Fault>
+            Box::new(DeniedError { finding }) as Box<dyn Fault>
         })
         .collect()
 }

@@ -159,6 +159,12 @@ pub enum ImportError {
         /// What was found, weightiest first; all of it denies.
         findings: Vec<Finding>,
     },
+    /// What the repository's policy denies.
+    #[error("the repository's policy denies the bundle: {}", problems(findings.len()))]
+    Policy {
+        /// What was found, sorted; all of it denies.
+        findings: Vec<Finding>,
+    },
     /// A file operation failed.
     #[error(transparent)]
     Fs(#[from] FsError),
@@ -251,7 +257,9 @@ impl Fault for ImportError {
             Self::Reason => &REASON,
             Self::NoChange { .. } => &NO_CHANGE,
             Self::Render { .. } => &RENDER,
-            Self::Archives { findings } => findings.first().map_or(&RENDER, |f| f.code),
+            Self::Archives { findings } | Self::Policy { findings } => {
+                findings.first().map_or(&RENDER, |f| f.code)
+            }
             Self::Fs(inner) => inner.code(),
             Self::Verify(inner) => inner.code(),
             Self::Trust(inner) => inner.code(),
@@ -295,6 +303,7 @@ impl Fault for ImportError {
             | Self::NoChange { .. }
             | Self::Render { .. }
             | Self::Archives { .. }
+            | Self::Policy { .. }
             | Self::Fs(_) => Vec::new(),
         }
     }

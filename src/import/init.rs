@@ -67,6 +67,8 @@ pub struct Settings<'a> {
     pub require_approvals: bool,
     /// Whether every import reads the archives; may also be demanded later, and stays so.
     pub lint_imports: bool,
+    /// The text of the policy that every import is judged by from now on; another one may take its place later.
+    pub policy: Option<&'a str>,
 }
 
 /// What `init` did.
@@ -78,6 +80,8 @@ pub enum Made {
     Unchanged,
     /// It existed; from now on it demands more of every import.
     Stricter,
+    /// It existed; every import is judged by another policy from now on.
+    Judged,
     /// It existed; the address changed, and a new generation shows it (0: nothing is imported yet).
     Moved(u64),
 }
@@ -120,6 +124,8 @@ pub fn init(
     state.allow_expired_imports = settings.allow_expired_imports;
     state.require_approvals = settings.require_approvals;
     state.lint_imports = settings.lint_imports;
+    state.policy = settings.policy.map(str::to_owned);
+    let judged = judged(settings.policy);
     let detail = rules(&[
         (
             settings.allow_expired_imports,
@@ -127,6 +133,7 @@ pub fn init(
         ),
         (settings.require_approvals, APPROVED),
         (settings.lint_imports, LINTED),
+        (settings.policy.is_some(), &judged),
     ]);
     change.detail = detail.as_deref();
     let memory = Memory {
@@ -142,8 +149,17 @@ pub fn init(
     Ok(Made::New)
 }
 
+/// What the journal says of a policy.
+fn judged(policy: Option<&str>) -> String {
+    let digest = policy.map(|text| Digest::of(text.as_bytes()).to_string());
+    format!(
+        "every import is judged by policy {}",
+        digest.unwrap_or_default()
+    )
+}
+
 /// The rules that apply, for the journal.
-fn rules(all: &[(bool, &'static str)]) -> Option<String> {
+fn rules(all: &[(bool, &str)]) -> Option<String> {
     let rules: Vec<&str> = all
         .iter()
         .filter_map(|(applies, rule)| applies.then_some(*rule))
@@ -171,20 +187,31 @@ fn reopen(
         return Err(ImportError::ExpiredNotAllowed);
     }
     let state = &mut repository.memory.state;
+    let other = settings.policy.is_some() && settings.policy != state.policy.as_deref();
+    let judged = judged(settings.policy);
     let demanded = rules(&[
         (
             settings.require_approvals && !state.require_approvals,
             APPROVED,
         ),
         (settings.lint_imports && !state.lint_imports, LINTED),
+        (other, &judged),
     ]);
     state.require_approvals |= settings.require_approvals;
     state.lint_imports |= settings.lint_imports;
+    if let Some(policy) = settings.policy.filter(|_| other) {
+        state.policy = Some(policy.to_owned());
+    }
     let moved = settings
         .base_url
         .filter(|url| url.as_str() != state.base_url);
     let Some(base_url) = moved else {
-        return repository.settled(demanded, now);
+        let (event, made) = if other {
+            (Event::Policy, Made::Judged)
+        } else {
+            (Event::Stricter, Made::Stricter)
+        };
+        return repository.settled(demanded, event, made, now);
     };
     base_url.as_str().clone_into(&mut state.base_url);
     let change = Change {
@@ -197,16 +224,22 @@ fn reopen(
 
 impl Repository {
     /// Writes down what is demanded from now on, if that is new; nothing that is published changes.
-    fn settled(&mut self, demanded: Option<String>, now: Timestamp) -> Result<Made, ImportError> {
+    fn settled(
+        &mut self,
+        demanded: Option<String>,
+        event: Event,
+        made: Made,
+        now: Timestamp,
+    ) -> Result<Made, ImportError> {
         let Some(demanded) = demanded else {
             return Ok(Made::Unchanged);
         };
         let change = Change {
             detail: Some(demanded.as_str()),
-            ..Change::new(Event::Stricter, now)
+            ..Change::new(event, now)
         };
         state::commit(&self.layout, &self.memory, &change, &mut self.undo)?;
-        Ok(Made::Stricter)
+        Ok(made)
     }
 
     /// Publishes the active bundles again as a new generation; with no generation yet, only commits the state.

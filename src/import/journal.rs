@@ -40,6 +40,8 @@ pub enum Event {
     Repair,
     /// Something more is demanded of every import from now on.
     Stricter,
+    /// Every import is judged by another policy from now on.
+    Policy,
 }
 
 /// One line.

@@ -32,6 +32,7 @@ pub mod layout;
 pub mod listing;
 pub mod mark;
 pub mod owners;
+pub mod policy;
 pub mod preview;
 pub mod publish;
 pub mod purl;
@@ -63,6 +64,7 @@ use crate::import::cas::Cas;
 use crate::import::generation::{Loaded, Tree};
 use crate::import::journal::Event;
 use crate::import::layout::Layout;
+use crate::import::policy::Judged;
 use crate::import::quarantine::{Arrival, Quarantine};
 use crate::import::receipt::{Place, Receipt};
 use crate::import::state::{BundleEntry, Change, GenerationEntry, Mark, Memory};
@@ -307,6 +309,7 @@ impl Repository {
         let publishing = self.publishing(request.now, request.signer);
         let tree = generation::render(loaded, &self.memory.state, number, &publishing)?;
         check_base(bundle, &quarantine, base)?;
+        let judged = self.judge(bundle, request)?;
         let mut linted = None;
         if request.lint || self.memory.state.lint_imports {
             linted = Some(self.lint(bundle, &quarantine, request, progress)?);
@@ -317,6 +320,7 @@ impl Repository {
         self.memory.root = bundle.root.clone();
         let mut receipt = Receipt::new(bundle, request, floor, number, self.next_place());
         receipt.lint = linted;
+        receipt.policy = judged;
         let text = receipt.text();
         let detail = detail(request.reason_for(bundle), repaired, receipt.lint.as_ref());
         let change = Change {
@@ -331,6 +335,22 @@ impl Repository {
         progress.end();
         quarantine.finish()?;
         Ok(Imported::Published(Box::new(receipt)))
+    }
+
+    /// What the repository's policy says of a bundle, if it has one.
+    fn judge(
+        &self,
+        bundle: &Bundle,
+        request: &ImportRequest<'_>,
+    ) -> Result<Option<Judged>, ImportError> {
+        let Some(text) = &self.memory.state.policy else {
+            return Ok(None);
+        };
+        let judged = policy::check(text, bundle, request.now);
+        if let (Err(_), Some(passed)) = (&judged, request.refused_after) {
+            passed.borrow_mut().extend_from_slice(&bundle.checks);
+        }
+        judged
     }
 
     /// Reads the archives where they are: those that came in, in quarantine, the others in the store.

@@ -22,7 +22,7 @@ use crate::import::init::DEFAULT_BASE_URL;
 use crate::import::layout::Layout;
 use crate::import::quarantine::SLACK;
 use crate::import::state::{self, Memory, State};
-use crate::import::{ImportError, ImportRequest, archives, entry_of, safety};
+use crate::import::{ImportError, ImportRequest, archives, entry_of, policy, safety};
 use crate::trust::root::TrustRoot;
 use crate::verify::report::Recorder;
 use crate::verify::{self, Bundle, Judge, Verified};
@@ -90,8 +90,11 @@ pub fn preview<R: Read>(
     if let Some(bundle) = bundle {
         preview.space(&layout, &bundle);
         preview.union(&layout, (memory.as_ref(), &root), &bundle, request.now);
-        if request.lint || memory.is_some_and(|m| m.state.lint_imports) {
+        if request.lint || memory.as_ref().is_some_and(|m| m.state.lint_imports) {
             preview.archives(&layout, file, &bundle, request, progress);
+        }
+        if let Some(text) = memory.as_ref().and_then(|m| m.state.policy.as_deref()) {
+            preview.policy(text, &bundle, request.now);
         }
     }
     preview
@@ -390,6 +393,24 @@ impl Preview {
                 self.faults.extend(archives::faults(&findings));
             }
             Err(error) => self.problem("archives", error),
+        }
+    }
+
+    /// What the repository's policy says.
+    fn policy(&mut self, text: &str, bundle: &Bundle, now: Timestamp) {
+        match policy::check(text, bundle, now) {
+            Ok(None) => self.row("policy", Answer::Ok, "says nothing of plain files"),
+            Ok(Some(judged)) => {
+                let (found, waived) = (judged.findings.len(), judged.waived.len());
+                let value = format!("nothing denied; {found} findings, {waived} waived");
+                self.row("policy", Answer::Ok, value);
+            }
+            Err(ImportError::Policy { findings }) => {
+                let value = format!("{} findings that deny", findings.len());
+                self.row("policy", Answer::Problem, value);
+                self.faults.extend(archives::faults(&findings));
+            }
+            Err(error) => self.problem("policy", error),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::base::digest::Digest;
 use crate::base::time::Timestamp;
 use crate::import::ImportRequest;
 use crate::import::archives::Linted;
+use crate::import::policy::Judged;
 use crate::trust::crypto;
 use crate::verify::Bundle;
 use crate::verify::report::ApprovalLine;
@@ -45,6 +46,8 @@ pub struct Receipt {
     pub already_imported: bool,
     /// What was found in the archives, if they were read.
     pub lint: Option<Linted>,
+    /// What the repository's policy says, if it has one.
+    pub policy: Option<Judged>,
     time: Timestamp,
     fields: Value,
 }
@@ -83,6 +86,7 @@ impl Receipt {
             journal,
             already_imported: false,
             lint: None,
+            policy: None,
             time: request.now,
             fields: json!({
                 "epoch": statement.epoch,
@@ -117,6 +121,7 @@ impl Receipt {
                 "bytes": self.bytes,
                 "generation": self.generation,
                 "lint": self.lint.as_ref().map(Linted::summary),
+                "policy": self.policy.as_ref().map(Judged::summary),
                 "journal": self.journal,
                 "time": self.time,
             });

@@ -114,6 +114,9 @@ pub struct State {
     /// Whether every import reads the archives before it publishes; never taken back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lint_imports: bool,
+    /// The policy that every import is judged by: the text of a `policy.toml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
 }
 
 impl State {
@@ -134,6 +137,7 @@ impl State {
             allow_expired_imports: false,
             require_approvals: false,
             lint_imports: false,
+            policy: None,
         }
     }
 

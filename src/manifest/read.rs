@@ -32,6 +32,7 @@ pub(super) fn manifest(
         bundle: bundle(top.take("bundle"))?,
         target: target(top.take("target"))?,
         exclude_newer: resolve(top.take("resolve"))?,
+        policy: policy(top.take("policy"))?,
         ca_roots: ca(top.take("ca"))?,
         network: network(top.take("network"))?,
         runtime: runtime(top.take("runtime"))?,
@@ -151,6 +152,14 @@ fn moment(found: &Found<'_>) -> Result<Timestamp, ManifestError> {
     Timestamp::from_rfc3339(&text).map_err(|_bad| fail)
 }
 
+fn policy(found: Option<Found<'_>>) -> Result<Option<PathBuf>, ManifestError> {
+    let Some(found) = found else { return Ok(None) };
+    let mut table = found.table("[policy]")?;
+    let file = table.require("file")?.string()?;
+    table.finish()?;
+    Ok(Some(PathBuf::from(file)))
+}
+
 fn ca(found: Option<Found<'_>>) -> Result<Vec<PathBuf>, ManifestError> {
     let Some(found) = found else {
         return Ok(Vec::new());
@@ -265,7 +274,7 @@ mod tests {
             Err(ManifestError::Syntax { .. })
         ));
         assert!(matches!(
-            parse("[policy]\nfile = \"p\""),
+            parse("[policy]\nfil = \"p\"\nfile = \"p\""),
             Err(ManifestError::UnknownKey { .. })
         ));
     }

@@ -128,6 +128,9 @@ python = "3.11"                   # wheels are chosen for it
 # sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 # path = "tools/tool-1.0.tar.gz"  # in the enclave: files/{channel}/tools/tool-1.0.tar.gz
 
+# [policy]                        # what may be carried; `stage policy init` writes one
+# file = "policy.toml"
+
 # [ca]                            # the private CA that enclave clients must trust
 # roots = ["ca/agency-root.pem"]
 

@@ -35,9 +35,14 @@ impl<'a> Source<'a> {
         Self { file, text }
     }
 
-    /// Its outermost table.
+    /// Its outermost table, when it is the manifest.
     pub fn top(self) -> Result<Table<'a>, ManifestError> {
-        Ok(Table::new(self, "the manifest", 0..0, self.parse()?))
+        self.top_named("the manifest")
+    }
+
+    /// Its outermost table, with the document's name for messages.
+    pub fn top_named(self, name: &str) -> Result<Table<'a>, ManifestError> {
+        Ok(Table::new(self, name, 0..0, self.parse()?))
     }
 
     fn place(&self, span: &Range<usize>) -> Place {
@@ -70,6 +75,7 @@ pub struct Table<'a> {
 pub struct Found<'a> {
     source: Source<'a>,
     key: String,
+    stands: Range<usize>,
     pub(super) value: Spanned<DeValue<'a>>,
 }
 
@@ -102,8 +108,27 @@ impl<'a> Table<'a> {
         Some(Found {
             source: self.source,
             key: key.to_owned(),
+            stands: found.span(),
             value,
         })
+    }
+
+    /// Every key that was not taken, in the order of the document, for tables whose keys are not fixed.
+    pub fn into_pairs(self) -> Vec<(String, Found<'a>)> {
+        let source = self.source;
+        let pairs = self.entries.into_iter().map(|(key, value)| {
+            let name = key.get_ref().clone().into_owned();
+            let found = Found {
+                source,
+                key: crate::base::text::escaped(&name),
+                stands: key.span(),
+                value,
+            };
+            (name, found)
+        });
+        let mut pairs: Vec<_> = pairs.collect();
+        pairs.sort_by_key(|(_, found)| found.stands.start);
+        pairs
     }
 
     /// Takes the value of a key that must be there.
@@ -144,6 +169,11 @@ impl<'a> Found<'a> {
         self.source.place(&self.value.span())
     }
 
+    /// Where its key stands.
+    pub fn key_place(&self) -> Place {
+        self.source.place(&self.stands)
+    }
+
     /// It is not what is expected.
     pub fn error(&self, expected: impl Into<String>) -> ManifestError {
         ManifestError::Value {
@@ -161,6 +191,22 @@ impl<'a> Found<'a> {
         }
     }
 
+    /// A string, of which the value stays where it is.
+    pub fn text(&self) -> Result<&str, ManifestError> {
+        match self.value.get_ref() {
+            DeValue::String(text) => Ok(text),
+            _ => Err(self.error("a string")),
+        }
+    }
+
+    /// A string, or a date or time of TOML as its text.
+    pub fn time_text(&self) -> Result<String, ManifestError> {
+        match self.value.get_ref() {
+            DeValue::Datetime(at) => Ok(at.to_string()),
+            _ => self.text().map(str::to_owned),
+        }
+    }
+
     /// A string that parses into `T`.
     pub fn parsed<T: std::str::FromStr>(self, expected: &str) -> Result<T, ManifestError> {
         let fail = self.error(expected);
@@ -169,7 +215,7 @@ impl<'a> Found<'a> {
 
     /// The elements of an array.
     pub fn array(self) -> Result<Vec<Self>, ManifestError> {
-        let (source, key) = (self.source, self.key.clone());
+        let (source, key, stands) = (self.source, self.key.clone(), self.stands.clone());
         match self.value.get_ref() {
             DeValue::Array(_) => {}
             _ => return Err(self.error("an array")),
@@ -182,6 +228,7 @@ impl<'a> Found<'a> {
             .map(|value| Found {
                 source,
                 key: key.clone(),
+                stands: stands.clone(),
                 value,
             })
             .collect())

@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("openpgp", &[]),
     // `upstream` only in the connected files named in `may_use_upstream`.
     ("eco", &["manifest", "lock", "upstream", "openpgp"]),
+    ("policy", &["fs", "manifest", "lock", "eco"]),
     ("sbom", &["lock", "eco"]),
     ("bundle", &["fs", "lock", "store", "trust"]),
     ("sign", &["fs", "trust"]),
@@ -43,7 +44,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("verify", &["fs", "lock", "trust", "sbom", "bundle", "eco"]),
     (
         "import",
-        &["fs", "archives", "lock", "eco", "trust", "bundle", "verify"],
+        &[
+            "fs", "archives", "lock", "eco", "policy", "trust", "bundle", "verify",
+        ],
     ),
     ("serve", &["fs"]),
     // Compiled for fuzzing and for the tests that replay what it found; nobody uses it.
@@ -69,6 +72,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "release",
             "openpgp",
             "eco",
+            "policy",
             "sbom",
             "bundle",
             "sign",

@@ -84,6 +84,8 @@ mod npm_resolve;
 mod openpgp;
 mod packages;
 #[cfg(feature = "connected")]
+mod policy;
+#[cfg(feature = "connected")]
 mod programs;
 #[cfg(feature = "connected")]
 mod pypi_confirm;

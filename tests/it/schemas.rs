@@ -74,14 +74,14 @@ pub(crate) fn assert_valid(schema: &str, document: &Value) {
 }
 
 #[track_caller]
-fn assert_refused(schema: &str, document: &Value) {
+pub(crate) fn assert_refused(schema: &str, document: &Value) {
     assert!(
         !validator(schema).is_valid(document),
         "{schema} accepts {document:#}"
     );
 }
 
-fn from_toml(text: &str) -> Value {
+pub(crate) fn from_toml(text: &str) -> Value {
     let table: toml::Table = toml::from_str(text).unwrap();
     serde_json::to_value(table).unwrap()
 }

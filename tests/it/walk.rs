@@ -13,14 +13,14 @@ use crate::packages::tarball;
 use crate::schemas::assert_valid;
 
 /// A registry whose content a test may change while it runs.
-struct Registry {
-    server: Server,
+pub(crate) struct Registry {
+    pub(crate) server: Server,
     packages: Arc<Mutex<BTreeMap<String, Value>>>,
     tarballs: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
 }
 
 impl Registry {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let packages: Arc<Mutex<BTreeMap<String, Value>>> = Arc::default();
         let tarballs: Arc<Mutex<BTreeMap<String, Vec<u8>>>> = Arc::default();
         let (known, files) = (Arc::clone(&packages), Arc::clone(&tarballs));
@@ -42,8 +42,15 @@ impl Registry {
     }
 
     /// Publishes a version; the newest one published is `latest`.
-    fn publish(&self, name: &str, version: &str, fields: Value) {
+    pub(crate) fn publish(&self, name: &str, version: &str, fields: Value) {
         self.publish_with(name, version, fields, "module.exports = 1\n");
+    }
+
+    /// The same, with another time of publication, or with none.
+    pub(crate) fn publish_at(&self, name: &str, fields: Value, time: Option<&str>) {
+        self.publish(name, "1.0.0", fields);
+        let mut packages = self.packages.lock().unwrap();
+        packages.get_mut(name).unwrap()["time"] = time.map_or(json!({}), |at| json!({"1.0.0": at}));
     }
 
     fn publish_with(&self, name: &str, version: &str, fields: Value, code: &str) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::base::digest::Digest;
 use crate::base::fault::{Code, Fault, Kind};
-use crate::base::finding::Finding;
+use crate::base::finding::{Finding, Severity};
 use crate::base::json;
 use crate::base::limits::LIMITS;
 use crate::base::text::{quoted, shown};
@@ -23,13 +23,16 @@ use crate::cli::exit::Exit;
 use crate::cli::last;
 use crate::cli::lint;
 use crate::cli::native;
+use crate::cli::policy;
 use crate::cli::project::Project;
 use crate::cli::secret::KeyArgs;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
 use crate::fs::{self, Draft};
+use crate::lock::{Lock, LockedArtifact, Records};
 use crate::manifest;
 use crate::pack::{self, Contents, Settings};
+use crate::policy::{Judgement, Policy, recorded};
 use crate::release::{Decision, Release, Releases};
 use crate::resolve::{self, ResolveError};
 use crate::sign::SecretKey;
@@ -225,9 +228,17 @@ fn trust_root(ctx: &Context, path: &Path) -> Result<(TrustRoot, Vec<u8>), Failur
 
 fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let ctx = job.ctx;
+    let policy = policy::of(project)?;
     let (lock, _, records) = project.lock()?;
+    let closure = (&lock, &records);
     let findings = resolve::check_closure(&lock, &records).map_err(ResolveError::into_fault)?;
     if let Some(refused) = refused(ctx, &findings) {
+        return Ok(refused);
+    }
+    let at = ctx.stamp()?;
+    // Before anything is fetched, and again with what only the files say.
+    let early = judge(policy.as_ref(), closure, Vec::new(), &|_| None, at)?;
+    if let Some(refused) = denied_by(ctx, policy.as_ref(), &early) {
         return Ok(refused);
     }
     let ca = private_ca(ctx, project)?;
@@ -238,16 +249,65 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
         return Ok(refused);
     }
     let native = native::check(ctx, Some(project), &lock, &store)?;
+    let size = |artifact: &LockedArtifact| Some(store.find(&artifact.checksum).ok()??.size);
+    let judgement = judge(policy.as_ref(), closure, native.findings.clone(), &size, at)?;
+    if let Some(refused) = denied_by(ctx, policy.as_ref(), &judgement) {
+        return Ok(refused);
+    }
     let mut contents = Contents::gather(&lock, &records, ca, &store)?;
     contents.lint = Some(linted.document);
+    contents.policy = policy.as_ref().map(|policy| judgement.document(policy));
     let settings = job.settings()?;
     let inputs = contents.inputs(&settings);
     let decision = job.decide(inputs)?;
     let files = contents.files(&settings, decision.serial, decision.created)?;
     let carried = lock.packages.iter().filter(|p| p.is_carried()).count();
     let mut outcome = job.finish(files, inputs, decision, &ui::plural(carried, "package"))?;
-    native::report(ctx, &native, &mut outcome);
+    policy::show(ctx, &judgement);
+    add(&mut outcome, policy.as_ref(), &judgement);
+    native::summarize(&native, &mut outcome);
     Ok(outcome)
+}
+
+/// What the policy says of a closure: of what resolving found and the lock kept, and of `more`.
+fn judge(
+    policy: Option<&Policy>,
+    closure: (&Lock, &Records),
+    more: Vec<Finding>,
+    size: &dyn Fn(&LockedArtifact) -> Option<u64>,
+    now: Timestamp,
+) -> Result<Judgement, Failure> {
+    let mut found = policy.map_or_else(Vec::new, |_| recorded(closure.0));
+    found.extend(more);
+    policy::judge(policy, closure, found, size, now)
+}
+
+/// Shows what is said of a closure, if it is denied; the outcome then.
+fn denied_by(ctx: &Context, policy: Option<&Policy>, judgement: &Judgement) -> Option<Outcome> {
+    let exit = denied(&judgement.findings);
+    if exit == Exit::Ok {
+        return None;
+    }
+    policy::show(ctx, judgement);
+    let denying = judgement.findings.iter();
+    let count = denying.filter(|f| f.severity == Severity::Deny).count();
+    let line = format!(
+        "Denied by {}; nothing was written",
+        ui::plural(count, "finding")
+    );
+    let mut outcome = Outcome::new("stage/bundle-report/v1", json!({"findings": []}));
+    add(&mut outcome, policy, judgement);
+    Some(outcome.line(line).exit(exit))
+}
+
+/// Adds what the policy says to a report.
+fn add(outcome: &mut Outcome, policy: Option<&Policy>, judgement: &Judgement) {
+    if let Value::Object(report) = &mut outcome.report {
+        report.insert("policy".to_owned(), policy::json(policy, judgement));
+        if let Some(Value::Array(listed)) = report.get_mut("findings") {
+            listed.extend(judgement.findings.iter().map(Finding::json));
+        }
+    }
 }
 
 /// Shows the findings of a check; the outcome, if one of them denies.

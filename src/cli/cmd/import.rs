@@ -118,6 +118,10 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
     if let Some(linted) = &receipt.lint {
         ctx.ui.findings(&linted.findings);
     }
+    if let Some(judged) = &receipt.policy {
+        ctx.ui.findings(&judged.findings);
+        ctx.ui.waived(&judged.waived);
+    }
     Ok(told(args, &imported, receipt))
 }
 
@@ -128,14 +132,17 @@ fn refusal(passed: &[Check], error: &ImportError, now: Timestamp) -> Option<Veri
         ImportError::Archives { .. } => {
             Some(VerifyReport::denied(passed, "archives", error.code(), now))
         }
+        ImportError::Policy { .. } => {
+            Some(VerifyReport::denied(passed, "policy", error.code(), now))
+        }
         _ => None,
     }
 }
 
-/// One error for each archive that clients would read differently.
+/// One error for each archive that clients would read differently, and for each finding that the policy denies.
 fn failure(error: ImportError) -> Failure {
     match error {
-        ImportError::Archives { findings } => Failure {
+        ImportError::Archives { findings } | ImportError::Policy { findings } => Failure {
             faults: archives::faults(&findings),
             report: None,
         },

@@ -16,6 +16,8 @@ mod import_preview;
 pub mod init;
 pub mod inspect;
 pub mod key;
+#[cfg(feature = "connected")]
+pub mod policy;
 pub mod repo;
 #[cfg(feature = "connected")]
 pub mod resolve;
@@ -41,6 +43,9 @@ pub enum Command {
     Resolve(resolve::ResolveArgs),
     #[cfg(feature = "connected")]
     Fetch(fetch::FetchArgs),
+    /// Judge what may be carried, and write policies
+    #[cfg(feature = "connected")]
+    Policy(policy::PolicyArgs),
     /// Make signing keys and look at them
     Key(key::KeyArgs),
     /// Make trust roots and look at them
@@ -71,6 +76,8 @@ pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
         Command::Resolve(args) => resolve::run(ctx, &args),
         #[cfg(feature = "connected")]
         Command::Fetch(args) => fetch::run(ctx, &args),
+        #[cfg(feature = "connected")]
+        Command::Policy(args) => policy::run(ctx, &args),
         Command::Key(args) => key::run(ctx, &args),
         Command::Trust(args) => trust::run(ctx, &args),
         #[cfg(feature = "connected")]

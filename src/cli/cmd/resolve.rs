@@ -18,6 +18,7 @@ use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::connect;
 use crate::cli::exit::Exit;
+use crate::cli::policy;
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
@@ -27,6 +28,7 @@ use crate::fs;
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedPackage, Records, format};
 use crate::manifest::ExcludeNewer;
+use crate::policy::{Judgement, Policy};
 use crate::resolve::{self, Closure, Input, PlannedInstall, ResolveError};
 use crate::trial::{self, Trial, Tried};
 
@@ -102,6 +104,7 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     }
     let started = Instant::now();
     let project = Project::load(&args.file)?;
+    let policy = policy::of(&project)?;
     let previous = project.previous()?;
     let mut connection = connect::open(ctx, &project)?;
     let input = input(ctx, args, &project, previous.as_ref().map(|(lock, _)| lock))?;
@@ -114,7 +117,17 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     let closure =
         resolve::run(&input, kept, &mut supply, &ctx.ui).map_err(ResolveError::into_fault)?;
     drop(supply);
-    let outcome = finish(ctx, args, &project, &closure, started, &connection.egress())?;
+    let (lock, records) = (&closure.lock, &closure.records);
+    let found = closure.findings.clone();
+    let judgement = policy::judge(policy.as_ref(), (lock, records), found, &|_| None, ctx.now)?;
+    let fields = report(
+        &closure,
+        &project,
+        policy.as_ref(),
+        &judgement,
+        &connection.egress(),
+    );
+    let outcome = finish(ctx, args, &project, &closure, started, (&judgement, fields))?;
     if args.trial && outcome.exit == Exit::Ok {
         return trial(ctx, &project, &closure, outcome);
     }
@@ -308,14 +321,13 @@ fn finish(
     project: &Project,
     closure: &Closure,
     started: Instant,
-    egress: &[String],
+    (judgement, fields): (&Judgement, Value),
 ) -> CommandResult {
-    ctx.ui.findings(&closure.findings);
-    let denied = denied(&closure.findings);
+    policy::show(ctx, judgement);
+    let denied = denied(&judgement.findings);
     let bytes = format::write(&closure.lock);
-    let fields = report(closure, project, &bytes, egress);
     if denied != Exit::Ok {
-        let count = closure
+        let count = judgement
             .findings
             .iter()
             .filter(|f| f.severity == Severity::Deny)
@@ -380,7 +392,14 @@ pub(crate) fn denied(findings: &[Finding]) -> Exit {
         .fold(Exit::Ok, Exit::worse)
 }
 
-fn report(closure: &Closure, project: &Project, lock: &[u8], egress: &[String]) -> Value {
+fn report(
+    closure: &Closure,
+    project: &Project,
+    policy: Option<&Policy>,
+    judgement: &Judgement,
+    egress: &[String],
+) -> Value {
+    let lock = format::write(&closure.lock);
     let records: BTreeMap<&str, Digest> = closure
         .records
         .iter()
@@ -388,12 +407,13 @@ fn report(closure: &Closure, project: &Project, lock: &[u8], egress: &[String]) 
         .collect();
     json!({
         "lock": project.lock_path.to_string_lossy(),
-        "lock_digest": Digest::of(lock),
+        "lock_digest": Digest::of(&lock),
         "records": records,
         "platforms": closure.lock.target.platforms,
         "packages": closure.lock.packages.len(),
         "carried": closure.lock.packages.iter().filter(|p| p.is_carried()).count(),
-        "findings": closure.findings.iter().map(ui::finding_json).collect::<Vec<_>>(),
+        "policy": policy::json(policy, judgement),
+        "findings": judgement.findings.iter().map(ui::finding_json).collect::<Vec<_>>(),
         "egress": egress,
     })
 }

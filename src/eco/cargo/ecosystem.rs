@@ -1,9 +1,11 @@
 //! Crates behind the contract of [`Ecosystem`].
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
+use crate::base::time::Timestamp;
 use crate::eco::cargo::{Cargo, crate_file, pins, records, repo};
 use crate::eco::{
     BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
@@ -33,6 +35,16 @@ impl Ecosystem for Cargo {
         super::purl(release)
     }
 
+    /// The registry takes no second crate whose name differs in these only.
+    fn normalized(&self, name: &str) -> String {
+        name.to_lowercase().replace('_', "-")
+    }
+
+    fn order(&self, left: &str, right: &str) -> Option<Ordering> {
+        let version = |text: &str| semver::Version::parse(text).ok();
+        Some(version(left)?.cmp_precedence(&version(right)?))
+    }
+
     fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError> {
         let mut facts = BTreeMap::new();
         for (id, found) in records::parse(records)?.releases() {
@@ -47,6 +59,11 @@ impl Ecosystem for Cargo {
                 description: about.description,
                 homepage: about.homepage,
                 repository: about.repository,
+                published: found
+                    .index
+                    .pubtime
+                    .as_deref()
+                    .and_then(Timestamp::published),
                 files: BTreeMap::from([file]),
             };
             facts.insert(id, said);

@@ -1,9 +1,11 @@
 //! Debian packages behind the contract of [`Ecosystem`].
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
+use crate::eco::debian::version::Version;
 use crate::eco::debian::{Debian, deb_file, pins, records, repo};
 use crate::eco::{
     BundleView, ClientFile, ClientSetup, EcoError, Ecosystem, ExportForm, ExportRequest,
@@ -37,6 +39,15 @@ impl Ecosystem for Debian {
             "debian"
         };
         super::purl(vendor, release)
+    }
+
+    fn normalized(&self, name: &str) -> String {
+        name.to_lowercase()
+    }
+
+    fn order(&self, left: &str, right: &str) -> Option<Ordering> {
+        let version = |text| Version::parse(text).ok();
+        Some(version(left)?.cmp(&version(right)?))
     }
 
     fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError> {

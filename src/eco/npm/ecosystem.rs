@@ -1,9 +1,11 @@
 //! npm behind the contract of [`Ecosystem`].
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
+use crate::base::time::Timestamp;
 use crate::eco::npm::records::{self, NpmVersion};
 use crate::eco::npm::{Npm, bootstrap, pins, repo};
 use crate::eco::{
@@ -32,6 +34,15 @@ impl Ecosystem for Npm {
 
     fn purl(&self, release: &ReleaseId) -> Purl {
         super::purl(release)
+    }
+
+    fn normalized(&self, name: &str) -> String {
+        name.to_lowercase()
+    }
+
+    fn order(&self, left: &str, right: &str) -> Option<Ordering> {
+        let version = |text: &str| semver::Version::parse(text).ok();
+        Some(version(left)?.cmp_precedence(&version(right)?))
     }
 
     fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError> {
@@ -161,6 +172,7 @@ fn facts_of(release: &ReleaseId, version: NpmVersion) -> Result<ReleaseFacts, Ec
         description: version.description,
         homepage: version.homepage,
         repository: version.repository,
+        published: version.time.as_deref().and_then(Timestamp::published),
         files,
     })
 }

@@ -1,10 +1,12 @@
 //! Python packages behind the contract of [`Ecosystem`].
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
-use crate::eco::pypi::{PyPi, bootstrap, clients, pins, records, repo};
+use crate::base::time::Timestamp;
+use crate::eco::pypi::{PyPi, bootstrap, clients, name, pins, records, repo};
 use crate::eco::{
     BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
     ReleaseFacts, RepoFile, RepoView,
@@ -35,6 +37,15 @@ impl Ecosystem for PyPi {
         super::purl(release)
     }
 
+    fn normalized(&self, name: &str) -> String {
+        name::normalized(name)
+    }
+
+    fn order(&self, left: &str, right: &str) -> Option<Ordering> {
+        let version = |text: &str| text.parse::<pep440_rs::Version>().ok();
+        Some(version(left)?.cmp(&version(right)?))
+    }
+
     fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError> {
         let records = records::parse(records)?;
         let mut facts = BTreeMap::new();
@@ -44,6 +55,11 @@ impl Ecosystem for PyPi {
                 .map(|m| m.facts())
                 .unwrap_or_default();
             let sum = |file: &records::PypiFile| UpstreamChecksum::Sha256(file.sha256);
+            let time =
+                |file: &records::PypiFile| Timestamp::published(file.upload_time.as_deref()?);
+            // The newest: a file may be added to a release years later. One without a time leaves the release without.
+            let times: Option<Vec<Timestamp>> = release.files.values().map(time).collect();
+            said.published = times.and_then(|times| times.into_iter().max());
             let files = release.files.iter();
             said.files = files
                 .map(|(file, about)| (file.clone(), sum(about)))

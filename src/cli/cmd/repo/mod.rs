@@ -26,6 +26,7 @@ use crate::import::rollback::RollbackTarget;
 use crate::import::state::{self, Memory, State};
 use crate::import::{ImportError, Repository, generation, safety};
 use crate::openpgp::keyring::Keyring;
+use crate::policy::Policy;
 use crate::serve::{Options, Server};
 use crate::trust::root::TrustRoot;
 use crate::trust::words;
@@ -127,6 +128,10 @@ struct InitArgs {
     /// on an existing repository, from now on. It is not taken back
     #[arg(long)]
     lint: bool,
+    /// Judge every bundle by this policy before anything of it is published, whatever its builder let through (exit 3); on an
+    /// existing repository, from now on and in the place of the one before. The repository keeps a copy
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Sign the apt index with this command instead of the repository's own key, for RSA keys and HSMs: it gets the
     /// Release on stdin and prints it clear-signed, or a detached armoured signature, or both after each other
     #[arg(long, value_name = "CMD", requires = "apt_certificate")]
@@ -223,9 +228,11 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
     if let Some(certificate) = &certificate {
         check_signing(ctx, args, certificate)?;
     }
+    let policy = args.policy.as_deref().map(Policy::load_text).transpose()?;
     let layout = Layout::new(path);
     let signer = AptSigner::new(&layout.state_dir(), ctx.now);
     let settings = Settings {
+        policy: policy.as_deref(),
         base_url: base_url.as_ref(),
         allow_expired_imports: args.allow_expired_imports,
         require_approvals: args.require_approvals,
@@ -244,6 +251,7 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
         "created": made == Made::New,
         "require_approvals": memory.state.require_approvals,
         "lint_imports": memory.state.lint_imports,
+        "policy": policy_digest(&memory.state),
         "generation": memory.state.generation,
     });
     Ok(Outcome::new("stage/repository-init/v1", report).line(told(path, made, &root)))
@@ -260,6 +268,9 @@ fn told(path: &Path, made: Made, root: &TrustRoot) -> String {
         ),
         Made::Unchanged => format!("Repository {path} exists already"),
         Made::Stricter => format!("Repository {path} demands more of every import from now on"),
+        Made::Judged => {
+            format!("Repository {path} judges every import by the given policy from now on")
+        }
         Made::Moved(0) => format!("Changed the address of repository {path}"),
         Made::Moved(n) => format!("Changed the address of repository {path} (generation {n})"),
     }
@@ -309,6 +320,12 @@ fn status(ctx: &Context, args: &StatusArgs) -> CommandResult {
 /// The line about a repository that was made with `--lint`.
 const LINTED: &str = "archives:    read by every import\n";
 
+/// Digest of the policy that imports are judged by.
+fn policy_digest(state: &State) -> Option<Digest> {
+    let text = state.policy.as_deref()?;
+    Some(Digest::of(text.as_bytes()))
+}
+
 fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
     let Memory { state, root, .. } = memory;
     let mark = Mark::of(memory);
@@ -325,7 +342,10 @@ fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
         floor.as_deref().unwrap_or("none"),
     )];
     lines.extend(state.lint_imports.then(|| LINTED.to_owned()));
-    let channels = channels(state, &mut lines);
+    let policy = policy_digest(state);
+    lines.extend(policy.map(|digest| format!("policy:      {digest}\n")));
+    let (told, channels) = channels(state);
+    lines.extend(told);
     for (purl, block) in &state.blocks {
         lines.push(format!(
             "blocked:     {purl} since {}: {}\n",
@@ -340,6 +360,7 @@ fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
         "allow_expired_imports": state.allow_expired_imports,
         "require_approvals": state.require_approvals,
         "lint_imports": state.lint_imports,
+        "policy": policy,
         "mark": mark.to_string(),
         "generation": published,
         "root": {"version": state.root_version, "fingerprint": state.root, "expires": root.expires()},
@@ -350,9 +371,9 @@ fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
     Outcome::new("stage/repository-status/v1", report).data(lines.concat())
 }
 
-/// The channels with their marks, each with a line of its own.
-fn channels(state: &State, lines: &mut Vec<String>) -> Map<String, Value> {
-    let mut channels = Map::new();
+/// The channels, in words and for the report.
+fn channels(state: &State) -> (Vec<String>, Map<String, Value>) {
+    let (mut lines, mut channels) = (Vec::new(), Map::new());
     for (channel, mark) in &state.channels {
         let shown = state
             .active
@@ -376,7 +397,7 @@ fn channels(state: &State, lines: &mut Vec<String>) -> Map<String, Value> {
             }),
         );
     }
-    channels
+    (lines, channels)
 }
 
 fn list(path: &Path) -> CommandResult {

@@ -1,0 +1,90 @@
+//! The repository's own policy: what its builder let through is judged again by this site, before anything is published.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::base::digest::{Digest, UpstreamChecksum};
+use crate::base::finding::{Finding, Severity};
+use crate::base::time::Timestamp;
+use crate::import::ImportError;
+use crate::lock::{LockedArtifact, Records};
+use crate::policy::{Judgement, Policy, Waived, recorded};
+use crate::verify::Bundle;
+
+/// Most findings that a receipt lists.
+const MOST_LISTED: usize = 100;
+
+/// What a repository's policy said of a bundle that may come in.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// Digest of the policy.
+    pub policy: Digest,
+    /// What stands; nothing in it denies.
+    pub findings: Vec<Finding>,
+    /// What is waived.
+    pub waived: Vec<Waived>,
+}
+
+impl Judged {
+    /// For the receipt.
+    pub fn summary(&self) -> Value {
+        let listed = self.findings.iter().take(MOST_LISTED);
+        json!({
+            "digest": self.policy,
+            "found": self.findings.len(),
+            "findings": listed.map(Finding::json).collect::<Vec<_>>(),
+            "waived": self.waived.iter().map(Waived::json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Reads a policy as a repository keeps it.
+fn parse(text: &str) -> Result<Policy, ImportError> {
+    Policy::parse("the repository's policy", text.as_bytes()).map_err(|bad| ImportError::State {
+        reason: format!("its policy cannot be read: {bad}"),
+    })
+}
+
+/// Judges a bundle by the policy with this text. `None`: it carries plain files, of which a policy says nothing.
+///
+/// # Errors
+/// Something is denied.
+pub(super) fn check(
+    text: &str,
+    bundle: &Bundle,
+    now: Timestamp,
+) -> Result<Option<Judged>, ImportError> {
+    let policy = parse(text)?;
+    let Some(lock) = &bundle.lock else {
+        return Ok(None);
+    };
+    let mut records = Records::new();
+    for id in lock.records.keys() {
+        let path = format!("lock/records/{id}.json");
+        let document = bundle.documents.iter().find(|(at, _)| at.as_str() == path);
+        if let Some((_, bytes)) = document {
+            records.insert(id.clone(), bytes.clone());
+        }
+    }
+    let mut sizes = BTreeMap::new();
+    for file in &bundle.manifest.files {
+        sizes.insert(UpstreamChecksum::Sha256(file.digests.sha256), file.size);
+        sizes.insert(UpstreamChecksum::Sha512(file.digests.sha512), file.size);
+    }
+    let size = |artifact: &LockedArtifact| sizes.get(&artifact.checksum).copied();
+    let judgement = policy.judge(lock, &records, recorded(lock), &size, now)?;
+    let Judgement {
+        mut findings,
+        waived,
+    } = judgement;
+    if findings.iter().any(|f| f.severity == Severity::Deny) {
+        findings.retain(|f| f.severity == Severity::Deny);
+        return Err(ImportError::Policy { findings });
+    }
+    Ok(Some(Judged {
+        policy: policy.digest,
+        findings,
+        waived,
+    }))
+}

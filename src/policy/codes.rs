@@ -1,0 +1,140 @@
+//! The codes of policies, and the findings of other modules that a policy may weigh.
+
+use crate::base::fault::{Class, Code, Kind};
+use crate::base::finding::Severity;
+
+/// Codes of this module.
+pub const CODES: &[&Code] = &[
+    &MISSING,
+    &SYNTAX,
+    &UNKNOWN_KEY,
+    &VALUE,
+    &UNKNOWN_CODE,
+    &PACKAGE_DENIED,
+    &PACKAGE_NOT_ALLOWED,
+    &TOO_NEW,
+    &TIME_UNKNOWN,
+    &LICENSE_DENIED,
+    &LICENSE_UNKNOWN,
+    &ARTIFACT_TOO_LARGE,
+    &TOTAL_TOO_LARGE,
+    &SIZE_UNKNOWN,
+    &NAME_SIMILAR,
+    &WAIVER_EXPIRED,
+    &WAIVER_UNUSED,
+];
+
+pub(super) static MISSING: Code = Code::new("policy-missing", Kind::Usage);
+pub(super) static SYNTAX: Code = Code::new("policy-syntax", Kind::Usage);
+pub(super) static UNKNOWN_KEY: Code = Code::new("policy-unknown-key", Kind::Usage);
+pub(super) static VALUE: Code = Code::new("policy-value", Kind::Usage);
+pub(super) static UNKNOWN_CODE: Code = Code::new("policy-unknown-code", Kind::Usage);
+pub(super) static PACKAGE_DENIED: Code = Code::classed("policy-package-denied", Class::E50);
+pub(super) static PACKAGE_NOT_ALLOWED: Code =
+    Code::classed("policy-package-not-allowed", Class::E50);
+pub(super) static TOO_NEW: Code = Code::classed("policy-too-new", Class::E50);
+pub(super) static TIME_UNKNOWN: Code = Code::classed("policy-time-unknown", Class::E50);
+pub(super) static LICENSE_DENIED: Code = Code::classed("policy-license-denied", Class::E50);
+pub(super) static LICENSE_UNKNOWN: Code = Code::classed("policy-license-unknown", Class::E50);
+pub(super) static ARTIFACT_TOO_LARGE: Code = Code::classed("policy-artifact-too-large", Class::E50);
+pub(super) static TOTAL_TOO_LARGE: Code = Code::classed("policy-total-too-large", Class::E50);
+pub(super) static SIZE_UNKNOWN: Code = Code::classed("policy-size-unknown", Class::E50);
+pub(super) static NAME_SIMILAR: Code = Code::classed("policy-name-similar", Class::E50);
+pub(super) static WAIVER_EXPIRED: Code = Code::classed("policy-waiver-expired", Class::E50);
+pub(super) static WAIVER_UNUSED: Code = Code::classed("policy-waiver-unused", Class::E50);
+
+/// What a policy may weigh: what gates find, with the weight it has unless the policy says otherwise.
+pub(super) const GATES: &[(&Code, Severity)] = &[
+    (&PACKAGE_DENIED, Severity::Deny),
+    (&PACKAGE_NOT_ALLOWED, Severity::Deny),
+    (&TOO_NEW, Severity::Deny),
+    (&TIME_UNKNOWN, Severity::Deny),
+    (&LICENSE_DENIED, Severity::Deny),
+    (&LICENSE_UNKNOWN, Severity::Deny),
+    (&ARTIFACT_TOO_LARGE, Severity::Deny),
+    (&TOTAL_TOO_LARGE, Severity::Deny),
+    (&SIZE_UNKNOWN, Severity::Note),
+    (&NAME_SIMILAR, Severity::Note),
+];
+
+/// The code under which installing runs code of the package.
+pub(super) const INSTALL_SCRIPT: &str = "npm-install-script";
+
+/// Findings of resolving and of looking into files that a policy may weigh. What denies by itself is not among them: a
+/// wheel that is not there, an edge that is open or bytes that nobody confirmed do not get better by being allowed. They
+/// are repeated here because the enclave build reads them from locks and does not have the modules that make them; a
+/// test holds them against those modules.
+pub static WEIGHED: &[Code] = &[
+    of_class("cargo-path-dependency"),
+    plain("cargo-yanked"),
+    plain("debian-held"),
+    plain("debian-no-index"),
+    plain("debian-no-publish-times"),
+    plain("debian-unmet-recommends"),
+    plain("interpreter-differs"),
+    plain("interpreter-none-staged"),
+    plain("interpreter-repacked"),
+    plain("interpreter-unfit"),
+    plain("native-glibc-too-old"),
+    plain("native-missing-interpreter"),
+    plain("native-missing-library"),
+    plain("native-symbol-version"),
+    plain("native-unreadable"),
+    plain("npm-deprecated"),
+    plain("npm-engines"),
+    plain("npm-install-script"),
+    plain("npm-optional-missing"),
+    plain("npm-peer-conflict"),
+    plain("npm-signatures-stripped"),
+    plain("npm-third-party-repack"),
+    plain("pypi-requires-python"),
+    plain("pypi-sdist"),
+    plain("pypi-yanked"),
+];
+
+const fn plain(name: &'static str) -> Code {
+    Code::new(name, Kind::Denied)
+}
+
+const fn of_class(name: &'static str) -> Code {
+    Code::classed(name, Class::E50)
+}
+
+/// The code of this name, if a policy may weigh it.
+pub(super) fn find(name: &str) -> Option<&'static Code> {
+    all().find(|code| code.name == name)
+}
+
+/// Every code that a policy may weigh.
+fn all() -> impl Iterator<Item = &'static Code> {
+    let gates = GATES.iter().map(|(code, _)| *code);
+    WEIGHED.iter().chain(gates)
+}
+
+/// Codes that may have been meant, the nearest first.
+pub(super) fn near(name: &str) -> Vec<&'static str> {
+    let distance = |code: &&'static str| strsim::osa_distance(code, name);
+    let near = |code: &&'static str| {
+        distance(code) <= 2 + code.len() / 4 || (name.len() > 2 && code.contains(name))
+    };
+    let mut found: Vec<_> = all().map(|code| code.name).filter(near).collect();
+    found.sort_by_key(distance);
+    found.truncate(3);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{find, near};
+
+    #[test]
+    fn a_code_that_was_mistyped_is_found() {
+        assert_eq!(
+            near("npm-instal-script").first(),
+            Some(&"npm-install-script")
+        );
+        assert!(near("yanked").contains(&"pypi-yanked"));
+        assert!(near("zzzzzzzzzzzzzz").is_empty());
+        assert_eq!(find("lock-open-edge"), None);
+    }
+}

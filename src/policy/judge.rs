@@ -1,0 +1,211 @@
+//! The judgement: findings weighed, gates asked, waivers applied.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::pattern::Match;
+use super::{PackagePattern, Policy, Waiver, codes, gates};
+use crate::base::finding::{Finding, Severity};
+use crate::base::json;
+use crate::base::package::{EcosystemId, ReleaseId};
+use crate::base::text::{escaped, quoted, visible};
+use crate::base::time::Timestamp;
+use crate::eco::EcoError;
+use crate::lock::chain::Chains;
+use crate::lock::{Lock, LockedArtifact, Records};
+
+/// What is to be said of a closure.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// What was found and stands, weightiest first.
+    pub findings: Vec<Finding>,
+    /// What was found and is waived, in the same order.
+    pub waived: Vec<Waived>,
+}
+
+/// A finding that somebody waived.
+#[derive(Debug, Clone)]
+pub struct Waived {
+    /// What was found, with the weight it would have had.
+    pub finding: Finding,
+    /// By what it is waived.
+    pub waiver: Waiver,
+}
+
+impl Waived {
+    /// For reports.
+    pub fn json(&self) -> Value {
+        json!({"finding": self.finding.json(), "waiver": self.waiver.json()})
+    }
+}
+
+impl Waiver {
+    /// For reports.
+    pub fn json(&self) -> Value {
+        json!({
+            "code": self.code,
+            "package": self.package.as_str(),
+            "reason": visible(&self.reason),
+            "approver": visible(&self.approver),
+            "expires": self.expires,
+        })
+    }
+}
+
+/// The findings of a lock that a policy may weigh, with the weight they have by themselves.
+pub fn recorded(lock: &Lock) -> Vec<Finding> {
+    let chains = Chains::new(lock);
+    let known = lock.findings.iter().enumerate().filter_map(|(at, found)| {
+        let mut finding = Finding {
+            code: codes::find(&found.code)?,
+            severity: found.severity,
+            subject: visible(&found.subject),
+            message: visible(&found.message),
+            chain: Vec::new(),
+            fix: None,
+        };
+        if let Some((id, release)) = release_of(&finding).filter(|_| at < gates::MOST_CHAINS) {
+            let chain = chains.chain(&id, &release);
+            finding.chain = chain.iter().map(|link| escaped(link)).collect();
+        }
+        Some(finding)
+    });
+    known.collect()
+}
+
+impl Policy {
+    /// Judges a closure: what others found in it, and what the gates find. `size` knows what an artifact weighs, where
+    /// the lock does not.
+    pub fn judge(
+        &self,
+        lock: &Lock,
+        records: &Records,
+        found: Vec<Finding>,
+        size: &dyn Fn(&LockedArtifact) -> Option<u64>,
+        now: Timestamp,
+    ) -> Result<Judgement, EcoError> {
+        let mut all: Vec<(Finding, bool)> = found.into_iter().map(|one| self.weigh(one)).collect();
+        let gates = gates::check(self, lock, records, size, now)?;
+        all.extend(gates.into_iter().map(|finding| (finding, true)));
+        let mut used = BTreeSet::new();
+        let (mut findings, mut waived) = (Vec::new(), Vec::new());
+        for (finding, may_be_waived) in all {
+            let weighs = finding.severity != Severity::Note;
+            match self
+                .waiver_of(&finding, now)
+                .filter(|_| may_be_waived && weighs)
+            {
+                Some((at, waiver)) => {
+                    used.insert(at);
+                    let waiver = waiver.clone();
+                    waived.push(Waived { finding, waiver });
+                }
+                None => findings.push(finding),
+            }
+        }
+        findings.extend(self.waivers_to_look_at(&used, now));
+        findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        findings.dedup();
+        waived.sort_by(|a, b| a.finding.sort_key().cmp(&b.finding.sort_key()));
+        Ok(Judgement { findings, waived })
+    }
+
+    /// The finding with the weight that the policy gives it, and whether it may be waived: what denies by itself stays.
+    fn weigh(&self, mut finding: Finding) -> (Finding, bool) {
+        let is_weighed =
+            finding.severity != Severity::Deny && codes::find(finding.code.name).is_some();
+        if !is_weighed {
+            return (finding, false);
+        }
+        finding.severity = self.weight(finding.code.name, finding.severity);
+        let allowed =
+            finding.code.name == codes::INSTALL_SCRIPT && covers(&self.rules.scripts, &finding);
+        if allowed {
+            finding.severity = Severity::Note;
+            finding.message.push_str(" (the policy allows it)");
+        }
+        (finding, true)
+    }
+
+    fn waiver_of(&self, finding: &Finding, now: Timestamp) -> Option<(usize, &Waiver)> {
+        let mut all = self.waivers.iter().enumerate();
+        all.find(|(_, waiver)| {
+            let here = waiver.code == finding.code.name && waiver.expires > now;
+            here && covers(std::slice::from_ref(&waiver.package), finding)
+        })
+    }
+
+    /// Waivers that are void, used or not, and those that nothing needs.
+    fn waivers_to_look_at(&self, used: &BTreeSet<usize>, now: Timestamp) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (at, waiver) in self.waivers.iter().enumerate() {
+            let (code, severity, message, fix) = if waiver.expires <= now {
+                let message = format!(
+                    "the waiver of {} ended at {}; it was approved by {}",
+                    waiver.code,
+                    waiver.expires,
+                    quoted(&waiver.approver)
+                );
+                let fix = "ask for it again, or take it out of the policy";
+                (&codes::WAIVER_EXPIRED, Severity::Deny, message, fix)
+            } else if used.contains(&at) {
+                continue;
+            } else {
+                let message = format!("nothing needs the waiver of {}", waiver.code);
+                let fix = "take it out of the policy";
+                (&codes::WAIVER_UNUSED, Severity::Note, message, fix)
+            };
+            findings.push(Finding {
+                code,
+                severity,
+                // Not the file: its path would be another one for whoever makes the same bundle again.
+                subject: format!("policy line {}", waiver.place.line),
+                message: format!("{message} ({})", escaped(waiver.package.as_str())),
+                chain: Vec::new(),
+                fix: Some(fix.to_owned()),
+            });
+        }
+        findings
+    }
+}
+
+/// Whether one of the patterns means the package that a finding is about.
+fn covers(patterns: &[PackagePattern], finding: &Finding) -> bool {
+    let Some((id, release)) = release_of(finding) else {
+        return false;
+    };
+    patterns
+        .iter()
+        .any(|p| p.covers(&id, &release.name, &release.version) == Match::Yes)
+}
+
+/// `npm name@version`.
+fn release_of(finding: &Finding) -> Option<(EcosystemId, ReleaseId)> {
+    let (id, release) = finding.subject.split_once(' ')?;
+    Some((id.parse().ok()?, release.parse().ok()?))
+}
+
+impl Judgement {
+    /// The document that travels in a bundle: what stands, what is waived, and by which policy.
+    pub fn document(&self, policy: &Policy) -> Vec<u8> {
+        let brief = |finding: &Finding| {
+            json!({
+                "code": finding.code.name,
+                "severity": finding.severity,
+                "subject": finding.subject,
+                "message": finding.message,
+            })
+        };
+        let waived = self.waived.iter();
+        let waived =
+            waived.map(|one| json!({"finding": brief(&one.finding), "waiver": one.waiver.json()}));
+        json::canonical(&json!({
+            "schema": "stage/policy-evidence/v1",
+            "policy": policy.digest,
+            "profile": policy.profile,
+            "findings": self.findings.iter().map(brief).collect::<Vec<_>>(),
+            "waived": waived.collect::<Vec<_>>(),
+        }))
+    }
+}

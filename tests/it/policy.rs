@@ -1,0 +1,642 @@
+//! Policies through the program: what each gate denies, what waivers take out, what is written and what is not.
+
+use serde_json::{Value, json};
+use stage::base::json as canonical;
+use stage::base::time::Timestamp;
+use stage::cli::explain;
+use stage::eco;
+use stage::policy::codes::WEIGHED;
+use stage::policy::{Policy, Profile, starter};
+
+use crate::closures::{Made, Only};
+use crate::desk::Desk;
+use crate::lint::samples;
+use crate::schemas::{assert_refused, assert_valid, from_toml};
+use crate::walk::Registry;
+
+const LONG_AGO: Option<&str> = Some("2026-01-01T00:00:00.000Z");
+
+/// A desk whose manifest asks for these packages and names a policy.
+fn desk(registry: &Registry, packages: &[&str]) -> Desk {
+    let desk = Desk::new();
+    let url = registry.server.url();
+    desk.write(
+        "stage.toml",
+        format!(
+            "[bundle]\nchannel = \"walk\"\n[target]\nnode = \"24.21.0\"\n[policy]\nfile = \"policy.toml\"\n[npm]\n\
+             registry = \"{url}/\"\npackages = {packages:?}\n"
+        ),
+    );
+    desk
+}
+
+/// One package of every kind that a gate looks for, and `app`, with which nothing is wrong.
+fn registry() -> Registry {
+    let registry = Registry::new();
+    let needs = json!({"dependencies": {"script": "1", "stale": "1", "copyleft": "1", "odd": "1", "untold": "1"}});
+    registry.publish_at("app", needs, LONG_AGO);
+    let runs = json!({"hasInstallScript": true, "scripts": {"install": "node -e 0"}});
+    registry.publish_at("script", runs, LONG_AGO);
+    registry.publish_at("stale", json!({"deprecated": "use app"}), LONG_AGO);
+    registry.publish_at("copyleft", json!({"license": "GPL-3.0-only"}), LONG_AGO);
+    registry.publish_at("odd", json!({"license": "see \u{1b}[31mLICENSE"}), LONG_AGO);
+    registry.publish_at("untold", json!({"license": null}), None);
+    registry
+}
+
+fn waiver(code: &str, package: &str, expires: &str) -> String {
+    format!(
+        "[[waiver]]\ncode = \"{code}\"\npackage = \"{package}\"\nreason = \"known\"\napprover = \"Ann, T-1\"\nexpires = \
+         {expires}\n"
+    )
+}
+
+/// `code subject` of the findings of this weight.
+fn of(report: &Value, severity: &str) -> Vec<String> {
+    let findings = report["findings"].as_array().unwrap().iter();
+    let of = findings.filter(|f| f["severity"] == severity);
+    let text = |f: &Value, key: &str| f[key].as_str().unwrap().to_owned();
+    of.map(|f| format!("{} {}", text(f, "code"), text(f, "subject")))
+        .collect()
+}
+
+#[test]
+fn every_gate_denies_what_it_is_for_and_nothing_is_written() {
+    let (registry, cases) = (
+        registry(),
+        [
+            (
+                "[severity]\nnpm-install-script = \"deny\"",
+                "npm-install-script npm script@1.0.0",
+            ),
+            (
+                "[severity]\nnpm-deprecated = \"deny\"",
+                "npm-deprecated npm stale@1.0.0",
+            ),
+            (
+                "[packages]\ndeny = [\"npm:SCRIPT@<2.0.0\"]",
+                "policy-package-denied npm script@1.0.0",
+            ),
+            (
+                "[packages]\nallow = [\"npm:app\", \"npm:s*\", \"npm:copyleft\", \"npm:untold\"]",
+                "policy-package-not-allowed npm odd@1.0.0",
+            ),
+            (
+                "[age]\nmin-age = \"1d\"",
+                "policy-time-unknown npm untold@1.0.0",
+            ),
+            (
+                "[age]\nmin-age = \"36500d\"\nexempt = [\"npm:[a-z]\", \"npm:s*\", \"npm:copyleft\", \"npm:odd\", \"npm:untold\"]",
+                "policy-too-new npm app@1.0.0",
+            ),
+            (
+                "[license]\nallow = [\"MIT\"]\nexempt = [\"npm:odd\", \"npm:untold\"]",
+                "policy-license-denied npm copyleft@1.0.0",
+            ),
+            (
+                "[license]\nallow = [\"MIT\", \"GPL-3.0-only\"]\nexempt = [\"npm:untold\"]",
+                "policy-license-unknown npm odd@1.0.0",
+            ),
+            (
+                "[license]\nallow = [\"MIT\", \"GPL-3.0-only\"]\nexempt = [\"npm:odd\"]",
+                "policy-license-unknown npm untold@1.0.0",
+            ),
+        ],
+    );
+    let desk = desk(&registry, &["app@1.0.0"]);
+    for (policy, denied) in cases {
+        desk.write("policy.toml", policy);
+        assert_valid("policy.json", &from_toml(policy));
+        let ran = desk.stage("resolve --format json");
+        assert_eq!(ran.code, 3, "{policy}: {}", ran.stderr);
+        let report = ran.json();
+        assert_valid("resolve-report.json", &report);
+        assert_eq!(of(&report, "deny"), [denied], "{policy}");
+        for made in ["stage.lock", "stage.records"] {
+            assert!(!desk.path(made).exists(), "{policy}: {made}");
+        }
+        assert!(ran.stderr.contains("deny["), "{}", ran.stderr);
+        assert!(!ran.stderr.contains('\u{1b}') && !ran.stdout.contains('\u{1b}'));
+    }
+    // Without a word of its own a policy is the standard one: everything warns as it does without a policy.
+    desk.write("policy.toml", "");
+    let report = desk.stage("resolve --format json").ok().json();
+    assert_eq!(of(&report, "deny"), Vec::<String>::new());
+    let warned = [
+        "npm-deprecated npm stale@1.0.0",
+        "npm-install-script npm script@1.0.0",
+    ];
+    assert_eq!(of(&report, "warn"), warned);
+    let judged = desk.read("stage.lock");
+    let manifest = String::from_utf8(desk.read("stage.toml")).unwrap();
+    desk.write(
+        "stage.toml",
+        manifest.replace("[policy]\nfile = \"policy.toml\"\n", ""),
+    );
+    desk.stage("resolve").ok();
+    assert_eq!(
+        desk.read("stage.lock"),
+        judged,
+        "a policy leaves no trace in a lock"
+    );
+}
+
+#[test]
+fn a_lock_is_judged_again_without_a_network_and_before_it_is_bundled() {
+    let registry = registry();
+    let desk = desk(&registry, &["app@1.0.0"]);
+    desk.write("policy.toml", "");
+    desk.stage("resolve").ok();
+    desk.key("k");
+    desk.stage("trust init --key k.pem -o root.json").ok();
+    let asked = registry.server.asked().len();
+    let script = "[severity]\nnpm-install-script = \"deny\"\n";
+    desk.write("policy.toml", script);
+    let ran = desk.stage("policy check --format json --sarif out.sarif");
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert_valid("policy-report.json", &ran.json());
+    assert_eq!(
+        of(&ran.json(), "deny"),
+        ["npm-install-script npm script@1.0.0"]
+    );
+    assert_eq!(
+        ran.json()["findings"][0]["chain"],
+        json!(["app@1.0.0", "script@1.0.0"])
+    );
+    assert_eq!(registry.server.asked().len(), asked, "the network was used");
+    let sarif: Value = serde_json::from_slice(&desk.read("out.sarif")).unwrap();
+    let result = &sarif["runs"][0]["results"][0];
+    assert_eq!(
+        (&result["ruleId"], &result["level"]),
+        (&json!("npm-install-script"), &json!("error"))
+    );
+    let at = &result["locations"][0]["physicalLocation"];
+    let line = usize::try_from(at["region"]["startLine"].as_u64().unwrap()).unwrap();
+    let lock = String::from_utf8(desk.read("stage.lock")).unwrap();
+    let table: Vec<&str> = lock.lines().skip(line - 1).take(3).collect();
+    assert_eq!(
+        table,
+        ["[[package]]", "ecosystem = \"npm\"", "name = \"script\""]
+    );
+
+    let ran = desk.stage("bundle --key k.pem -o x.stage --format json");
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert_valid("bundle-report.json", &ran.json());
+    for made in ["x.stage", "releases.toml", "x.stage.approvals.json"] {
+        assert!(!desk.path(made).exists(), "{made}");
+    }
+    let fetched = registry.server.asked().len() - asked;
+    assert_eq!(fetched, 0, "what is denied is not fetched");
+
+    // Waived, it passes, is shown, and travels.
+    let waived = format!(
+        "{script}{}",
+        waiver("npm-install-script", "npm:script@1.0.0", "2090-06-30")
+    );
+    desk.write("policy.toml", &waived);
+    assert_valid(
+        "policy.json",
+        &from_toml(&waived.replace("2090-06-30", "\"2090-06-30\"")),
+    );
+    desk.stage("policy check")
+        .ok()
+        .says(&["waived  npm-install-script", "Ann, T-1", "1 waived"]);
+    let ran = desk
+        .stage("bundle --key k.pem -o x.stage --format json")
+        .ok()
+        .says(&["waived[npm-install-script]"]);
+    assert_valid("bundle-report.json", &ran.json());
+    assert_eq!(
+        ran.json()["policy"]["waived"][0]["waiver"]["expires"],
+        "2090-07-01T00:00:00Z"
+    );
+    let ran = desk.stage("resolve --format json").ok();
+    assert_valid("resolve-report.json", &ran.json());
+    assert_eq!(
+        ran.json()["policy"]["waived"][0]["finding"]["subject"],
+        "npm script@1.0.0"
+    );
+    desk.stage("policy check --sarif out.sarif").ok();
+    let sarif: Value = serde_json::from_slice(&desk.read("out.sarif")).unwrap();
+    let results = sarif["runs"][0]["results"].as_array().unwrap().iter();
+    let suppressed: Vec<_> = results.filter(|r| !r["suppressions"].is_null()).collect();
+    assert_eq!(suppressed.len(), 1);
+
+    let evidence = evidence(&desk.read("x.stage"));
+    assert_valid("policy-evidence.json", &evidence);
+    assert_eq!(evidence["waived"][0]["waiver"]["approver"], "Ann, T-1");
+    assert_eq!(evidence["findings"][0]["code"], "npm-deprecated");
+    let digest = stage::base::digest::Digest::of(waived.as_bytes());
+    assert_eq!(evidence["policy"], digest.to_string());
+    let bytes = desk.read("x.stage");
+    desk.stage("bundle --key k.pem -o y.stage")
+        .ok()
+        .says(&["made before from the same inputs"]);
+    assert_eq!(desk.read("y.stage"), bytes);
+    // Another policy is another bundle, although it says the same of the lock.
+    desk.write("policy.toml", format!("# reviewed\n{waived}"));
+    let report = desk
+        .stage("bundle --key k.pem -o z.stage --format json")
+        .ok()
+        .json();
+    assert_eq!(report["serial"], 2);
+}
+
+/// `evidence/policy.json` of a bundle.
+fn evidence(bundle: &[u8]) -> Value {
+    let start = br#"{"findings":[{"code":"#;
+    let at = bundle
+        .windows(start.len())
+        .position(|window| window == start)
+        .unwrap();
+    let mut documents = serde_json::Deserializer::from_slice(&bundle[at..]).into_iter::<Value>();
+    let document = documents.next().unwrap().unwrap();
+    let written = canonical::canonical(&document);
+    assert_eq!(&bundle[at..at + written.len()], written);
+    document
+}
+
+#[test]
+fn a_waiver_counts_for_its_code_its_package_and_its_time() {
+    let registry = registry();
+    let desk = desk(&registry, &["app@1.0.0"]);
+    desk.write("policy.toml", "");
+    desk.stage("resolve").ok();
+    let script = "[severity]\nnpm-install-script = \"deny\"\n";
+    let finding = "npm-install-script npm script@1.0.0";
+    let expired = "policy-waiver-expired policy line 3";
+    for (waivers, denied, notes) in [
+        (
+            waiver("npm-install-script", "npm:*", "2090-01-01"),
+            vec![],
+            0,
+        ),
+        (
+            waiver("npm-deprecated", "npm:script", "2090-01-01"),
+            vec![finding],
+            1,
+        ),
+        (
+            waiver("npm-install-script", "npm:stale", "2090-01-01"),
+            vec![finding],
+            1,
+        ),
+        (
+            waiver("npm-install-script", "npm:script@<1.0.0", "2090-01-01"),
+            vec![finding],
+            1,
+        ),
+        (
+            waiver("npm-install-script", "pypi:script", "2090-01-01"),
+            vec![finding],
+            1,
+        ),
+        // Ended: it waives nothing, and says so; even where nothing needs it.
+        (
+            waiver("npm-install-script", "npm:script", "2026-01-01"),
+            vec![finding, expired],
+            0,
+        ),
+        (
+            waiver("npm-deprecated", "npm:other", "2026-01-01T00:00:00Z"),
+            vec![finding, expired],
+            0,
+        ),
+    ] {
+        desk.write("policy.toml", format!("{script}{waivers}"));
+        let ran = desk.stage("policy check --format json");
+        assert_eq!(
+            ran.code,
+            if denied.is_empty() { 0 } else { 3 },
+            "{waivers}{}",
+            ran.stderr
+        );
+        let report = ran.json();
+        assert_eq!(of(&report, "deny"), denied, "{waivers}");
+        let mut unused = of(&report, "note");
+        unused.retain(|one| one.starts_with("policy-waiver-unused"));
+        assert_eq!(unused.len(), notes, "{waivers}: {unused:?}");
+    }
+    // An install script that is known is no finding that stops anything, and no waiver.
+    desk.write(
+        "policy.toml",
+        format!("{script}[install-scripts]\nallow = [\"npm:script\"]\n"),
+    );
+    let report = desk.stage("policy check --format json").ok().json();
+    assert!(of(&report, "note").contains(&finding.to_owned()));
+    // What denies by itself stays: a lock that lost an edge is not made whole by a waiver.
+    let lock = String::from_utf8(desk.read("stage.lock")).unwrap();
+    let tables = lock.split("[[package]]\n");
+    let kept: Vec<&str> = tables.filter(|t| !t.contains("name = \"stale\"")).collect();
+    desk.write("stage.lock", kept.join("[[package]]\n"));
+    desk.write("policy.toml", "profile = \"lenient\"");
+    let ran = desk.stage("policy check --format json");
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert_eq!(
+        of(&ran.json(), "deny"),
+        [
+            "lock-open-edge npm app@1.0.0",
+            "lock-open-edge npm stale@1.0.0"
+        ]
+    );
+    desk.write(
+        "policy.toml",
+        waiver("lock-open-edge", "npm:*", "2090-01-01"),
+    );
+    desk.stage("policy check")
+        .refused(2, "error[policy-unknown-code]");
+}
+
+#[test]
+fn names_that_look_alike_and_sizes_are_said_at_the_place_where_they_are_known() {
+    let registry = Registry::new();
+    registry.publish("lodash", "1.0.0", json!({}));
+    registry.publish("lodahs", "1.0.0", json!({}));
+    let desk = desk(&registry, &["lodash@1.0.0", "lodahs@1.0.0"]);
+    desk.write(
+        "policy.toml",
+        "[size]\nartifact = \"1MB\"\ntotal = \"10B\"\n",
+    );
+    let report = desk.stage("resolve --format json").ok().json();
+    let notes = [
+        "interpreter-none-staged npm packages",
+        "npm-signatures-stripped npm registry",
+        "policy-name-similar npm lodash@1.0.0",
+        "policy-size-unknown the closure",
+    ];
+    assert_eq!(of(&report, "note"), notes);
+    desk.key("k");
+    desk.stage("trust init --key k.pem -o root.json").ok();
+    let report = desk.stage("bundle --key k.pem -o x.stage --format json");
+    assert_eq!(report.code, 3, "{}", report.stderr);
+    assert_eq!(
+        of(&report.json(), "deny"),
+        ["policy-total-too-large the closure"]
+    );
+    assert!(!desk.path("x.stage").exists());
+    desk.write("policy.toml", "[size]\nartifact = \"10B\"\n");
+    let report = desk
+        .stage("bundle --key k.pem -o x.stage --format json")
+        .json();
+    assert_eq!(of(&report, "deny").len(), 2, "{report:#}");
+    desk.write(
+        "policy.toml",
+        "[size]\nartifact = \"1MB\"\ntotal = \"1MB\"\n",
+    );
+    desk.stage("bundle --key k.pem -o x.stage").ok();
+}
+
+#[test]
+fn profiles_are_written_and_strict_says_what_it_takes() {
+    let registry = registry();
+    registry.publish_at(
+        "@types/node",
+        json!({"engines": {"node": ">=99"}}),
+        LONG_AGO,
+    );
+    let desk = desk(&registry, &["app@1.0.0", "@types/node@1.0.0"]);
+    desk.write("policy.toml", "profile = \"lenient\"");
+    desk.stage("resolve").ok();
+    for (profile, name) in Profile::ALL
+        .into_iter()
+        .zip(["lenient", "standard", "strict"])
+    {
+        let ran = desk
+            .stage(&format!(
+                "policy init --profile {name} -o {name}.toml --format json"
+            ))
+            .ok();
+        assert_valid("policy-init-report.json", &ran.json());
+        let written = desk.read(&format!("{name}.toml"));
+        assert_eq!(written, starter(profile).as_bytes());
+        assert_valid(
+            "policy.json",
+            &from_toml(std::str::from_utf8(&written).unwrap()),
+        );
+        desk.stage(&format!("policy init -o {name}.toml"))
+            .refused(2, "is there already");
+        // Every commented example is one that works.
+        let text = String::from_utf8(written).unwrap();
+        let said = |line: &str| line.starts_with('[') || line.contains(" = ");
+        let bare = |line| {
+            str::strip_prefix(line, "# ")
+                .filter(|rest| said(rest))
+                .unwrap_or(line)
+        };
+        let example: Vec<&str> = text.lines().map(bare).collect();
+        let example = example.join("\n");
+        Policy::parse("example", example.as_bytes())
+            .unwrap_or_else(|bad| panic!("{name}: {bad}\n{example}"));
+    }
+    desk.stage("policy check --policy lenient.toml").ok();
+    desk.stage("policy check --policy standard.toml").ok();
+    let ran = desk.stage("policy check --policy strict.toml --format json");
+    assert_eq!(ran.code, 3);
+    assert_eq!(
+        of(&ran.json(), "deny"),
+        [
+            "npm-deprecated npm stale@1.0.0",
+            "npm-engines npm @types/node@1.0.0",
+            "npm-install-script npm script@1.0.0",
+            "policy-license-denied npm copyleft@1.0.0",
+            "policy-license-unknown npm odd@1.0.0",
+            "policy-license-unknown npm untold@1.0.0",
+            "policy-time-unknown npm untold@1.0.0",
+        ]
+    );
+}
+
+#[test]
+fn a_policy_that_is_wrong_stops_before_anything_is_asked() {
+    let registry = registry();
+    let desk = desk(&registry, &["app@1.0.0"]);
+    desk.stage("resolve").refused(2, "error[policy-missing]");
+    desk.write(
+        "policy.toml",
+        "[severity]\n\nnpm-instal-script = \"deny\"\n",
+    );
+    desk.stage("resolve")
+        .refused(2, "error[policy-unknown-code]")
+        .says(&["policy.toml:3:1", "did you mean: npm-install-script"]);
+    desk.write("policy.toml", "[age]\nmin-days = 7\n");
+    desk.stage("resolve")
+        .refused(2, "error[policy-unknown-key]")
+        .says(&["policy.toml:2:1"]);
+    assert!(registry.server.asked().is_empty());
+    for bad in [
+        "profile = \"paranoid\"",
+        "surprise = 1",
+        "[size]\ntotal = \"4 GB\"",
+        "[age]\nmin-age = \"a week\"",
+        "[packages]\nallow = [\"left-pad\"]",
+        "[severity]\nnpm-deprecated = \"off\"",
+        "[[waiver]]\ncode = \"npm-deprecated\"\npackage = \"npm:a\"\nreason = \"\"\napprover = \"A\"\nexpires = \"2090-01-01\"",
+    ] {
+        assert!(Policy::parse("p", bad.as_bytes()).is_err(), "{bad}");
+        assert_refused("policy.json", &from_toml(bad));
+    }
+    desk.write("stage.toml", "[npm]\npackages = [\"a\"]\n");
+    desk.stage("policy check")
+        .refused(2, "the manifest names no policy");
+}
+
+#[test]
+fn the_codes_that_a_policy_weighs_are_codes_of_the_program() {
+    let all = explain::all_codes();
+    for code in WEIGHED {
+        assert!(
+            all.contains(&code),
+            "{} is no code, or one of another kind",
+            code.name
+        );
+    }
+}
+
+/// Names and times are each ecosystem's own; where records have no times and no licenses, that is said.
+#[test]
+fn every_ecosystem_is_judged_by_what_its_records_say() {
+    let now: Timestamp = "2026-11-30T00:00:00Z".parse().unwrap();
+    for sample in samples() {
+        let only = Only {
+            name: "demo",
+            version: "1.0.0",
+            bytes: sample.good.clone(),
+        };
+        let id = sample.ecosystem;
+        let made = match id {
+            "npm" => Made::npm(&only),
+            "pypi" => Made::wheels(&[only]),
+            "cargo" => Made::crates(&[only]),
+            _ => Made::debs(&[only]),
+        };
+        let content = made.content();
+        let records = [(id.parse().unwrap(), content.records.to_vec())].into();
+        let denied = |text: &str| -> Vec<&'static str> {
+            let policy = Policy::parse("p", text.as_bytes()).unwrap();
+            let judged = policy
+                .judge(content.lock, &records, Vec::new(), &|_| None, now)
+                .unwrap();
+            judged.findings.iter().map(|f| f.code.name).collect()
+        };
+        let name = format!("[packages]\ndeny = [\"{id}:DEMO@>=1.0.0\"]");
+        assert_eq!(denied(&name), ["policy-package-denied"], "{id}");
+        assert!(
+            denied(&name.replace(">=1.0.0", ">1.0.0")).is_empty(),
+            "{id}"
+        );
+        assert!(denied(&name.replace(">=1.0.0", "1.0.1")).is_empty(), "{id}");
+        assert_eq!(
+            denied("[age]\nmin-age = \"1d\""),
+            ["policy-time-unknown"],
+            "{id}"
+        );
+        assert!(denied(&format!("[age]\nmin-age = \"1d\"\nexempt = [\"{id}:*\"]")).is_empty());
+        assert!(eco::by_id(&id.parse().unwrap()).is_some());
+    }
+}
+
+#[test]
+fn a_site_judges_by_its_own_policy_what_a_builder_let_through() {
+    let registry = registry();
+    let desk = desk(&registry, &["app@1.0.0"]);
+    desk.write(
+        "policy.toml",
+        waiver("npm-install-script", "npm:script", "2090-06-30"),
+    );
+    desk.stage("resolve").ok();
+    desk.key("k");
+    desk.stage("trust init --key k.pem -o root.json").ok();
+    desk.stage("bundle --key k.pem -o x.stage").ok();
+    let init = "repo init --repo repo --trust root.json --accept-unchecked-root";
+    let script = "[severity]\nnpm-install-script = \"deny\"\n";
+    desk.write("site.toml", "surprise = 1");
+    desk.stage(&format!("{init} --policy site.toml"))
+        .refused(2, "error[policy-unknown-key]");
+    assert!(!desk.path("repo").exists());
+    desk.write("site.toml", script);
+    desk.stage(&format!("{init} --policy site.toml")).ok();
+    // The repository has its own copy.
+    desk.write("site.toml", "");
+    let before = crate::world::snapshot(&desk.path("repo"));
+    let ran = desk.stage("import x.stage --repo repo --receipt refused.json --format json");
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let error = &ran.json()["errors"][0];
+    assert_eq!(
+        (&error["code"], &error["facts"]["needed_by"]),
+        (
+            &json!("npm-install-script"),
+            &json!("app@1.0.0 > script@1.0.0")
+        )
+    );
+    assert_eq!(crate::world::snapshot(&desk.path("repo")), before);
+    let refused: Value = serde_json::from_slice(&desk.read("refused.json")).unwrap();
+    assert_eq!(refused["refused"]["check"], "policy");
+    desk.stage("import x.stage --repo repo --dry-run")
+        .says(&["policy", "1 findings that deny"]);
+    // Waived by the site, it comes in; who waived it is in the receipt.
+    let site = format!(
+        "{script}{}",
+        waiver("npm-install-script", "npm:script", "2090-06-30")
+    );
+    desk.write("site.toml", &site);
+    desk.stage(&format!("{init} --policy site.toml"))
+        .ok()
+        .says(&["judges every import"]);
+    let ran = desk
+        .stage("import x.stage --repo repo --format json")
+        .ok()
+        .says(&["waived[npm-install-script]"]);
+    assert_valid("import-receipt.json", &ran.json());
+    assert_eq!(
+        ran.json()["policy"]["waived"][0]["waiver"]["approver"],
+        "Ann, T-1"
+    );
+    let state: Value = serde_json::from_slice(&desk.read("repo/state/state.json")).unwrap();
+    assert_valid("repository-state.json", &state);
+    assert_eq!(state["policy"], site);
+    let journal = String::from_utf8(desk.read("repo/state/journal.jsonl")).unwrap();
+    let digest = stage::base::digest::Digest::of(site.as_bytes()).to_string();
+    assert!(
+        journal.contains("\"event\":\"policy\"") && journal.contains(&digest),
+        "{journal}"
+    );
+    desk.stage("repo status --repo repo").ok().says(&[&digest]);
+    desk.stage("repo audit --repo repo").ok();
+    desk.stage(&format!("{init} --policy site.toml"))
+        .ok()
+        .says(&["exists already"]);
+    // Without a word of it, it stays.
+    desk.stage(init).ok();
+    desk.stage("repo status --repo repo").ok().says(&[&digest]);
+}
+
+#[test]
+fn reviewed_locks_pass_the_standard_profile_and_strict_says_what_they_would_need() {
+    let now: Timestamp = "2026-11-30T00:00:00Z".parse().unwrap();
+    let judged = |name: &str, profile| {
+        let path = crate::source::root().join(format!("lockfiles/{name}.lock"));
+        let lock = stage::lock::format::parse(&std::fs::read(path).unwrap()).unwrap();
+        let policy = Policy::parse("p", starter(profile).as_bytes()).unwrap();
+        let found = stage::policy::recorded(&lock);
+        // Records are not kept beside these locks: what only they say is not known here.
+        let judged = policy.judge(&lock, &stage::lock::Records::new(), found, &|_| None, now);
+        let denied = judged.unwrap().findings.into_iter();
+        let denied = denied.filter(|f| f.severity == stage::base::finding::Severity::Deny);
+        denied
+            .map(|f| f.code.name)
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    for name in ["openclaw", "nanobot", "zeroclaw"] {
+        for profile in [Profile::Lenient, Profile::Standard] {
+            assert!(judged(name, profile).is_empty(), "{name}");
+        }
+    }
+    let strict = judged("openclaw", Profile::Strict);
+    for code in [
+        "npm-install-script",
+        "npm-third-party-repack",
+        "policy-license-denied",
+    ] {
+        assert!(strict.contains(code), "{strict:?}");
+    }
+}
