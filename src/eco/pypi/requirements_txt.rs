@@ -11,6 +11,7 @@ use crate::base::text::quoted;
 use crate::eco::pypi::foreign::{Direct, ForeignError};
 use crate::eco::pypi::marker;
 use crate::eco::pypi::name::is_name;
+use crate::eco::pypi::wanted;
 
 /// Largest file, in bytes.
 pub const MAX_BYTES: usize = 8 << 20;
@@ -212,6 +213,7 @@ impl File<'_> {
         }
         let fail = |reason: &str| self.fail(line, reason);
         marker::check(text).map_err(|reason| fail(&reason))?;
+        wanted::check_names(text).map_err(|reason| fail(&reason))?;
         let requirement: Requirement<VerbatimUrl> = text
             .parse()
             .map_err(|e: pep508_rs::Pep508Error| fail(&e.message.to_string()))?;

@@ -38,6 +38,7 @@ impl Wanted {
         if text.len() > MAX || depth(text) > MAX_DEPTH {
             return Err("it is too long or too deeply nested".to_owned());
         }
+        check_names(text)?;
         let parsed = text.parse::<Requirement<Url>>();
         let parsed = match (parsed, repaired(text)) {
             (Err(_), Some(repaired)) => repaired.parse(),
@@ -67,6 +68,24 @@ impl Wanted {
     pub(crate) fn is_pin(&self) -> bool {
         let exact = |o: &Operator| matches!(o, Operator::Equal | Operator::ExactEqual);
         self.specifiers.len() == 1 && self.specifiers.iter().all(|s| exact(s.operator()))
+    }
+}
+
+/// Names of a requirement and of its extras end with a letter or a digit (PEP 508). The library stops the program where one
+/// does not, unless it is at the end of the text.
+pub(crate) fn check_names(text: &str) -> Result<(), String> {
+    let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let text = text.trim_start();
+    let (name, rest) = text.split_at(text.find(|c| !of_name(c)).unwrap_or(text.len()));
+    let extras = rest.trim_start().strip_prefix('[').unwrap_or_default();
+    let extras = extras.split_once(']').map_or(extras, |(inside, _)| inside);
+    let mut names = std::iter::once(name).chain(extras.split(|c| !of_name(c)));
+    match names.find(|name| name.ends_with(['.', '-', '_'])) {
+        Some(name) => Err(format!(
+            "the name {} does not end with a letter or a digit",
+            quoted(name)
+        )),
+        None => Ok(()),
     }
 }
 
@@ -150,6 +169,12 @@ mod tests {
             "a\u{202e}",
             nested.as_str(),
             "a @ not a url",
+            "a. >=1",
+            "a-[b]",
+            "a[b-]",
+            "a [ b, c_ ] >=1",
+            "a[b- c]",
+            "a[b.",
         ] {
             Wanted::parse(bad).unwrap_err();
         }
