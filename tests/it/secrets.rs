@@ -467,10 +467,8 @@ fn a_process_that_dies_leaves_no_secret_behind() {
         let limit = format!("ulimit -v {}; exec timeout -s KILL 10 ", megabytes * 1024);
         let output = shell(&limit, "resolve -vvv").output().unwrap();
         host.said("resolve", &output);
-        if output.stderr.is_empty() {
-            // It has not come as far as its first word: the system ended it while it was loaded.
-            let _core = std::fs::remove_file(host.site.folder.join("project/core"));
-        }
+        // The system may have ended it while it was loaded, before it could do anything about that.
+        let _core = std::fs::remove_file(host.site.folder.join("project/core"));
         died += usize::from(output.status.code().is_none_or(|code| code > 70));
     }
     assert!(died > 0, "no limit made it die");
