@@ -13,8 +13,9 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::net::cache::Cache;
+use crate::net::credential::longest;
 use crate::net::proxy::Authority;
-use crate::net::settings::{Settings, longest, shown, web_url};
+use crate::net::settings::{Settings, shown, web_url};
 use crate::net::{Egress, NetError};
 use crate::upstream::{SafeUrl, UpstreamError};
 

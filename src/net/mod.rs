@@ -11,6 +11,7 @@
 
 mod cache;
 mod client;
+mod credential;
 mod download;
 mod get;
 mod preflight;
