@@ -14,6 +14,8 @@
 //!  "subject":[{"digest":{"sha256":…the bundle id…},"name":"statement.json"}]}
 //! ```
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -21,12 +23,10 @@ use std::str::FromStr;
 use serde_json::{Map, Value, json};
 
 use crate::base::digest::Digest;
-use crate::base::fault::{Class, Code, Fault};
 use crate::base::json::{self, JsonError, MAX_INTEGER};
 use crate::base::limits::LIMITS;
 use crate::base::text::quoted;
 use crate::base::time::Timestamp;
-use crate::trust::TrustError;
 use crate::trust::envelope::{self, STATEMENT_TYPE, Signable, SignatureEntry};
 use crate::trust::key::{KeyId, Role};
 use crate::trust::root::TrustRoot;
@@ -41,101 +41,8 @@ const MAX_PAYLOAD: u64 = 16 << 10;
 /// Longest ticket or note, in bytes.
 const MAX_REMARK: usize = 500;
 
-pub(crate) static FORMAT: Code = Code::classed("trust-approval-format", Class::E20);
-pub(crate) static LIMIT: Code = Code::classed("trust-approval-limit", Class::E21);
-pub(crate) static SIGNATURE: Code = Code::classed("trust-approval-signature", Class::E30);
-pub(crate) static UNSIGNED: Code = Code::classed("trust-approval-not-signed", Class::E30);
-pub(crate) static OTHER: Code = Code::classed("trust-approval-other-bundle", Class::E30);
-pub(crate) static CONTRADICTS: Code = Code::classed("trust-approval-contradicts", Class::E30);
-
-/// Why approvals are not accepted.
-#[derive(Debug, thiserror::Error)]
-pub enum ApprovalError {
-    /// Not the JSON that they must be.
-    #[error("the approvals are not canonical JSON")]
-    Json {
-        /// What the parser said.
-        source: JsonError,
-    },
-    /// Not the fields that they must have.
-    #[error("the approvals are not written as specified: {reason}")]
-    Format {
-        /// The rule that is broken, one sentence.
-        reason: &'static str,
-    },
-    /// More than a bundle can have signatures.
-    #[error("{found} approvals, at most {MAX_SIGNATURES} are allowed")]
-    TooMany {
-        /// How many.
-        found: usize,
-    },
-    /// The signature of one does not verify.
-    #[error("approval {number} is not signed by a key of the trust root")]
-    Signature {
-        /// Its place in the file, from 1.
-        number: usize,
-        /// Which rule.
-        source: Box<TrustError>,
-    },
-    /// Signed by somebody who did not sign the bundle.
-    #[error("there is an approval by {person}, whose key {key} has not signed the bundle")]
-    NotSigned {
-        /// The key.
-        key: KeyId,
-        /// Its person.
-        person: String,
-    },
-    /// About another bundle.
-    #[error("the approval by {person} is about another bundle")]
-    OtherBundle {
-        /// Who signed it.
-        person: String,
-        /// This bundle.
-        expected: String,
-        /// What the approval is about; safe to print.
-        found: String,
-    },
-    /// It names a person or a role that the trust root does not give the key.
-    #[error("the approval by key {key} names another {what} than the trust root")]
-    Contradicts {
-        /// The key.
-        key: KeyId,
-        /// Person or role.
-        what: &'static str,
-        /// What the root says.
-        expected: String,
-        /// What the approval says, quoted and escaped.
-        found: String,
-    },
-}
-
-impl Fault for ApprovalError {
-    fn code(&self) -> &'static Code {
-        match self {
-            Self::Json {
-                source: JsonError::TooLarge { .. },
-            }
-            | Self::TooMany { .. } => &LIMIT,
-            Self::Json { .. } | Self::Format { .. } => &FORMAT,
-            Self::Signature { .. } => &SIGNATURE,
-            Self::NotSigned { .. } => &UNSIGNED,
-            Self::OtherBundle { .. } => &OTHER,
-            Self::Contradicts { .. } => &CONTRADICTS,
-        }
-    }
-
-    fn facts(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::OtherBundle {
-                expected, found, ..
-            }
-            | Self::Contradicts {
-                expected, found, ..
-            } => vec![("expected", expected.clone()), ("found", found.clone())],
-            _ => Vec::new(),
-        }
-    }
-}
+pub use error::ApprovalError;
+pub(crate) use error::{CONTRADICTS, FORMAT, LIMIT, OTHER, SIGNATURE, UNSIGNED};
 
 /// A ticket or a note: one line, not empty, at most 500 bytes, no control character.
 #[derive(Debug, Clone, PartialEq, Eq)]
