@@ -124,10 +124,8 @@ pub struct Contents<'a> {
     pub records: &'a Records,
     /// The private CA in canonical PEM, when there is one.
     pub ca: Option<Vec<u8>>,
-    /// What was found in the archives, as the document that travels.
-    pub lint: Option<Vec<u8>>,
-    /// What the policy says, likewise.
-    pub policy: Option<Vec<u8>>,
+    /// Documents that say what was checked before, by their name in the folder `evidence`.
+    pub evidence: BTreeMap<&'static str, Vec<u8>>,
     stored: BTreeMap<(EcosystemId, String), Stored>,
 }
 
@@ -141,10 +139,8 @@ impl std::fmt::Debug for Contents<'_> {
 
 /// Bytes from which on a plain file is carried in parts.
 const IN_PARTS: u64 = 4 << 30;
-/// Where the result of looking at the archives is.
-const LINT: &str = "evidence/lint.json";
-/// Where the judgement of the policy is.
-const POLICY: &str = "evidence/policy.json";
+/// The folder of what was checked before.
+const EVIDENCE: &str = "evidence";
 /// Bytes of one part; the last one may be shorter.
 const PART: u64 = 2 << 30;
 
@@ -191,8 +187,7 @@ impl<'a> Contents<'a> {
             lock,
             records,
             ca,
-            lint: None,
-            policy: None,
+            evidence: BTreeMap::new(),
             stored,
         })
     }
@@ -204,14 +199,18 @@ impl<'a> Contents<'a> {
             .iter()
             .map(|(id, bytes)| (id.as_str(), Digest::of(bytes)))
             .collect();
+        let evidence: BTreeMap<&str, Digest> = self
+            .evidence
+            .iter()
+            .map(|(name, bytes)| (*name, Digest::of(bytes)))
+            .collect();
         inputs_digest(
             settings,
             &json!({
                 "lock": Digest::of(&format::write(self.lock)),
                 "records": records,
                 "ca": self.ca.as_deref().map(Digest::of),
-                "lint": self.lint.as_deref().map(Digest::of),
-                "policy": self.policy.as_deref().map(Digest::of),
+                "evidence": evidence,
             }),
         )
     }
@@ -262,11 +261,9 @@ impl<'a> Contents<'a> {
                 document("ca/ca-bundle.pem", pem.clone())?,
             );
         }
-        if let Some(lint) = &self.lint {
-            add(LINT.to_owned(), document(LINT, lint.clone())?);
-        }
-        if let Some(policy) = &self.policy {
-            add(POLICY.to_owned(), document(POLICY, policy.clone())?);
+        for (name, bytes) in &self.evidence {
+            let path = format!("{EVIDENCE}/{name}");
+            add(path.clone(), document(&path, bytes.clone())?);
         }
         Ok(files.into_values().collect())
     }

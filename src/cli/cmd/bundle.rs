@@ -255,8 +255,11 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
         return Ok(refused);
     }
     let mut contents = Contents::gather(&lock, &records, ca, &store)?;
-    contents.lint = Some(linted.document);
-    contents.policy = policy.as_ref().map(|policy| judgement.document(policy));
+    contents.evidence.insert("lint.json", linted.document);
+    if let Some(policy) = &policy {
+        let document = judgement.document(policy);
+        contents.evidence.insert("policy.json", document);
+    }
     let settings = job.settings()?;
     let inputs = contents.inputs(&settings);
     let decision = job.decide(inputs)?;
