@@ -12,6 +12,7 @@ use crate::base::progress::{Progress, Unit};
 use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
 use crate::eco::install::{Given, Inputs, Install, Previous};
+use crate::eco::preference::Preference;
 use crate::eco::{self, EcoError, interpreter};
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedFinding, LockedInput, LockedPackage, LockedRequirement, Records};
@@ -130,8 +131,8 @@ pub struct PlannedInstall<'a> {
     pub inputs: Inputs,
     /// Its requirements as the lock names them.
     pub requirements: Vec<String>,
-    /// Versions to prefer, by name.
-    pub prefer: BTreeMap<String, BTreeSet<String>>,
+    /// Versions to take before others.
+    pub prefer: Preference,
 }
 
 /// A closure with its records and everything that was noticed.

@@ -1,56 +1,138 @@
-//! The policy of a project on the command line: read, asked, shown.
+//! The rules of a project on the command line: its policy and its list of approved software; read, asked, shown.
+
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::base::finding::Finding;
 use crate::base::time::Timestamp;
-use crate::cli::Context;
 use crate::cli::project::Project;
 use crate::cli::ui::Failure;
+use crate::cli::{Context, UsageError};
+use crate::fs;
 use crate::lock::{Lock, LockedArtifact, Records};
 use crate::manifest;
-use crate::policy::{Judgement, Policy, Waived};
+use crate::policy::{ApprovedList, Judgement, Policy, Waived, approved};
 
-/// The policy that the manifest names.
-pub(crate) fn of(project: &Project) -> Result<Option<Policy>, Failure> {
-    let Some(file) = &project.manifest.policy else {
-        return Ok(None);
-    };
-    let path = manifest::beside(&project.manifest_path, file);
-    Ok(Some(Policy::load(&path)?))
+/// What a project's closure is judged by.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    /// `[policy] file`.
+    pub(crate) policy: Option<Policy>,
+    /// `[resolve] prefer`: as the manifest names it, and what it says.
+    pub(crate) approved: Option<(PathBuf, ApprovedList)>,
 }
 
-/// What is said of a closure: by its policy, or without one by the findings alone.
-pub(crate) fn judge(
-    policy: Option<&Policy>,
-    (lock, records): (&Lock, &Records),
-    found: Vec<Finding>,
-    size: &dyn Fn(&LockedArtifact) -> Option<u64>,
-    now: Timestamp,
-) -> Result<Judgement, Failure> {
-    match policy {
-        Some(policy) => Ok(policy.judge(lock, records, found, size, now)?),
-        None => Ok(Judgement {
+impl Rules {
+    /// Those that the manifest names.
+    pub(crate) fn of(project: &Project) -> Result<Self, Failure> {
+        let manifest = &project.manifest;
+        let beside = |file: &PathBuf| manifest::beside(&project.manifest_path, file);
+        let policy = manifest.policy.as_ref().map(beside);
+        let approved = match &manifest.approved {
+            None => None,
+            Some(file) => Some((file.clone(), ApprovedList::load(&beside(file))?)),
+        };
+        Ok(Self {
+            policy: policy.map(|path| Policy::load(&path)).transpose()?,
+            approved,
+        })
+    }
+
+    /// The list of approved software.
+    pub(crate) fn list(&self) -> Option<&ApprovedList> {
+        self.approved.as_ref().map(|(_, list)| list)
+    }
+
+    /// What is said of a closure: by its rules, or without any by the findings alone.
+    pub(crate) fn judge(
+        &self,
+        (lock, records): (&Lock, &Records),
+        mut found: Vec<Finding>,
+        size: &dyn Fn(&LockedArtifact) -> Option<u64>,
+        now: Timestamp,
+    ) -> Result<Judgement, Failure> {
+        if let Some(list) = self.list() {
+            found.extend(list.check(lock, now));
+        }
+        if let Some(policy) = &self.policy {
+            return Ok(policy.judge(lock, records, found, size, now)?);
+        }
+        found.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        Ok(Judgement {
             findings: found,
             waived: Vec::new(),
-        }),
+        })
     }
+
+    /// Writes the table with which approval is asked for, if anything needs one; a line about it for the summary.
+    pub(crate) fn write_request(
+        &self,
+        path: Option<&Path>,
+        (lock, records): (&Lock, &Records),
+        now: Timestamp,
+    ) -> Result<Option<String>, Failure> {
+        let (Some(path), Some(list)) = (path, self.list()) else {
+            return Ok(None);
+        };
+        let shown = crate::base::text::shown(path);
+        Ok(Some(match list.request(lock, records, now)? {
+            None => format!("Everything is approved; {shown} was not written"),
+            Some(table) => {
+                fs::write_atomic(path, &table, 0o644)?;
+                format!("{shown} has the table for the approval request")
+            }
+        }))
+    }
+
+    /// The documents that travel in a bundle, by name.
+    pub(crate) fn evidence(
+        &self,
+        judgement: &Judgement,
+        lock: &Lock,
+        now: Timestamp,
+    ) -> Vec<(&'static str, Vec<u8>)> {
+        let policy = self.policy.as_ref();
+        let policy = policy.map(|policy| ("policy.json", judgement.document(policy)));
+        let list = self
+            .list()
+            .map(|list| ("approved.json", list.document(lock, now)));
+        policy.into_iter().chain(list).collect()
+    }
+
+    /// What a report says of the policy; `null` where there is none.
+    pub(crate) fn json(&self, judgement: &Judgement) -> Value {
+        let waived = judgement.waived.iter().map(Waived::json);
+        self.policy.as_ref().map_or(Value::Null, |policy| {
+            json!({
+                "digest": policy.digest,
+                "profile": policy.profile,
+                "waived": waived.collect::<Vec<_>>(),
+            })
+        })
+    }
+
+    /// What a report says of the list of approved software; `null` where there is none.
+    pub(crate) fn approved_json(&self) -> Value {
+        let list = self.approved.as_ref();
+        list.map_or(Value::Null, |(path, list)| approved::json(path, list))
+    }
+}
+
+/// A table of what a list does not have needs the list.
+pub(crate) fn needs_list(asked: bool, rules: &Rules) -> Result<(), UsageError> {
+    if asked && rules.approved.is_none() {
+        let none =
+            "the manifest names no list of approved software, so nothing can be missing on it";
+        return Err(
+            UsageError::new(none).next("name it with `[resolve] prefer = \"approved.csv\"`")
+        );
+    }
+    Ok(())
 }
 
 /// Prints findings, and what is waived with who waived it: that is never silent.
 pub(crate) fn show(ctx: &Context, judgement: &Judgement) {
     ctx.ui.findings(&judgement.findings);
     ctx.ui.waived(&judgement.waived);
-}
-
-/// What a report says of the policy; `null` where there is none.
-pub(crate) fn json(policy: Option<&Policy>, judgement: &Judgement) -> Value {
-    let waived = judgement.waived.iter().map(Waived::json);
-    policy.map_or(Value::Null, |policy| {
-        json!({
-            "digest": policy.digest,
-            "profile": policy.profile,
-            "waived": waived.collect::<Vec<_>>(),
-        })
-    })
 }

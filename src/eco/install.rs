@@ -1,13 +1,14 @@
 //! One install of the manifest, as its ecosystem reads it: what must be read from disk, which upstreams it needs, and
 //! the resolver that it leads to. The command line drives this without knowing any ecosystem.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::base::fault::Fault;
 use crate::base::platform::Target;
 use crate::base::time::Timestamp;
+use crate::eco::preference::Preference;
 use crate::lock::Lock;
 use crate::upstream::Resolver;
 
@@ -81,8 +82,8 @@ pub struct Given<'a> {
     pub target: &'a Target,
     /// Releases published later (or without a time) do not exist.
     pub exclude_newer: Option<Timestamp>,
-    /// Versions to prefer where a range allows them, by name: those of the lock that is being resolved again.
-    pub prefer: BTreeMap<String, BTreeSet<String>>,
+    /// Versions to take before others where a range allows them.
+    pub prefer: Preference,
     /// The lock that is being resolved again.
     pub previous: Option<Previous<'a>>,
     /// The time now, for what expires.

@@ -11,6 +11,8 @@ pub mod install;
 #[cfg(feature = "connected")]
 pub mod interpreter;
 pub mod npm;
+#[cfg(feature = "connected")]
+pub mod preference;
 pub mod pypi;
 
 use std::cmp::Ordering;

@@ -115,6 +115,8 @@ pub struct Manifest {
     pub target: Target,
     /// `[resolve]`: what counts as too new.
     pub exclude_newer: Option<ExcludeNewer>,
+    /// `[resolve] prefer`: a list of approved software, relative to the manifest's folder as written.
+    pub approved: Option<PathBuf>,
     /// `[policy] file`: the policy, relative to the manifest's folder as written.
     pub policy: Option<PathBuf>,
     /// `[ca] roots`: PEM files, relative to the manifest's folder as written.

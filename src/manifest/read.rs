@@ -28,10 +28,12 @@ pub(super) fn manifest(
         // Read by their ecosystems.
         top.take(key);
     }
+    let (exclude_newer, approved) = resolve(top.take("resolve"))?;
     let manifest = Manifest {
         bundle: bundle(top.take("bundle"))?,
         target: target(top.take("target"))?,
-        exclude_newer: resolve(top.take("resolve"))?,
+        exclude_newer,
+        approved,
         policy: policy(top.take("policy"))?,
         ca_roots: ca(top.take("ca"))?,
         network: network(top.take("network"))?,
@@ -115,8 +117,13 @@ fn version(found: Found<'_>) -> Result<String, ManifestError> {
     }
 }
 
-fn resolve(found: Option<Found<'_>>) -> Result<Option<ExcludeNewer>, ManifestError> {
-    let Some(found) = found else { return Ok(None) };
+/// What counts as too new, and the list of approved software.
+fn resolve(
+    found: Option<Found<'_>>,
+) -> Result<(Option<ExcludeNewer>, Option<PathBuf>), ManifestError> {
+    let Some(found) = found else {
+        return Ok((None, None));
+    };
     let mut table = found.table("[resolve]")?;
     let at = match table.take("exclude-newer") {
         Some(found) => Some(moment(&found)?),
@@ -131,8 +138,12 @@ fn resolve(found: Option<Found<'_>>) -> Result<Option<ExcludeNewer>, ManifestErr
         )),
         (None, None) => None,
     };
+    let approved = match table.take("prefer") {
+        Some(found) => Some(PathBuf::from(found.string()?)),
+        None => None,
+    };
     table.finish()?;
-    Ok(out)
+    Ok((out, approved))
 }
 
 /// An RFC 3339 time, as a string or as TOML's own date-time.

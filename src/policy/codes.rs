@@ -12,6 +12,8 @@ pub const CODES: &[&Code] = &[
     &UNKNOWN_CODE,
     &PACKAGE_DENIED,
     &PACKAGE_NOT_ALLOWED,
+    &PACKAGE_NOT_APPROVED,
+    &APPROVED_UNREAD,
     &TOO_NEW,
     &TIME_UNKNOWN,
     &LICENSE_DENIED,
@@ -32,6 +34,9 @@ pub(super) static UNKNOWN_CODE: Code = Code::new("policy-unknown-code", Kind::Us
 pub(super) static PACKAGE_DENIED: Code = Code::classed("policy-package-denied", Class::E50);
 pub(super) static PACKAGE_NOT_ALLOWED: Code =
     Code::classed("policy-package-not-allowed", Class::E50);
+pub(super) static PACKAGE_NOT_APPROVED: Code =
+    Code::classed("policy-package-not-approved", Class::E50);
+pub(super) static APPROVED_UNREAD: Code = Code::classed("policy-approved-unread", Class::E50);
 pub(super) static TOO_NEW: Code = Code::classed("policy-too-new", Class::E50);
 pub(super) static TIME_UNKNOWN: Code = Code::classed("policy-time-unknown", Class::E50);
 pub(super) static LICENSE_DENIED: Code = Code::classed("policy-license-denied", Class::E50);
@@ -47,6 +52,8 @@ pub(super) static WAIVER_UNUSED: Code = Code::classed("policy-waiver-unused", Cl
 pub(super) const GATES: &[(&Code, Severity)] = &[
     (&PACKAGE_DENIED, Severity::Deny),
     (&PACKAGE_NOT_ALLOWED, Severity::Deny),
+    (&PACKAGE_NOT_APPROVED, Severity::Deny),
+    (&APPROVED_UNREAD, Severity::Note),
     (&TOO_NEW, Severity::Deny),
     (&TIME_UNKNOWN, Severity::Deny),
     (&LICENSE_DENIED, Severity::Deny),
@@ -98,6 +105,11 @@ const fn plain(name: &'static str) -> Code {
 
 const fn of_class(name: &'static str) -> Code {
     Code::classed(name, Class::E50)
+}
+
+/// Whether findings of this code come from a policy itself.
+pub(super) fn is_gate(name: &str) -> bool {
+    GATES.iter().any(|(code, _)| code.name == name)
 }
 
 /// The code of this name, if a policy may weigh it.

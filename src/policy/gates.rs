@@ -21,11 +21,14 @@ const WAIVE: &str =
 /// Findings after which no more chains are told.
 pub(super) const MOST_CHAINS: usize = 1_000;
 
+/// What the records say, by ecosystem and release.
+pub(super) type Facts<'a> = BTreeMap<&'a EcosystemId, BTreeMap<ReleaseId, ReleaseFacts>>;
+
 /// What is looked at.
 pub(super) struct Gates<'a> {
     policy: &'a Policy,
     lock: &'a Lock,
-    facts: BTreeMap<&'a EcosystemId, BTreeMap<ReleaseId, ReleaseFacts>>,
+    facts: Facts<'a>,
     chains: Chains<'a>,
     now: Timestamp,
     found: Vec<Finding>,
@@ -39,12 +42,7 @@ pub(super) fn check(
     size: &dyn Fn(&LockedArtifact) -> Option<u64>,
     now: Timestamp,
 ) -> Result<Vec<Finding>, EcoError> {
-    let mut facts = BTreeMap::new();
-    for (id, document) in records {
-        if let Some(ecosystem) = eco::by_id(id) {
-            facts.insert(id, ecosystem.facts(document)?);
-        }
-    }
+    let facts = facts(records)?;
     let mut gates = Gates {
         policy,
         lock,
@@ -248,6 +246,17 @@ impl Gates<'_> {
             fix: Some(fix.to_owned()),
         });
     }
+}
+
+/// What the records say of each release.
+pub(super) fn facts(records: &Records) -> Result<Facts<'_>, EcoError> {
+    let mut facts = BTreeMap::new();
+    for (id, document) in records {
+        if let Some(ecosystem) = eco::by_id(id) {
+            facts.insert(id, ecosystem.facts(document)?);
+        }
+    }
+    Ok(facts)
 }
 
 /// A span as a policy writes it.

@@ -113,8 +113,9 @@ impl Policy {
 
     /// The finding with the weight that the policy gives it, and whether it may be waived: what denies by itself stays.
     fn weigh(&self, mut finding: Finding) -> (Finding, bool) {
-        let is_weighed =
-            finding.severity != Severity::Deny && codes::find(finding.code.name).is_some();
+        let code = finding.code.name;
+        let is_weighed = codes::is_gate(code)
+            || (finding.severity != Severity::Deny && codes::find(code).is_some());
         if !is_weighed {
             return (finding, false);
         }

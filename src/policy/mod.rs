@@ -5,6 +5,7 @@
 //! sides of the gap judge alike. What denies by itself (a wheel that is not there, bytes that nobody confirmed) is not
 //! judged: no policy can allow it.
 
+pub mod approved;
 pub mod codes;
 mod gates;
 mod judge;
@@ -27,6 +28,7 @@ use crate::base::time::{Span, Timestamp};
 use crate::fs::{self, FsError};
 use crate::manifest::ManifestError;
 
+pub use approved::ApprovedList;
 pub use judge::{Judgement, Waived, recorded};
 pub use pattern::PackagePattern;
 pub use profile::starter;

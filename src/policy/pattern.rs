@@ -51,6 +51,16 @@ impl PackagePattern {
         &self.text
     }
 
+    /// The ecosystem of its packages.
+    pub const fn ecosystem(&self) -> &EcosystemId {
+        &self.ecosystem
+    }
+
+    /// The one name that it means, normalized; `None` if it means several.
+    pub fn name(&self) -> Option<&str> {
+        (!self.name.contains('*')).then_some(&self.name)
+    }
+
     /// Whether it means this package.
     pub fn covers(&self, ecosystem: &EcosystemId, name: &str, version: &str) -> Match {
         let Some(knowledge) = eco::by_id(&self.ecosystem) else {

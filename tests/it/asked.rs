@@ -1,6 +1,5 @@
 //! Resolving what no manifest was written for: one install, straight to its ecosystem's resolver.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use stage::base::fault::Fault;
@@ -42,7 +41,7 @@ impl<R: Clone + Debug> Asked<R> {
                 install: self,
                 inputs: Inputs::new(),
                 requirements: self.requirements.clone(),
-                prefer: BTreeMap::new(),
+                prefer: stage::eco::preference::Preference::none(),
             }],
         };
         resolve::run(&input, None, upstream, &NoProgress)

@@ -179,7 +179,7 @@ pub(crate) fn request(packages: &[&str]) -> CargoRequest {
     CargoRequest {
         number: 1,
         packages: packages.iter().map(|p| (*p).to_owned()).collect(),
-        prefer: BTreeMap::new(),
+        prefer: stage::eco::preference::Preference::none(),
         lockfile: None,
         target: Target {
             platforms: Platform::ALL.to_vec(),

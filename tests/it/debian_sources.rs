@@ -518,7 +518,7 @@ fn request() -> stage::eco::debian::resolve::DebianRequest {
             node: None,
         },
         has_age_limit: false,
-        prefer: BTreeMap::new(),
+        prefer: stage::eco::preference::Preference::none(),
         previous: Before::default(),
         now: "2026-02-02T00:00:00Z".parse().unwrap(),
     }

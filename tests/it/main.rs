@@ -18,6 +18,7 @@
 
 #[cfg(feature = "connected")]
 mod approvals;
+mod approved;
 mod arch;
 #[cfg(feature = "connected")]
 mod asked;

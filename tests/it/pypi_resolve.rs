@@ -1,6 +1,6 @@
 //! Resolving Python packages against an index in memory: what is chosen, what denies, what is an error.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use stage::base::digest::Digest;
 use stage::base::fault::Fault;
@@ -10,10 +10,12 @@ use stage::base::platform::Platform;
 use stage::base::progress::NoProgress;
 use stage::base::time::Timestamp;
 use stage::eco::install::Inputs;
+use stage::eco::preference::Preference;
 use stage::eco::pypi::records;
 use stage::eco::pypi::request::{PypiLocked, PypiRequest, PypiRequirement};
 use stage::eco::{installs, sections};
 use stage::manifest::Manifest;
+use stage::policy::ApprovedList;
 use stage::resolve::{self, Closure, Input, PlannedInstall, ResolveError, check_closure};
 
 use crate::pypi_index::{Dist, Index, request, target};
@@ -174,11 +176,42 @@ fn yanked_versions_only_when_pinned_or_locked() {
     assert!(!pinned.findings[0].message.contains('\u{1b}'));
     let mut locked = request(&["a"]);
     let kept = BTreeSet::from(["1.1".to_owned()]);
-    locked.prefer.insert("a".to_owned(), kept);
+    locked.prefer = Preference::keeping([("a".to_owned(), kept)].into());
     assert_eq!(ids(&Index::new(&dists).resolve(locked).unwrap()), ["a@1.1"]);
     let (code, why) = error(&dists, request(&["a>1.0"]));
     assert_eq!(code, "upstream-pypi-no-solution");
     assert!(why.contains("a 1.1 was yanked"), "{why}");
+}
+
+#[test]
+fn approved_versions_come_first_where_the_requirements_allow_them() {
+    let dists = [
+        Dist::new("a", "1.0"),
+        Dist::new("a", "1.1"),
+        Dist::new("a", "2.0rc1"),
+        Dist::new("a", "2.0").yanked("broken"),
+        Dist::new("b", "1.0").needs("a>=1.1"),
+        Dist::new("b", "2.0").needs("a>=1.1"),
+    ];
+    let list = "name,version\nA,1.0; 2.0rc1; 2.0\nb,1.x\n";
+    let list = ApprovedList::parse("approved.csv", list.as_bytes(), false).unwrap();
+    let now = "2026-11-30T00:00:00Z".parse().unwrap();
+    let approved = |wanted: &[&str], kept: &[&str]| {
+        let mut request = request(wanted);
+        let kept = kept.iter().map(|v| (*v).to_owned()).collect();
+        let kept = Preference::keeping([("a".to_owned(), kept)].into());
+        request.prefer = kept.approving(Some(list.of(&"pypi".parse().unwrap(), now)));
+        ids(&Index::new(&dists).resolve(request).unwrap())
+    };
+    assert_eq!(resolved(&dists, &["a"]), ["a@1.1"]);
+    assert_eq!(approved(&["a"], &[]), ["a@1.0"]);
+    // Before what the lock has, which comes before the newest.
+    assert_eq!(approved(&["a"], &["1.1"]), ["a@1.0"]);
+    // Where nothing that is approved fits, what comes first by itself.
+    assert_eq!(approved(&["a>1.0"], &[]), ["a@1.1"]);
+    assert_eq!(approved(&["b"], &[]), ["a@1.1", "b@1.0"]);
+    // A pre-release is taken only by who asks for one.
+    assert_eq!(approved(&["a>=2.0rc0"], &[]), ["a@2.0rc1"]);
 }
 
 #[test]
@@ -504,7 +537,7 @@ fn from_manifest(
             install,
             inputs,
             requirements: requirements.clone(),
-            prefer: BTreeMap::new(),
+            prefer: Preference::none(),
         }],
     };
     let closure = resolve::run(&input, None, &mut Index::new(dists), &NoProgress);

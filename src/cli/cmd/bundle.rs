@@ -23,7 +23,7 @@ use crate::cli::exit::Exit;
 use crate::cli::last;
 use crate::cli::lint;
 use crate::cli::native;
-use crate::cli::policy;
+use crate::cli::policy::{self, Rules};
 use crate::cli::project::Project;
 use crate::cli::secret::KeyArgs;
 use crate::cli::ui::{self, Failure, Outcome};
@@ -32,7 +32,7 @@ use crate::fs::{self, Draft};
 use crate::lock::{Lock, LockedArtifact, Records};
 use crate::manifest;
 use crate::pack::{self, Contents, Settings};
-use crate::policy::{Judgement, Policy, recorded};
+use crate::policy::{Judgement, recorded};
 use crate::release::{Decision, Release, Releases};
 use crate::resolve::{self, ResolveError};
 use crate::sign::SecretKey;
@@ -228,7 +228,7 @@ fn trust_root(ctx: &Context, path: &Path) -> Result<(TrustRoot, Vec<u8>), Failur
 
 fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let ctx = job.ctx;
-    let policy = policy::of(project)?;
+    let rules = Rules::of(project)?;
     let (lock, _, records) = project.lock()?;
     let closure = (&lock, &records);
     let findings = resolve::check_closure(&lock, &records).map_err(ResolveError::into_fault)?;
@@ -237,8 +237,8 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     }
     let at = ctx.stamp()?;
     // Before anything is fetched, and again with what only the files say.
-    let early = judge(policy.as_ref(), closure, Vec::new(), &|_| None, at)?;
-    if let Some(refused) = denied_by(ctx, policy.as_ref(), &early) {
+    let early = judge(&rules, closure, Vec::new(), &|_| None, at)?;
+    if let Some(refused) = denied_by(ctx, &rules, &early) {
         return Ok(refused);
     }
     let ca = private_ca(ctx, project)?;
@@ -250,16 +250,15 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     }
     let native = native::check(ctx, Some(project), &lock, &store)?;
     let size = |artifact: &LockedArtifact| Some(store.find(&artifact.checksum).ok()??.size);
-    let judgement = judge(policy.as_ref(), closure, native.findings.clone(), &size, at)?;
-    if let Some(refused) = denied_by(ctx, policy.as_ref(), &judgement) {
+    let judgement = judge(&rules, closure, native.findings.clone(), &size, at)?;
+    if let Some(refused) = denied_by(ctx, &rules, &judgement) {
         return Ok(refused);
     }
     let mut contents = Contents::gather(&lock, &records, ca, &store)?;
     contents.evidence.insert("lint.json", linted.document);
-    if let Some(policy) = &policy {
-        let document = judgement.document(policy);
-        contents.evidence.insert("policy.json", document);
-    }
+    contents
+        .evidence
+        .extend(rules.evidence(&judgement, &lock, at));
     let settings = job.settings()?;
     let inputs = contents.inputs(&settings);
     let decision = job.decide(inputs)?;
@@ -267,26 +266,27 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let carried = lock.packages.iter().filter(|p| p.is_carried()).count();
     let mut outcome = job.finish(files, inputs, decision, &ui::plural(carried, "package"))?;
     policy::show(ctx, &judgement);
-    add(&mut outcome, policy.as_ref(), &judgement);
+    add(&mut outcome, &rules, &judgement);
     native::summarize(&native, &mut outcome);
     Ok(outcome)
 }
 
 /// What the policy says of a closure: of what resolving found and the lock kept, and of `more`.
 fn judge(
-    policy: Option<&Policy>,
+    rules: &Rules,
     closure: (&Lock, &Records),
     more: Vec<Finding>,
     size: &dyn Fn(&LockedArtifact) -> Option<u64>,
     now: Timestamp,
 ) -> Result<Judgement, Failure> {
+    let policy = rules.policy.as_ref();
     let mut found = policy.map_or_else(Vec::new, |_| recorded(closure.0));
     found.extend(more);
-    policy::judge(policy, closure, found, size, now)
+    rules.judge(closure, found, size, now)
 }
 
 /// Shows what is said of a closure, if it is denied; the outcome then.
-fn denied_by(ctx: &Context, policy: Option<&Policy>, judgement: &Judgement) -> Option<Outcome> {
+fn denied_by(ctx: &Context, rules: &Rules, judgement: &Judgement) -> Option<Outcome> {
     let exit = denied(&judgement.findings);
     if exit == Exit::Ok {
         return None;
@@ -299,14 +299,15 @@ fn denied_by(ctx: &Context, policy: Option<&Policy>, judgement: &Judgement) -> O
         ui::plural(count, "finding")
     );
     let mut outcome = Outcome::new("stage/bundle-report/v1", json!({"findings": []}));
-    add(&mut outcome, policy, judgement);
+    add(&mut outcome, rules, judgement);
     Some(outcome.line(line).exit(exit))
 }
 
 /// Adds what the policy says to a report.
-fn add(outcome: &mut Outcome, policy: Option<&Policy>, judgement: &Judgement) {
+fn add(outcome: &mut Outcome, rules: &Rules, judgement: &Judgement) {
     if let Value::Object(report) = &mut outcome.report {
-        report.insert("policy".to_owned(), policy::json(policy, judgement));
+        report.insert("policy".to_owned(), rules.json(judgement));
+        report.insert("approved".to_owned(), rules.approved_json());
         if let Some(Value::Array(listed)) = report.get_mut("findings") {
             listed.extend(judgement.findings.iter().map(Finding::json));
         }

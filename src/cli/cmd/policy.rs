@@ -10,9 +10,10 @@ use crate::base::finding::{Finding, Severity};
 use crate::base::text::{quoted, shown};
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::resolve::denied;
+use crate::cli::policy::{self, Rules};
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Outcome};
-use crate::cli::{Context, UsageError, policy, sarif};
+use crate::cli::{Context, UsageError, sarif};
 use crate::fs;
 use crate::policy::{Judgement, Policy, Profile, recorded, starter};
 use crate::resolve::{self, ResolveError};
@@ -70,6 +71,10 @@ struct CheckArgs {
     /// Also write the findings as SARIF 2.1.0, for tools that show them beside the lock
     #[arg(long, value_name = "FILE")]
     sarif: Option<PathBuf>,
+    /// Write the table, as CSV, with which approval is asked for: every package that the list of `[resolve] prefer` does
+    /// not approve
+    #[arg(long, value_name = "FILE")]
+    approval_request: Option<PathBuf>,
 }
 
 pub(crate) fn run(ctx: &Context, args: &PolicyArgs) -> CommandResult {
@@ -105,19 +110,22 @@ fn init(args: &InitArgs) -> CommandResult {
 
 fn check(ctx: &Context, args: &CheckArgs) -> CommandResult {
     let project = Project::load(&args.file)?;
-    let policy = match &args.policy {
-        Some(path) => Some(Policy::load(path)?),
-        None => policy::of(&project)?,
-    };
-    let Some(policy) = policy else {
+    let mut rules = Rules::of(&project)?;
+    if let Some(path) = &args.policy {
+        rules.policy = Some(Policy::load(path)?);
+    }
+    if rules.policy.is_none() && rules.approved.is_none() {
         return Err(UsageError::new("the manifest names no policy")
             .next("`stage policy init` writes one; name it with `[policy] file` or --policy")
             .into());
-    };
+    }
+    policy::needs_list(args.approval_request.is_some(), &rules)?;
     let (lock, bytes, records) = project.lock()?;
     let mut found = resolve::check_closure(&lock, &records).map_err(ResolveError::into_fault)?;
     found.extend(recorded(&lock));
-    let judgement = policy.judge(&lock, &records, found, &|_| None, ctx.stamp()?)?;
+    let (closure, now) = ((&lock, &records), ctx.stamp()?);
+    let judgement = rules.judge(closure, found, &|_| None, now)?;
+    let asked = rules.write_request(args.approval_request.as_deref(), closure, now)?;
     if let Some(path) = &args.sarif {
         let document = sarif::document(&judgement, &project.lock_path, &bytes);
         fs::write_atomic(path, &document, 0o644)?;
@@ -127,13 +135,16 @@ fn check(ctx: &Context, args: &CheckArgs) -> CommandResult {
     let report = json!({
         "lock": project.lock_path.to_string_lossy(),
         "lock_digest": Digest::of(&bytes),
-        "policy": policy::json(Some(&policy), &judgement),
+        "policy": rules.json(&judgement),
+        "approved": rules.approved_json(),
         "findings": judgement.findings.iter().map(Finding::json).collect::<Vec<_>>(),
     });
-    Ok(Outcome::new("stage/policy-report/v1", report)
+    let mut outcome = Outcome::new("stage/policy-report/v1", report)
         .data(table(&judgement))
-        .line(summary(&judgement, &policy))
-        .exit(exit))
+        .line(summary(&judgement, &rules))
+        .exit(exit);
+    outcome.summary.extend(asked);
+    Ok(outcome)
 }
 
 /// One line for each finding: weight, code, subject.
@@ -156,14 +167,18 @@ fn table(judgement: &Judgement) -> String {
     text
 }
 
-fn summary(judgement: &Judgement, policy: &Policy) -> String {
+fn summary(judgement: &Judgement, rules: &Rules) -> String {
     let count = |severity| {
         let of = judgement.findings.iter().filter(|f| f.severity == severity);
         of.count()
     };
+    let by = rules.policy.as_ref().map_or_else(
+        || "the list of approved software".to_owned(),
+        |policy| format!("profile {}", policy.profile.as_str()),
+    );
     format!(
-        "Judged by profile {}: {} denied, {}, {}, {} waived",
-        policy.profile.as_str(),
+        "Judged by {}: {} denied, {}, {}, {} waived",
+        by,
         count(Severity::Deny),
         ui::plural(count(Severity::Warn), "warning"),
         ui::plural(count(Severity::Note), "note"),

@@ -18,17 +18,18 @@ use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::connect;
 use crate::cli::exit::Exit;
-use crate::cli::policy;
+use crate::cli::policy::{self, Rules};
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
 use crate::eco;
+use crate::eco::preference::Preference;
 use crate::fetch::Supply;
 use crate::fs;
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedPackage, Records, format};
 use crate::manifest::ExcludeNewer;
-use crate::policy::{Judgement, Policy};
+use crate::policy::{ApprovedList, Judgement};
 use crate::resolve::{self, Closure, Input, PlannedInstall, ResolveError};
 use crate::trial::{self, Trial, Tried};
 
@@ -96,6 +97,10 @@ pub struct ResolveArgs {
     /// any that reaches for the network is named. Runs code of the packages on this host
     #[arg(long, conflicts_with_all = ["locked", "plan", "dry_run"])]
     trial: bool,
+    /// Write the table, as CSV, with which approval is asked for: every package that the list of `[resolve] prefer` does
+    /// not approve. Also when it is denied for that
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "why"])]
+    approval_request: Option<PathBuf>,
 }
 
 pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
@@ -104,10 +109,12 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     }
     let started = Instant::now();
     let project = Project::load(&args.file)?;
-    let policy = policy::of(&project)?;
+    let rules = Rules::of(&project)?;
+    policy::needs_list(args.approval_request.is_some(), &rules)?;
     let previous = project.previous()?;
     let mut connection = connect::open(ctx, &project)?;
-    let input = input(ctx, args, &project, previous.as_ref().map(|(lock, _)| lock))?;
+    let before = previous.as_ref().map(|(lock, _)| lock);
+    let input = input(ctx, args, &project, (before, rules.list()))?;
     connection.preflight()?;
     if args.plan {
         return Ok(plan(&connection, previous.as_ref()));
@@ -119,15 +126,12 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     drop(supply);
     let (lock, records) = (&closure.lock, &closure.records);
     let found = closure.findings.clone();
-    let judgement = policy::judge(policy.as_ref(), (lock, records), found, &|_| None, ctx.now)?;
-    let fields = report(
-        &closure,
-        &project,
-        policy.as_ref(),
-        &judgement,
-        &connection.egress(),
-    );
-    let outcome = finish(ctx, args, &project, &closure, started, (&judgement, fields))?;
+    let judgement = rules.judge((lock, records), found, &|_| None, ctx.now)?;
+    let table = args.approval_request.as_deref();
+    let asked = rules.write_request(table, (lock, records), ctx.now)?;
+    let fields = report(&closure, &project, &rules, &judgement, &connection.egress());
+    let mut outcome = finish(ctx, args, &project, &closure, started, (&judgement, fields))?;
+    outcome.summary.extend(asked);
     if args.trial && outcome.exit == Exit::Ok {
         return trial(ctx, &project, &closure, outcome);
     }
@@ -198,7 +202,7 @@ fn input<'a>(
     ctx: &Context,
     args: &ResolveArgs,
     project: &'a Project,
-    previous: Option<&Lock>,
+    (previous, approved): (Option<&Lock>, Option<&ApprovedList>),
 ) -> Result<Input<'a>, Failure> {
     let exclude_newer = match project.manifest.exclude_newer {
         None => None,
@@ -213,10 +217,11 @@ fn input<'a>(
     let upgrade = Upgrade::new(&args.upgrade, previous)?;
     let mut installs = Vec::new();
     for (ecosystem, number, install) in &project.installs {
+        let of_ecosystem = |list: &ApprovedList| list.of(ecosystem, ctx.now);
         let inputs = project.inputs(ctx, install.as_ref())?;
         installs.push(PlannedInstall {
             requirements: install.requirements(&inputs)?,
-            prefer: prefer(&upgrade, ecosystem, previous),
+            prefer: prefer(&upgrade, ecosystem, previous).approving(approved.map(of_ecosystem)),
             ecosystem: ecosystem.clone(),
             number: *number,
             install: install.as_ref(),
@@ -298,11 +303,7 @@ fn not_locked(
 }
 
 /// Versions that stay: those of the lock, but for what is to be upgraded.
-fn prefer(
-    upgrade: &Upgrade<'_>,
-    ecosystem: &EcosystemId,
-    previous: Option<&Lock>,
-) -> BTreeMap<String, BTreeSet<String>> {
+fn prefer(upgrade: &Upgrade<'_>, ecosystem: &EcosystemId, previous: Option<&Lock>) -> Preference {
     let mut prefer: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for package in previous.iter().flat_map(|lock| lock.of(ecosystem)) {
         if !upgrade.covers(package) {
@@ -312,7 +313,7 @@ fn prefer(
                 .insert(package.version.clone());
         }
     }
-    prefer
+    Preference::keeping(prefer)
 }
 
 fn finish(
@@ -395,7 +396,7 @@ pub(crate) fn denied(findings: &[Finding]) -> Exit {
 fn report(
     closure: &Closure,
     project: &Project,
-    policy: Option<&Policy>,
+    rules: &Rules,
     judgement: &Judgement,
     egress: &[String],
 ) -> Value {
@@ -412,7 +413,8 @@ fn report(
         "platforms": closure.lock.target.platforms,
         "packages": closure.lock.packages.len(),
         "carried": closure.lock.packages.iter().filter(|p| p.is_carried()).count(),
-        "policy": policy::json(policy, judgement),
+        "policy": rules.json(judgement),
+        "approved": rules.approved_json(),
         "findings": judgement.findings.iter().map(ui::finding_json).collect::<Vec<_>>(),
         "egress": egress,
     })

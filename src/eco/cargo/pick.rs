@@ -10,6 +10,7 @@ use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
 use crate::eco::cargo::fault::CargoError;
 use crate::eco::cargo::index::Listed;
+use crate::eco::preference::Preference;
 
 /// What a requirement wants of a crate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +33,8 @@ enum Wanted {
 pub(crate) struct Limits<'a> {
     /// Versions published later, or at an unknown time, do not exist.
     pub(crate) exclude_newer: Option<Timestamp>,
-    /// Versions of the previous lock.
-    pub(crate) prefer: Option<&'a BTreeSet<String>>,
+    /// Versions to take before others.
+    pub(crate) prefer: Option<&'a Preference>,
     /// The only versions that a lock file of the user allows.
     pub(crate) only: Option<&'a BTreeSet<String>>,
 }
@@ -83,10 +84,12 @@ impl Wish {
             .iter()
             .filter(|(_, l)| is_old(l, limits.exclude_newer))
             .collect();
-        let preferred = |l: &Listed| limits.prefer.is_some_and(|set| set.contains(&l.version));
-        let kept = old.iter().rev().find(|(_, l)| preferred(l));
-        let highest = || old.iter().rev().find(|(_, l)| !l.yanked);
-        if let Some((_, chosen)) = kept.or_else(highest) {
+        let rank = |l: &Listed| limits.prefer.map_or(0, |p| p.rank(&self.name, &l.version));
+        // What was taken back is taken again only where the lock has it.
+        let is_kept = |rank: u8| rank % 2 == 1;
+        let usable = old.iter().map(|(version, l)| (rank(l), version, l));
+        let usable = usable.filter(|(rank, _, l)| !l.yanked || is_kept(*rank));
+        if let Some((_, _, chosen)) = usable.max_by_key(|(rank, version, _)| (*rank, *version)) {
             return Ok(chosen.version.clone());
         }
         let reason = match (fitting.len(), old.len()) {
@@ -126,6 +129,7 @@ mod tests {
 
     use super::{Limits, Wish};
     use crate::eco::cargo::index::Listed;
+    use crate::eco::preference::Preference;
 
     const NONE: Limits<'static> = Limits {
         exclude_newer: None,
@@ -184,7 +188,9 @@ mod tests {
         assert_eq!(pick("a", limit).as_deref(), Some("1.0.0"));
         assert_eq!(pick("a@1.9.0", limit), None);
         let set = |v: &str| BTreeSet::from([v.to_owned()]);
-        let (yanked, foreign, low) = (set("1.11.0"), set("9.0.0"), set("1.0.0"));
+        let kept = |v: &str| Preference::keeping([("a".to_owned(), set(v))].into());
+        let (yanked, unknown) = (kept("1.11.0"), kept("9.0.0"));
+        let (foreign, low) = (set("9.0.0"), set("1.0.0"));
         assert_eq!(
             pick(
                 "a@^1",
@@ -200,7 +206,7 @@ mod tests {
             pick(
                 "a@^1",
                 Limits {
-                    prefer: Some(&foreign),
+                    prefer: Some(&unknown),
                     ..NONE
                 }
             )

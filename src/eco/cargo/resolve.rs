@@ -19,6 +19,7 @@ use crate::eco::cargo::index::{self, IndexVersion};
 use crate::eco::cargo::lockfile::{self, LockedCrates};
 use crate::eco::cargo::pick::{Limits, Wish};
 use crate::eco::cargo::{INDEX_CONFIG, UPSTREAM, crate_path, download, index_path};
+use crate::eco::preference::Preference;
 use crate::upstream::{Answer, Link, Request, Resolution, Resolver, UpstreamError, Want};
 
 /// One install of crates.
@@ -34,8 +35,8 @@ pub struct CargoRequest {
     pub target: Target,
     /// Versions published later (or at an unknown time) do not exist.
     pub exclude_newer: Option<Timestamp>,
-    /// Versions of the previous lock, by name, which are kept where the requirement allows them.
-    pub prefer: BTreeMap<String, BTreeSet<String>>,
+    /// Versions to take before others, where the requirement allows them.
+    pub prefer: Preference,
 }
 
 /// A resolver for one install.
@@ -235,7 +236,7 @@ impl CargoResolver {
         });
         let limits = Limits {
             exclude_newer: self.known.request.exclude_newer,
-            prefer: self.known.request.prefer.get(name),
+            prefer: Some(&self.known.request.prefer),
             only: own.as_ref(),
         };
         let mut versions = BTreeMap::new();

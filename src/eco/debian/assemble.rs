@@ -142,7 +142,7 @@ fn kept(
     let every_suite = suites
         .iter()
         .all(|s| before.releases.contains_key(&s.label()));
-    let same = !request.prefer.is_empty() && same_install && same_files && every_suite;
+    let same = !request.prefer.kept().is_empty() && same_install && same_files && every_suite;
     same.then(|| before.releases.clone())
 }
 
@@ -419,33 +419,43 @@ fn pool<'a>(
     Ok((pool, origins))
 }
 
-/// Versions of the previous lock that the indexes still have, by name.
+/// The most preferred of the versions that the indexes have, by name.
 struct Preferred(BTreeMap<String, BTreeSet<String>>);
 
 impl Preferred {
     fn of(request: &DebianRequest, suites: &[Suite], platform: Platform) -> Option<Self> {
+        if request.prefer.is_empty() {
+            return None;
+        }
         let exact = |name: &str| {
             let of_name =
                 |(wish, _): &&(solve::Wish, _)| wish.name == name && wish.version.is_some();
             request.wishes.iter().any(|wish| of_name(&wish))
         };
-        let mut present: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for suite in suites.iter().filter(|_| !request.prefer.is_empty()) {
+        let mut present: BTreeMap<String, (u8, BTreeSet<String>)> = BTreeMap::new();
+        for suite in suites {
             for (_, text) in suite.texts(architecture(platform)) {
                 for stanza in control::stanzas(control::text(text).unwrap_or_default()).flatten() {
                     let name = stanza.field("Package").unwrap_or_default();
                     let version = stanza.field("Version").unwrap_or_default();
-                    let wanted = request
-                        .prefer
-                        .get(name)
-                        .is_some_and(|v| v.contains(version));
-                    if wanted && !exact(name) {
-                        let versions = present.entry(name.to_owned()).or_default();
+                    let rank = request.prefer.rank(name, version);
+                    if rank == 0 || exact(name) {
+                        continue;
+                    }
+                    let (known, versions) = present.entry(name.to_owned()).or_default();
+                    if rank > *known {
+                        (*known, *versions) = (rank, BTreeSet::new());
+                    }
+                    if rank == *known {
                         versions.insert(version.to_owned());
                     }
                 }
             }
         }
+        let present: BTreeMap<_, _> = present
+            .into_iter()
+            .map(|(name, (_, versions))| (name, versions))
+            .collect();
         (!present.is_empty()).then_some(Self(present))
     }
 

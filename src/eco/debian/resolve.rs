@@ -17,6 +17,7 @@ use crate::eco::debian::release::{self, Release};
 use crate::eco::debian::solve::Wish;
 use crate::eco::debian::{architecture, assemble, is_name, is_version};
 use crate::eco::install::Previous;
+use crate::eco::preference::Preference;
 use crate::lock::{LockedInput, LockedPackage};
 use crate::openpgp::keyring::Keyring;
 use crate::openpgp::{Signer, verify};
@@ -84,8 +85,8 @@ pub struct DebianRequest {
     pub target: Target,
     /// Whether the manifest has `exclude-newer`, which archives give no times for.
     pub has_age_limit: bool,
-    /// Versions of the previous lock, by name, which are kept while an archive has them.
-    pub prefer: BTreeMap<String, BTreeSet<String>>,
+    /// Versions to take before others, where an archive has them.
+    pub prefer: Preference,
     /// The previous lock.
     pub previous: Before,
     /// The time now, for what expires.

@@ -2,13 +2,14 @@
 //! comes first and versions for other engines and deprecated ones come last.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use nodejs_semver::{Range, Version};
 
 use crate::base::time::Timestamp;
 use crate::eco::npm::packument::{Engines, Packument, VersionView};
 use crate::eco::npm::spec::Spec;
+use crate::eco::preference::Preference;
 
 /// The npm whose choices are made: `engines.npm` is judged with it.
 pub(crate) const NPM_VERSION: &str = "11.19.1";
@@ -19,7 +20,7 @@ pub(crate) struct Picker {
     limit: Option<Timestamp>,
     node: Option<Version>,
     npm: Option<Version>,
-    preferred: BTreeMap<String, BTreeSet<String>>,
+    preferred: Preference,
     ranges: BTreeMap<(bool, String), bool>,
 }
 
@@ -30,14 +31,14 @@ impl Picker {
             limit,
             node: node.and_then(|n| Version::parse(n).ok()),
             npm: Version::parse(NPM_VERSION).ok(),
-            preferred: BTreeMap::new(),
+            preferred: Preference::default(),
             ranges: BTreeMap::new(),
         }
     }
 
-    /// Takes these versions, by package name, before any other that a dependency allows: what a lock has stays.
+    /// Takes these versions before any other that a dependency allows.
     #[must_use]
-    pub(crate) fn preferring(mut self, versions: BTreeMap<String, BTreeSet<String>>) -> Self {
+    pub(crate) fn preferring(mut self, versions: Preference) -> Self {
         self.preferred = versions;
         self
     }
@@ -47,28 +48,14 @@ impl Picker {
         self.limit
     }
 
-    /// The version that npm takes: of those that the lock has, else of all.
+    /// The version that npm takes: of those that are preferred, else of all.
     pub(crate) fn pick<'a>(
         &mut self,
         packument: &'a Packument,
         spec: &Spec,
     ) -> Option<VersionView<'a>> {
-        let preferred = self
-            .preferred
-            .get(packument.name())
-            .cloned()
-            .unwrap_or_default();
-        if !preferred.is_empty() {
-            let range = match spec.inner() {
-                Spec::Range(range) => Some(range),
-                _ => None,
-            };
-            if matches!(spec.inner(), Spec::Range(_) | Spec::Any | Spec::Tag(_))
-                && let Some(kept) =
-                    self.best(packument, range, &|view| preferred.contains(view.text()))
-            {
-                return Some(kept);
-            }
+        if let Some(preferred) = self.preferred(packument, spec) {
+            return Some(preferred);
         }
         match spec.inner() {
             Spec::Exact(text, _) => packument.version(text).filter(|v| self.exists(*v)),
@@ -87,6 +74,21 @@ impl Picker {
             Spec::Any => self.best(packument, None, &|_| true),
             Spec::Alias(..) | Spec::Foreign(_) => None,
         }
+    }
+
+    /// The best of those that are preferred most.
+    fn preferred<'a>(&mut self, packument: &'a Packument, spec: &Spec) -> Option<VersionView<'a>> {
+        let range = match spec.inner() {
+            Spec::Range(range) => Some(range),
+            Spec::Any | Spec::Tag(_) => None,
+            Spec::Exact(..) | Spec::Alias(..) | Spec::Foreign(_) => return None,
+        };
+        let name = packument.name();
+        let preference = self.preferred.clone();
+        preference.ranks(name).iter().find_map(|rank| {
+            let is_of_rank = |view: VersionView<'a>| preference.rank(name, view.text()) == *rank;
+            self.best(packument, range, &is_of_rank)
+        })
     }
 
     fn exists(&self, view: VersionView<'_>) -> bool {
@@ -187,6 +189,7 @@ mod tests {
     use super::Picker;
     use crate::eco::npm::packument::Packument;
     use crate::eco::npm::spec::Spec;
+    use crate::eco::preference::Preference;
 
     const VERSIONS: &str = r#"{"dist-tags":{"latest":"1.1.0","next":"3.0.0-b.1"},"versions":{
         "1.0.0":{},"1.1.0":{},"1.2.0":{},"1.3.0":{"deprecated":"no"},"2.0.0":{"engines":{"node":">=30"}},
@@ -235,7 +238,7 @@ mod tests {
             ["1.0.0".to_owned(), "1.2.0".to_owned()].into(),
         )]
         .into();
-        let mut picker = Picker::new(None, Some("24.0.0")).preferring(kept);
+        let mut picker = Picker::new(None, Some("24.0.0")).preferring(Preference::keeping(kept));
         for (spec, version) in [
             ("*", "1.2.0"),
             ("<1.2", "1.0.0"),

@@ -21,6 +21,7 @@ use crate::eco::npm::scan::Chains;
 use crate::eco::npm::tarball;
 use crate::eco::npm::tree::build::{self, Failed, Ideal, Missing, Unbuilt};
 use crate::eco::npm::tree::graph::Wish;
+use crate::eco::preference::Preference;
 use crate::upstream::{Answer, Request, Resolution, Resolver, UpstreamError, Want};
 
 /// One install to resolve.
@@ -32,8 +33,8 @@ pub struct InstallRequest {
     pub requirements: Vec<String>,
     /// Requirements that are for some platforms of the target only, by their text; the others are for all.
     pub only_for: BTreeMap<String, Vec<Platform>>,
-    /// Versions to prefer where a range allows them, by name: those of the lock that is being resolved again.
-    pub prefer: BTreeMap<String, BTreeSet<String>>,
+    /// Versions to take before others, where a range allows them.
+    pub prefer: Preference,
     /// Bytes of a client lock file to take instead of requirements.
     pub lockfile: Option<Vec<u8>>,
     /// Dependency kinds to include, such as `prod`, `optional`, `peer`, `dev`.

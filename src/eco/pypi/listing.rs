@@ -9,8 +9,10 @@ use pep440_rs::{Version, VersionSpecifiers};
 use crate::base::digest::Digest;
 use crate::base::text::quoted;
 use crate::base::time::Timestamp;
+use crate::eco::preference::Preference;
 use crate::eco::pypi::filename::Filename;
 use crate::eco::pypi::markers::Environment;
+use crate::eco::pypi::name::Name;
 use crate::eco::pypi::simple::{Page, PageFile};
 use crate::eco::pypi::solve::range::Range;
 use crate::eco::pypi::tags::Fit;
@@ -115,24 +117,32 @@ impl Listing {
         &self.versions
     }
 
-    /// The version that an installer tries first: a preferred one, else the highest. Pre-releases count when they are
-    /// asked for, or when nothing else is in the range.
-    pub(crate) fn choose(
-        &self,
-        range: &Range,
-        prefer: Option<&BTreeSet<Version>>,
-        prereleases: bool,
-    ) -> Option<&Offer> {
+    /// The version that an installer tries first: an approved one, else one that is kept, else the highest. Pre-releases
+    /// count when they are asked for, or when nothing else is in the range.
+    pub(crate) fn choose(&self, range: &Range, likes: Likes<'_>) -> Option<&Offer> {
         let inside = |offer: &&Offer| range.contains(&offer.version);
         let fits = |offer: &&Offer| {
-            (prereleases || !offer.version.any_prerelease()) && range.contains(&offer.version)
+            (likes.prereleases || !offer.version.any_prerelease()) && range.contains(&offer.version)
         };
         let mut descending = self.offers.iter().rev();
-        if let Some(prefer) = prefer {
-            let kept = |o: &&Offer| inside(o) && o.file.is_ok() && prefer.contains(&o.version);
-            if let Some(found) = descending.clone().find(kept) {
+        let is_kept = |o: &&Offer| {
+            let kept = likes.kept.is_some_and(|kept| kept.contains(&o.version));
+            kept && inside(o) && o.file.is_ok()
+        };
+        if likes.preference.has_list() {
+            let name = likes.name.as_str();
+            let approved = |o: &&Offer| {
+                let version = o.version.to_string();
+                likes.preference.is_approved(name, &version)
+            };
+            let kept = descending.clone().filter(is_kept).find(approved);
+            let other = || descending.clone().filter(fits).filter(|o| o.file.is_ok());
+            if let Some(found) = kept.or_else(|| other().find(approved)) {
                 return Some(found);
             }
+        }
+        if let Some(found) = descending.clone().find(is_kept) {
+            return Some(found);
         }
         let found = descending.clone().find(fits);
         found.or_else(|| descending.find(inside))
@@ -143,6 +153,19 @@ impl Listing {
         let at = self.versions.binary_search(version).ok()?;
         self.offers.get(at)
     }
+}
+
+/// What is taken first of the versions of a project.
+#[derive(Clone, Copy)]
+pub(crate) struct Likes<'a> {
+    /// Versions that the lock has.
+    pub(crate) kept: Option<&'a BTreeSet<Version>>,
+    /// Name of the project.
+    pub(crate) name: &'a Name,
+    /// Tells versions that the site has approved.
+    pub(crate) preference: &'a Preference,
+    /// Whether pre-releases are asked for.
+    pub(crate) prereleases: bool,
 }
 
 /// Whether a file was there at that time.

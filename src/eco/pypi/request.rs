@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::digest::Digest;
 use crate::base::platform::{Platform, Target};
 use crate::base::time::Timestamp;
+use crate::eco::preference::Preference;
 use crate::eco::pypi::name::Name;
 
 /// One install of Python packages.
@@ -26,8 +27,8 @@ pub struct PypiRequest {
     pub target: Target,
     /// Files published later (or at an unknown time) do not exist.
     pub exclude_newer: Option<Timestamp>,
-    /// Versions of the previous lock, by name, which are kept where the requirements allow them.
-    pub prefer: BTreeMap<String, BTreeSet<String>>,
+    /// Versions to take before others, where a range allows them.
+    pub prefer: Preference,
     /// Files of the user's that decided it: name and digest.
     pub inputs: Vec<(String, Digest)>,
     /// What those files name by its place.
@@ -50,7 +51,7 @@ impl PypiRequest {
             sdist: BTreeSet::new(),
             target,
             exclude_newer: None,
-            prefer: BTreeMap::new(),
+            prefer: Preference::none(),
             inputs: Vec::new(),
             direct: Vec::new(),
             pre: false,

@@ -156,14 +156,14 @@ impl PypiResolver {
         let request = &self.results.request;
         let environment = Environment::new(&request.target, platform);
         let environment = environment.map_err(|reason| PypiError::Target { reason })?;
-        let mut prefer: BTreeMap<Name, BTreeSet<Version>> = BTreeMap::new();
-        for (name, versions) in &request.prefer {
+        let mut kept: BTreeMap<Name, BTreeSet<Version>> = BTreeMap::new();
+        for (name, versions) in request.prefer.kept() {
             let parsed = versions.iter().filter_map(|v| v.parse().ok());
             if let Ok(name) = name.parse() {
-                prefer.entry(name).or_default().extend(parsed);
+                kept.entry(name).or_default().extend(parsed);
             }
         }
-        let mut yanked = prefer.clone();
+        let mut yanked = kept.clone();
         let mut prereleases = BTreeSet::new();
         for wanted in wanted.iter().chain(&constraints) {
             let mut specifiers = wanted.specifiers.iter();
@@ -182,7 +182,8 @@ impl PypiResolver {
             environment,
             wanted,
             constraints,
-            prefer,
+            kept,
+            prefer: request.prefer.clone(),
             prereleases,
             pre: request.pre,
         };

@@ -20,7 +20,8 @@ use pubgrub::{
     ConflictId, Dependencies, DependencyProvider, Id, Map, PackageResolutionStatistics, State, Term,
 };
 
-use crate::eco::pypi::listing::{Listing, Offer, Refusal};
+use crate::eco::preference::Preference;
+use crate::eco::pypi::listing::{Likes, Listing, Offer, Refusal};
 use crate::eco::pypi::markers::Environment;
 use crate::eco::pypi::name::Name;
 use crate::eco::pypi::solve::explain::Tree;
@@ -83,7 +84,9 @@ pub(crate) struct Problem {
     /// Limits on whatever is needed.
     pub(crate) constraints: Vec<Wanted>,
     /// Versions that are kept where possible.
-    pub(crate) prefer: BTreeMap<Name, BTreeSet<Version>>,
+    pub(crate) kept: BTreeMap<Name, BTreeSet<Version>>,
+    /// Tells which versions are approved; these come first.
+    pub(crate) prefer: Preference,
     /// Projects of which a requirement names a pre-release.
     pub(crate) prereleases: BTreeSet<Name>,
     /// Whether pre-releases of everything may be taken.
@@ -445,9 +448,15 @@ impl Solve {
     }
 
     fn choose<'a>(&self, listing: &'a Listing, name: &Name, range: &Range) -> Option<&'a Offer> {
-        let prefer = self.problem.prefer.get(name);
+        let kept = self.problem.kept.get(name);
         let prereleases = self.problem.pre || self.problem.prereleases.contains(name);
-        listing.choose(range, prefer, prereleases)
+        let likes = Likes {
+            kept,
+            name,
+            preference: &self.problem.prefer,
+            prereleases,
+        };
+        listing.choose(range, likes)
     }
 
     fn solution(&self) -> BTreeMap<Name, Chosen> {
