@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::base::digest::Digest;
 use crate::base::limits::LIMITS;
@@ -104,17 +104,6 @@ fn installed(status: &str) -> BTreeSet<String> {
         field("Package:").filter(|_| there).map(str::to_owned)
     });
     names.collect()
-}
-
-/// Prints the findings and adds them to a report that has a list of them; the summary has the one line that closes all.
-pub(crate) fn report(ctx: &Context, found: &Report, outcome: &mut Outcome) {
-    ctx.ui.findings(&found.findings);
-    summarize(found, outcome);
-    if let Value::Object(report) = &mut outcome.report
-        && let Some(Value::Array(listed)) = report.get_mut("findings")
-    {
-        listed.extend(found.findings.iter().map(ui::finding_json));
-    }
 }
 
 /// Adds the one line that closes all.

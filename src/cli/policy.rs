@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::base::finding::Finding;
+use crate::base::finding::{Finding, Severity};
 use crate::base::time::Timestamp;
+use crate::cli::cmd::resolve::denied;
 use crate::cli::project::Project;
-use crate::cli::ui::Failure;
+use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
 use crate::fs;
 use crate::lock::{Lock, LockedArtifact, Records};
@@ -65,6 +66,17 @@ impl Rules {
         })
     }
 
+    /// What is said of what only some commands look into.
+    pub(crate) fn judge_found(&self, found: Vec<Finding>, now: Timestamp) -> Judgement {
+        if let Some(policy) = &self.policy {
+            return policy.judge_found(found, now);
+        }
+        Judgement {
+            findings: found,
+            waived: Vec::new(),
+        }
+    }
+
     /// Writes the table with which approval is asked for, if anything needs one; a line about it for the summary.
     pub(crate) fn write_request(
         &self,
@@ -117,6 +129,28 @@ impl Rules {
         let list = self.approved.as_ref();
         list.map_or(Value::Null, |(path, list)| approved::json(path, list))
     }
+}
+
+/// An outcome with what was said of findings that came up on the way: in its report, and in its exit if one denies.
+pub(crate) fn judged(mut outcome: Outcome, rules: &Rules, judgement: &Judgement) -> Outcome {
+    if let Value::Object(report) = &mut outcome.report {
+        let waived = judgement.waived.iter().map(Waived::json);
+        match report.get_mut("policy").and_then(|p| p.get_mut("waived")) {
+            Some(Value::Array(listed)) => listed.extend(waived),
+            _ => drop(report.insert("policy".to_owned(), rules.json(judgement))),
+        }
+        if let Some(Value::Array(listed)) = report.get_mut("findings") {
+            listed.extend(judgement.findings.iter().map(ui::finding_json));
+        }
+    }
+    let denying = judgement.findings.iter();
+    let count = denying.filter(|f| f.severity == Severity::Deny).count();
+    if count == 0 {
+        return outcome;
+    }
+    let line = format!("Denied by {}", ui::plural(count, "finding"));
+    let exit = denied(&judgement.findings);
+    outcome.line(line).exit(exit)
 }
 
 /// A table of what a list does not have needs the list.

@@ -82,6 +82,14 @@ pub static WEIGHED: &[Code] = &[
     plain("interpreter-none-staged"),
     plain("interpreter-repacked"),
     plain("interpreter-unfit"),
+    lint("lint-case"),
+    lint("lint-duplicate"),
+    lint("lint-header"),
+    lint("lint-junk"),
+    lint("lint-link"),
+    lint("lint-path"),
+    lint("lint-record"),
+    lint("lint-special"),
     plain("native-glibc-too-old"),
     plain("native-missing-interpreter"),
     plain("native-missing-library"),
@@ -90,6 +98,8 @@ pub static WEIGHED: &[Code] = &[
     plain("npm-deprecated"),
     plain("npm-engines"),
     plain("npm-install-script"),
+    plain("npm-install-script-downloads"),
+    plain("npm-install-script-fails"),
     plain("npm-optional-missing"),
     plain("npm-peer-conflict"),
     plain("npm-signatures-stripped"),
@@ -101,6 +111,10 @@ pub static WEIGHED: &[Code] = &[
 
 const fn plain(name: &'static str) -> Code {
     Code::new(name, Kind::Denied)
+}
+
+const fn lint(name: &'static str) -> Code {
+    Code::classed(name, Class::E40)
 }
 
 const fn of_class(name: &'static str) -> Code {

@@ -88,6 +88,24 @@ impl Policy {
         let mut all: Vec<(Finding, bool)> = found.into_iter().map(|one| self.weigh(one)).collect();
         let gates = gates::check(self, lock, records, size, now)?;
         all.extend(gates.into_iter().map(|finding| (finding, true)));
+        let (mut judgement, used) = self.waive(all, now);
+        judgement
+            .findings
+            .extend(self.waivers_to_look_at(&used, now));
+        judgement.sort();
+        Ok(judgement)
+    }
+
+    /// Judges findings alone, of what only some commands look into: no gate is asked, and no waiver called unused.
+    pub fn judge_found(&self, found: Vec<Finding>, now: Timestamp) -> Judgement {
+        let all = found.into_iter().map(|one| self.weigh(one)).collect();
+        let (mut judgement, _used) = self.waive(all, now);
+        judgement.sort();
+        judgement
+    }
+
+    /// Takes out what is waived; with the waivers that were needed.
+    fn waive(&self, all: Vec<(Finding, bool)>, now: Timestamp) -> (Judgement, BTreeSet<usize>) {
         let mut used = BTreeSet::new();
         let (mut findings, mut waived) = (Vec::new(), Vec::new());
         for (finding, may_be_waived) in all {
@@ -104,11 +122,7 @@ impl Policy {
                 None => findings.push(finding),
             }
         }
-        findings.extend(self.waivers_to_look_at(&used, now));
-        findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-        findings.dedup();
-        waived.sort_by(|a, b| a.finding.sort_key().cmp(&b.finding.sort_key()));
-        Ok(Judgement { findings, waived })
+        (Judgement { findings, waived }, used)
     }
 
     /// The finding with the weight that the policy gives it, and whether it may be waived: what denies by itself stays.
@@ -188,6 +202,14 @@ fn release_of(finding: &Finding) -> Option<(EcosystemId, ReleaseId)> {
 }
 
 impl Judgement {
+    fn sort(&mut self) {
+        self.findings
+            .sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        self.findings.dedup();
+        self.waived
+            .sort_by(|a, b| a.finding.sort_key().cmp(&b.finding.sort_key()));
+    }
+
     /// The document that travels in a bundle: what stands, what is waived, and by which policy.
     pub fn document(&self, policy: &Policy) -> Vec<u8> {
         let brief = |finding: &Finding| {

@@ -305,7 +305,7 @@ mod tests {
             assert!(error.to_string().contains(said), "{text}: {error}");
         }
         let error = parse("[severity]\nnpm-instal-script = \"deny\"").unwrap_err();
-        assert_eq!(error.facts()[0].1, "npm-install-script");
+        assert!(error.facts()[0].1.starts_with("npm-install-script"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use stage::policy::{Policy, Profile, starter};
 use crate::closures::{Made, Only};
 use crate::desk::Desk;
 use crate::lint::samples;
+use crate::programs::{Program, gzip, tar};
 use crate::schemas::{assert_refused, assert_valid, from_toml};
 use crate::walk::Registry;
 
@@ -639,4 +640,61 @@ fn reviewed_locks_pass_the_standard_profile_and_strict_says_what_they_would_need
     ] {
         assert!(strict.contains(code), "{strict:?}");
     }
+}
+
+/// A package with a program that needs a library nobody has, and one file twice.
+fn odd_archive(registry: &Registry) {
+    let manifest = json!({"name": "odd", "version": "1.0.0", "license": "MIT"});
+    let text = manifest.to_string().into_bytes();
+    let program = Program::new(&["libc.so.6", "libabsent.so.1"]).bytes();
+    let members = [
+        ("package/package.json", text.clone()),
+        ("package/bin/odd", program),
+        ("package/package.json", text),
+    ];
+    registry.publish_bytes("odd", "1.0.0", manifest, gzip(&tar(&members)));
+}
+
+#[test]
+fn what_is_found_in_the_archives_is_weighed_too() {
+    let registry = Registry::new();
+    odd_archive(&registry);
+    let desk = desk(&registry, &["odd@1.0.0"]);
+    desk.key("k");
+    desk.stage("trust init --key k.pem -o root.json").ok();
+    let (library, twice) = (
+        "native-missing-library npm odd@1.0.0",
+        "lint-duplicate npm odd@1.0.0",
+    );
+    desk.write("policy.toml", "");
+    desk.stage("resolve").ok();
+    let report = desk.stage("fetch --format json").ok().json();
+    assert_valid("fetch-report.json", &report);
+    assert_eq!(of(&report, "warn"), [library]);
+    assert_eq!(report["policy"]["waived"], json!([]));
+    let deny = "[severity]\nnative-missing-library = \"deny\"\n";
+    desk.write("policy.toml", deny);
+    let ran = desk.stage("fetch --format json");
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert_valid("fetch-report.json", &ran.json());
+    assert_eq!(of(&ran.json(), "deny"), [library]);
+    // Waived there as everywhere; a waiver that only `resolve` needs is not called unused.
+    let waivers = waiver("native-missing-library", "npm:odd", "2090-01-01")
+        + &waiver("npm-deprecated", "npm:odd", "2090-01-01");
+    desk.write("policy.toml", format!("{deny}{waivers}"));
+    let report = desk.stage("fetch --format json").ok().json();
+    assert_eq!(report["findings"], json!([]));
+    assert_eq!(report["policy"]["waived"].as_array().unwrap().len(), 1);
+    // What is unusual in an archive warns; this site does not take it.
+    desk.write("policy.toml", "[severity]\nlint-duplicate = \"deny\"\n");
+    let ran = desk.stage("bundle --key k.pem -o odd.stage --format json");
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert_eq!(of(&ran.json(), "deny"), [twice]);
+    assert!(!desk.path("odd.stage").exists());
+    desk.write("policy.toml", "");
+    let report = desk
+        .stage("bundle --key k.pem -o odd.stage --format json")
+        .ok()
+        .json();
+    assert_eq!(of(&report, "warn"), [twice, library]);
 }

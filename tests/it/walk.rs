@@ -60,6 +60,17 @@ impl Registry {
             .unwrap()
             .extend(fields.as_object().unwrap().clone());
         let bytes = tarball(&[("package.json", &manifest.to_string()), ("index.js", code)]);
+        self.publish_bytes(name, version, manifest, bytes);
+    }
+
+    /// Publishes this tarball under this manifest.
+    pub(crate) fn publish_bytes(
+        &self,
+        name: &str,
+        version: &str,
+        mut manifest: Value,
+        bytes: Vec<u8>,
+    ) {
         let path = stage::eco::npm::tarball_path(name, version);
         let integrity = UpstreamChecksum::Sha512(Sha512::of(&bytes)).to_sri();
         manifest["dist"] =

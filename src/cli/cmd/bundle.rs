@@ -245,12 +245,16 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let store = connect::store(ctx)?;
     fetch_missing(ctx, project, &lock, &records, &store)?;
     let linted = lint::check(ctx, &lock, &store, &job.args.accept_archive)?;
-    if let Some(refused) = refused(ctx, &linted.findings) {
+    if denied(&linted.findings) != Exit::Ok
+        && let Some(refused) = refused(ctx, &linted.findings)
+    {
         return Ok(refused);
     }
     let native = native::check(ctx, Some(project), &lock, &store)?;
     let size = |artifact: &LockedArtifact| Some(store.find(&artifact.checksum).ok()??.size);
-    let judgement = judge(&rules, closure, native.findings.clone(), &size, at)?;
+    let mut found = native.findings.clone();
+    found.extend(linted.findings);
+    let judgement = judge(&rules, closure, found, &size, at)?;
     if let Some(refused) = denied_by(ctx, &rules, &judgement) {
         return Ok(refused);
     }

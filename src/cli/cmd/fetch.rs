@@ -11,6 +11,7 @@ use crate::cli::Context;
 use crate::cli::cmd::CommandResult;
 use crate::cli::connect::{self, Connection};
 use crate::cli::native;
+use crate::cli::policy::{self, Rules};
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::fetch::{self, FetchFailure, FetchReport};
@@ -34,6 +35,7 @@ pub struct FetchArgs {
 pub(crate) fn run(ctx: &Context, args: &FetchArgs) -> CommandResult {
     let started = Instant::now();
     let project = Project::load(&args.file)?;
+    let rules = Rules::of(&project)?;
     let (lock, _, records) = project.lock()?;
     let store = connect::store(ctx)?;
     let mut connection = connect::open(ctx, &project)?;
@@ -54,8 +56,10 @@ pub(crate) fn run(ctx: &Context, args: &FetchArgs) -> CommandResult {
     let mut outcome = Outcome::new("stage/fetch-report/v1", fields).line(summary);
     if report.failures.is_empty() {
         let found = native::check(ctx, Some(&project), &lock, &store)?;
-        native::report(ctx, &found, &mut outcome);
-        return Ok(outcome);
+        let judgement = rules.judge_found(found.findings.clone(), ctx.now);
+        policy::show(ctx, &judgement);
+        native::summarize(&found, &mut outcome);
+        return Ok(policy::judged(outcome, &rules, &judgement));
     }
     for line in &outcome.summary {
         ctx.ui.talk(line);

@@ -133,7 +133,7 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     let mut outcome = finish(ctx, args, &project, &closure, started, (&judgement, fields))?;
     outcome.summary.extend(asked);
     if args.trial && outcome.exit == Exit::Ok {
-        return trial(ctx, &project, &closure, outcome);
+        return trial(ctx, &project, &closure, &rules, outcome);
     }
     Ok(outcome)
 }
@@ -143,6 +143,7 @@ fn trial(
     ctx: &Context,
     project: &Project,
     closure: &Closure,
+    rules: &Rules,
     mut outcome: Outcome,
 ) -> CommandResult {
     for line in std::mem::take(&mut outcome.summary) {
@@ -173,19 +174,18 @@ fn trial(
     let result = trial::run(&job, &ctx.ui);
     fs::remove_tree(&folder)?;
     let (tried, findings) = result?;
-    ctx.ui.findings(&findings);
+    let judgement = rules.judge_found(findings, ctx.now);
+    policy::show(ctx, &judgement);
     if let Value::Object(report) = &mut outcome.report {
         report.insert("trial".to_owned(), tried.iter().map(tried_json).collect());
-        if let Some(Value::Array(listed)) = report.get_mut("findings") {
-            listed.extend(findings.iter().map(ui::finding_json));
-        }
     }
     let reaching = tried.iter().filter(|t| !t.hosts.is_empty()).count();
     let failing = tried.iter().filter(|t| !t.succeeded).count();
     let scripts = ui::plural(tried.len(), "install script");
-    Ok(outcome.line(format!(
+    let outcome = outcome.line(format!(
         "Tried {scripts} offline: {reaching} reached for the network, {failing} failed"
-    )))
+    ));
+    Ok(policy::judged(outcome, rules, &judgement))
 }
 
 fn tried_json(tried: &Tried) -> Value {
