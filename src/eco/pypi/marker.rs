@@ -11,6 +11,8 @@ use crate::eco::pypi::name::Name;
 const MAX: usize = 16 << 10;
 /// Deepest nesting of parentheses.
 const MAX_NESTING: usize = 32;
+/// What is said of a marker with letters that PEP 508 does not have.
+pub(crate) const NOT_ASCII: &str = "a marker has characters that are not ASCII";
 
 /// When something is installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +103,10 @@ pub fn check(text: &str) -> Result<(), String> {
 }
 
 fn environment(text: &str) -> Result<Marker, String> {
+    // The library stops the program at some of them.
+    if !text.is_ascii() {
+        return Err(NOT_ASCII.to_owned());
+    }
     let tree = MarkerTree::parse_str::<VerbatimUrl>(text).map_err(|e| e.message.to_string())?;
     Ok(Marker::Environment(tree))
 }

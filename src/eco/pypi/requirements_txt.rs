@@ -213,7 +213,7 @@ impl File<'_> {
         }
         let fail = |reason: &str| self.fail(line, reason);
         marker::check(text).map_err(|reason| fail(&reason))?;
-        wanted::check_names(text).map_err(|reason| fail(&reason))?;
+        wanted::check_form(text).map_err(|reason| fail(&reason))?;
         let requirement: Requirement<VerbatimUrl> = text
             .parse()
             .map_err(|e: pep508_rs::Pep508Error| fail(&e.message.to_string()))?;

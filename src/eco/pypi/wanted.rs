@@ -5,6 +5,7 @@ use pep508_rs::{ExtraName, MarkerTree, Requirement, VersionOrUrl};
 use url::Url;
 
 use crate::base::text::quoted;
+use crate::eco::pypi::marker;
 use crate::eco::pypi::name::Name;
 use crate::eco::pypi::solve::range::{self, Range};
 
@@ -38,7 +39,7 @@ impl Wanted {
         if text.len() > MAX || depth(text) > MAX_DEPTH {
             return Err("it is too long or too deeply nested".to_owned());
         }
-        check_names(text)?;
+        check_form(text)?;
         let parsed = text.parse::<Requirement<Url>>();
         let parsed = match (parsed, repaired(text)) {
             (Err(_), Some(repaired)) => repaired.parse(),
@@ -71,9 +72,15 @@ impl Wanted {
     }
 }
 
-/// Names of a requirement and of its extras end with a letter or a digit (PEP 508). The library stops the program where one
-/// does not, unless it is at the end of the text.
-pub(crate) fn check_names(text: &str) -> Result<(), String> {
+/// Names of a requirement and of its extras end with a letter or a digit, and markers are ASCII (PEP 508). The library stops
+/// the program where that is not so.
+pub(crate) fn check_form(text: &str) -> Result<(), String> {
+    if text
+        .split_once(';')
+        .is_some_and(|(_, marker)| !marker.is_ascii())
+    {
+        return Err(marker::NOT_ASCII.to_owned());
+    }
     let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let text = text.trim_start();
     let (name, rest) = text.split_at(text.find(|c| !of_name(c)).unwrap_or(text.len()));
@@ -175,6 +182,8 @@ mod tests {
             "a [ b, c_ ] >=1",
             "a[b- c]",
             "a[b.",
+            "a ; python_version < '3' andé]",
+            "a ; python_version < 'é'",
         ] {
             Wanted::parse(bad).unwrap_err();
         }
