@@ -6,6 +6,7 @@
 pub mod digest;
 pub mod fault;
 pub mod finding;
+pub mod glob;
 pub mod json;
 pub mod limits;
 pub mod package;

@@ -107,7 +107,7 @@ fn needed(addresses: &BTreeSet<Address>, settings: &Settings) -> Vec<Url> {
     let url = |address: &Address| match address {
         Address::File { url, .. } => web_url(url),
         // Only when the upstream itself does not answer.
-        Address::Mirror { .. } => None,
+        Address::Mirror { .. } | Address::Route { .. } => None,
         Address::Upstream { name, first, .. } => {
             let scope = first.starts_with('@').then_some(first.as_str());
             settings.address_of(name, scope).cloned()

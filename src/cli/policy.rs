@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::base::finding::{Finding, Severity};
+use crate::base::package::EcosystemId;
 use crate::base::time::Timestamp;
 use crate::cli::cmd::resolve::denied;
+use crate::cli::connect::Connection;
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
+use crate::eco;
 use crate::fs;
-use crate::lock::{Lock, LockedArtifact, Records};
+use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
 use crate::manifest;
 use crate::policy::{ApprovedList, Judgement, Policy, Waived, approved};
 
@@ -75,6 +78,25 @@ impl Rules {
             findings: found,
             waived: Vec::new(),
         }
+    }
+
+    /// What comes from another index than the policy pins it to.
+    pub(crate) fn check_sources(&self, lock: &Lock, connection: &Connection) -> Vec<Finding> {
+        let settings = connection.upstream.settings();
+        let address = |package: &LockedPackage, artifact: &LockedArtifact| {
+            let ecosystem = eco::by_id(&package.ecosystem)?;
+            let located = ecosystem.locator(artifact);
+            let (upstream, path) = match &located {
+                Some(request) => (request.upstream.as_str(), request.path.as_str()),
+                None => (artifact.upstream.as_str(), artifact.path.as_str()),
+            };
+            if *ecosystem.key() == *EcosystemId::file().as_str() {
+                return settings.file(path).map(ToString::to_string);
+            }
+            settings.base(upstream, path).ok().map(ToString::to_string)
+        };
+        let policy = self.policy.as_ref();
+        policy.map_or_else(Vec::new, |policy| policy.check_sources(lock, &address))
     }
 
     /// Writes the table with which approval is asked for, if anything needs one; a line about it for the summary.

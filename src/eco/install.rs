@@ -51,6 +51,15 @@ pub enum Address {
         /// The address.
         url: String,
     },
+    /// Where the packages of some names are, which the upstream's own address is never asked for.
+    Route {
+        /// The upstream's name.
+        name: String,
+        /// The names, normalized; `*` stands for anything.
+        pattern: String,
+        /// The address.
+        url: String,
+    },
     /// One plain file.
     File {
         /// Its path in the lock.

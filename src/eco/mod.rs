@@ -556,7 +556,9 @@ mod tests {
             let addresses = found[install].2.addresses().into_iter();
             let shown = addresses.map(|address| match address {
                 Address::Upstream { name, first, .. } => format!("{name} {first}"),
-                Address::Mirror { name, url, .. } => format!("{name} {url}"),
+                Address::Mirror { name, url, .. } | Address::Route { name, url, .. } => {
+                    format!("{name} {url}")
+                }
                 Address::File { path, url } => format!("{path} {url}"),
             });
             shown.collect()

@@ -11,6 +11,7 @@ use data_encoding::BASE64;
 use rustls::pki_types::CertificateDer;
 use url::Url;
 
+use crate::base::glob::is_like;
 use crate::net::NetError;
 pub use crate::net::credential::{Credential, Secret};
 use crate::net::credential::{is_below, segments_in_common};
@@ -69,6 +70,8 @@ pub struct Settings {
     bases: BTreeMap<String, Url>,
     scopes: BTreeMap<(String, String), Url>,
     mirrors: BTreeMap<String, Vec<Url>>,
+    /// By upstream: names of packages, and where these are.
+    routes: BTreeMap<String, Vec<(String, Url)>>,
     files: BTreeMap<String, Url>,
     credentials: Vec<(Url, Credential)>,
     /// Those for whole hosts, each with the address it was configured for.
@@ -107,6 +110,7 @@ impl Settings {
             bases: BTreeMap::new(),
             scopes: BTreeMap::new(),
             mirrors: BTreeMap::new(),
+            routes: BTreeMap::new(),
             files: BTreeMap::new(),
             credentials: Vec::new(),
             host_credentials: Vec::new(),
@@ -137,9 +141,20 @@ impl Settings {
         Ok(())
     }
 
+    /// Sets the address of an upstream for the packages of some names: its own address is never asked for them, and this one
+    /// for no others.
+    pub fn add_route(&mut self, name: &str, pattern: &str, address: &str) -> Result<(), NetError> {
+        let base = self.address(name, address)?;
+        let routes = self.routes.entry(name.to_owned()).or_default();
+        routes.push((pattern.to_owned(), base));
+        Ok(())
+    }
+
     /// Every address that is set, sorted.
     pub fn addresses(&self) -> Vec<Url> {
         let named = self.bases.values().chain(self.scopes.values());
+        let routes = self.routes.values().flatten().map(|(_, base)| base);
+        let named = named.chain(routes);
         let set: BTreeSet<&Url> = named.chain(self.mirrors.values().flatten()).collect();
         set.into_iter().cloned().collect()
     }
@@ -170,7 +185,9 @@ impl Settings {
         for (name, _) in self.bases.iter().filter(|(_, base)| here(base)) {
             found.extend(self.mirrors.get(name)?.iter().cloned());
         }
-        let elsewhere = self.scopes.values().chain(self.files.values()).any(here);
+        let routes = self.routes.values().flatten().map(|(_, base)| base);
+        let others = self.scopes.values().chain(self.files.values());
+        let elsewhere = others.chain(routes).any(here);
         (!found.is_empty() && !elsewhere).then_some(found)
     }
 
@@ -186,6 +203,11 @@ impl Settings {
     /// Says where a plain file comes from: locks name it by its path in the enclave, only the manifest has the URL.
     pub fn set_file(&mut self, path: &str, url: Url) {
         self.files.insert(path.to_owned(), url);
+    }
+
+    /// The URL of a plain file.
+    pub fn file(&self, path: &str) -> Option<&Url> {
+        self.files.get(path)
     }
 
     /// The address of an upstream, for one scope or in general.
@@ -295,7 +317,15 @@ impl Settings {
         })
     }
 
-    fn base(&self, upstream: &str, path: &str) -> Result<&Url, NetError> {
+    /// The address of an upstream that is asked for what is at `path` below it.
+    pub fn base(&self, upstream: &str, path: &str) -> Result<&Url, NetError> {
+        let routes = self.routes.get(upstream).into_iter().flatten();
+        let name = path.split('/').next().unwrap_or(path);
+        for (pattern, base) in routes {
+            if is_like(pattern, name) {
+                return Ok(base);
+            }
+        }
         let scope = path.starts_with('@').then(|| {
             let end = path.find(['/', '%']).unwrap_or(path.len());
             path.get(..end).unwrap_or(path).to_owned()

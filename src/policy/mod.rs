@@ -11,6 +11,7 @@ mod gates;
 mod judge;
 mod license;
 pub mod pattern;
+mod pins;
 mod profile;
 mod read;
 mod similar;
@@ -148,6 +149,7 @@ struct Rules {
     licenses: Option<Vec<spdx::Licensee>>,
     unlicensed: Vec<PackagePattern>,
     scripts: Vec<PackagePattern>,
+    pins: Vec<pins::Pin>,
     most_artifact: Option<u64>,
     most_total: Option<u64>,
 }

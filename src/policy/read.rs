@@ -1,5 +1,6 @@
 //! From TOML to [`Policy`].
 
+use super::pins::Pin;
 use super::profile::starter;
 use super::{PackagePattern, Policy, PolicyError, Profile, Rules, Waiver, codes, license};
 use crate::base::digest::Digest;
@@ -76,6 +77,14 @@ fn add(rules: &mut Rules, top: &mut Table<'_>) -> Result<(), PolicyError> {
         put(&mut rules.scripts, table.take("allow"))?;
         table.finish()?;
     }
+    if let Some(found) = top.take("source") {
+        let mut table = found.table("[source]")?;
+        if let Some(found) = table.take("pin") {
+            let pins = found.tables("[source] pin")?.into_iter().map(pin);
+            rules.pins = pins.collect::<Result<_, _>>()?;
+        }
+        table.finish()?;
+    }
     if let Some(found) = top.take("size") {
         let mut table = found.table("[size]")?;
         if let Some(found) = table.take("artifact") {
@@ -131,6 +140,16 @@ fn pattern(found: &Found<'_>) -> Result<PackagePattern, ManifestError> {
     let text = found.text()?;
     text.parse::<PackagePattern>()
         .map_err(|bad| found.error(bad.to_string()))
+}
+
+fn pin(mut table: Table<'_>) -> Result<Pin, ManifestError> {
+    let pattern = pattern(&table.require("match")?)?;
+    let mut index = table.require("index")?.web_address()?;
+    table.finish()?;
+    if !index.ends_with('/') {
+        index.push('/');
+    }
+    Ok(Pin { pattern, index })
 }
 
 fn licenses(found: Found<'_>) -> Result<Vec<spdx::Licensee>, ManifestError> {

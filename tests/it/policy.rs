@@ -1,6 +1,7 @@
 //! Policies through the program: what each gate denies, what waivers take out, what is written and what is not.
 
 use serde_json::{Value, json};
+use stage::base::digest::Digest;
 use stage::base::json as canonical;
 use stage::base::time::Timestamp;
 use stage::cli::explain;
@@ -11,7 +12,9 @@ use stage::policy::{Policy, Profile, starter};
 use crate::closures::{Made, Only};
 use crate::desk::Desk;
 use crate::lint::samples;
+use crate::loopback::{Asked, Reply, Server};
 use crate::programs::{Program, gzip, tar};
+use crate::pypi_index::Dist;
 use crate::schemas::{assert_refused, assert_valid, from_toml};
 use crate::walk::Registry;
 
@@ -697,4 +700,155 @@ fn what_is_found_in_the_archives_is_weighed_too() {
         .ok()
         .json();
     assert_eq!(of(&report, "warn"), [twice, library]);
+}
+
+#[test]
+fn a_name_lives_in_the_index_that_the_policy_pins_it_to() {
+    let (public, internal) = (Registry::new(), Registry::new());
+    for registry in [&public, &internal] {
+        registry.publish("@acme/tool", "1.0.0", json!({}));
+        registry.publish("app", "1.0.0", json!({"dependencies": {"@acme/tool": "1"}}));
+    }
+    let desk = desk(&public, &["app@1.0.0"]);
+    let url = internal.server.url();
+    let policy = format!("[source]\npin = [{{ match = \"npm:@acme/*\", index = \"{url}\" }}]\n");
+    assert_valid("policy.json", &from_toml(&policy));
+    desk.write("policy.toml", &policy);
+    let misplaced = "policy-index-pin npm @acme/tool@1.0.0";
+    let ran = desk.stage("resolve --format json");
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert_eq!(of(&ran.json(), "deny"), [misplaced]);
+    // The scope is sent where it belongs, as npm does it, and the public registry is not asked for it.
+    let before = public.server.asked().len();
+    desk.write(".npmrc", format!("@acme:registry={url}/\n"));
+    desk.stage("resolve").ok();
+    let asked = public.server.asked();
+    let of_scope = |asked: &&Asked| asked.target.contains("acme");
+    assert_eq!(
+        asked[before..].iter().find(of_scope).map(|a| &a.target),
+        None
+    );
+    desk.stage("fetch").ok();
+    // What moves between resolving and fetching is seen there.
+    desk.write(".npmrc", "");
+    desk.key("k");
+    desk.stage("trust init --key k.pem -o root.json").ok();
+    for words in ["fetch", "bundle --key k.pem -o x.stage"] {
+        let ran = desk.stage(&format!("{words} --format json"));
+        assert_eq!(ran.code, 3, "{words}: {}", ran.stderr);
+        assert_eq!(of(&ran.json(), "deny"), [misplaced], "{words}");
+    }
+    assert!(!desk.path("x.stage").exists());
+    desk.write(
+        "policy.toml",
+        format!("{policy}[severity]\npolicy-index-pin = \"warn\"\n"),
+    );
+    let ran = desk.stage("bundle --key k.pem -o x.stage").ok();
+    ran.says(&["warning[policy-index-pin]"]);
+    desk.write(
+        "policy.toml",
+        "[source]\npin = [{ match = \"npm:@acme/*\" }]\n",
+    );
+    desk.stage("resolve").refused(2, "`index` must be given");
+}
+
+/// An index of these projects, below `/simple/`.
+fn index(dists: Vec<Dist>) -> Server {
+    Server::new(move |asked: &Asked| {
+        let path = asked.target.trim_matches('/');
+        let of = |dist: &&Dist| path == format!("files/{}", dist.file());
+        if let Some(dist) = dists.iter().find(of) {
+            return Reply::ok(dist.pack());
+        }
+        let Some(name) = path.strip_prefix("simple/") else {
+            return Reply::status(404);
+        };
+        let of = dists
+            .iter()
+            .filter(|d| d.file().replace('_', "-").starts_with(&format!("{name}-")));
+        let files: Vec<Value> = of
+            .map(|dist| {
+                let digest = Digest::of(&dist.pack()).hex();
+                json!({"filename": dist.file(), "url": format!("/files/{}", dist.file()), "hashes": {"sha256": digest},
+                    "upload-time": "2026-01-01T00:00:00Z"})
+            })
+            .collect();
+        if files.is_empty() {
+            return Reply::status(404);
+        }
+        let page = json!({"meta": {"api-version": "1.1"}, "name": name, "files": files});
+        Reply::ok(page.to_string()).with("Content-Type", "application/vnd.pypi.simple.v1+json")
+    })
+}
+
+#[test]
+fn routes_send_the_names_of_projects_to_one_index_alone() {
+    // Whoever publishes an internal name elsewhere, with a higher version, does not get in.
+    let public = index(vec![
+        Dist::new("app", "1.0").needs("acme-tool"),
+        Dist::new("acme-tool", "9.0"),
+    ]);
+    let internal = index(vec![Dist::new("acme-tool", "1.0"), Dist::new("app", "7.0")]);
+    let desk = Desk::new();
+    let manifest = |routes: &str| {
+        format!(
+            "[target]\npython = \"3.11\"\n[policy]\nfile = \"policy.toml\"\n[pypi]\nindex = \"{}/simple/\"\nrequirements = \
+             [\"app\"]\n{routes}",
+            public.url()
+        )
+    };
+    let routes = format!(
+        "routes = {{ \"Acme_*\" = \"{}/simple/\" }}\n",
+        internal.url()
+    );
+    assert_valid("manifest.json", &from_toml(&manifest(&routes)));
+    let pin = format!(
+        "[source]\npin = [{{ match = \"pypi:acme_*\", index = \"{}/simple\" }}]\n",
+        internal.url()
+    );
+    desk.write("policy.toml", &pin);
+    desk.write("stage.toml", manifest(""));
+    let ran = desk.stage("resolve --format json");
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert_eq!(
+        of(&ran.json(), "deny"),
+        ["policy-index-pin pypi acme-tool@9.0"]
+    );
+    let before = public.asked().len();
+    desk.write("stage.toml", manifest(&routes));
+    desk.stage("resolve").ok();
+    desk.stage("fetch").ok();
+    let purls = desk.stage("inspect stage.lock --format purl").ok().stdout;
+    assert_eq!(purls, "pkg:pypi/acme-tool@1.0\npkg:pypi/app@1.0\n");
+    let asked = |server: &Server, from: usize, word: &str| {
+        let all = server.asked().split_off(from);
+        all.iter().any(|asked| asked.target.contains(word))
+    };
+    assert!(!asked(&public, before, "acme") && asked(&internal, 0, "acme"));
+    assert!(asked(&public, before, "app") && !asked(&internal, 0, "app"));
+    // An index that does not have a name that is sent to it ends it; nobody else is asked.
+    desk.write(
+        "stage.toml",
+        manifest(&routes.replace("Acme_*", "*")).replace("\"app\"", "\"nowhere\""),
+    );
+    let before = public.asked().len();
+    desk.stage("resolve").refused(1, "nowhere");
+    assert!(!asked(&public, before, "nowhere"));
+    for (bad, word) in [
+        (
+            "routes = { \"a b\" = \"https://i.example/\" }\n",
+            "name of projects",
+        ),
+        (
+            "routes = { \"a\" = \"ftp://i.example/\" }\n",
+            "an http or https address",
+        ),
+        (
+            "routes = { \"a\" = \"https://u:p@i.example/\" }\n",
+            "without password",
+        ),
+    ] {
+        desk.write("stage.toml", manifest(bad));
+        desk.stage("resolve").refused(2, word);
+    }
 }

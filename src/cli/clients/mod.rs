@@ -50,6 +50,7 @@ pub(super) fn apply(
                 }
             }
             Address::Mirror { name, url, .. } => settings.add_mirror(name, url)?,
+            Address::Route { name, pattern, url } => settings.add_route(name, pattern, url)?,
             Address::Upstream { .. } => {}
         }
     }
@@ -73,7 +74,7 @@ pub(super) fn credentials(
 pub(super) fn upstreams(addresses: &BTreeSet<Address>) -> BTreeSet<&str> {
     let names = addresses.iter().filter_map(|address| match address {
         Address::Upstream { name, .. } => Some(name.as_str()),
-        Address::Mirror { .. } | Address::File { .. } => None,
+        Address::Mirror { .. } | Address::Route { .. } | Address::File { .. } => None,
     });
     names.collect()
 }
@@ -87,7 +88,10 @@ fn configured<'a>(
         Address::Upstream {
             name, configured, ..
         } if name == upstream => Some(configured.as_deref()),
-        Address::Upstream { .. } | Address::Mirror { .. } | Address::File { .. } => None,
+        Address::Upstream { .. }
+        | Address::Mirror { .. }
+        | Address::Route { .. }
+        | Address::File { .. } => None,
     });
     let named: BTreeSet<Option<&str>> = of.collect();
     let mut named = named.into_iter();

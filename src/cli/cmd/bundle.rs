@@ -237,7 +237,8 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     }
     let at = ctx.stamp()?;
     // Before anything is fetched, and again with what only the files say.
-    let early = judge(&rules, closure, Vec::new(), &|_| None, at)?;
+    let misplaced = rules.check_sources(&lock, &connect::open(ctx, project)?);
+    let early = judge(&rules, closure, misplaced.clone(), &|_| None, at)?;
     if let Some(refused) = denied_by(ctx, &rules, &early) {
         return Ok(refused);
     }
@@ -253,6 +254,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let native = native::check(ctx, Some(project), &lock, &store)?;
     let size = |artifact: &LockedArtifact| Some(store.find(&artifact.checksum).ok()??.size);
     let mut found = native.findings.clone();
+    found.extend(misplaced);
     found.extend(linted.findings);
     let judgement = judge(&rules, closure, found, &size, at)?;
     if let Some(refused) = denied_by(ctx, &rules, &judgement) {

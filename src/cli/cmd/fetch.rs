@@ -7,13 +7,14 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::base::fault::Fault as _;
-use crate::cli::Context;
 use crate::cli::cmd::CommandResult;
+use crate::cli::cmd::resolve::denied;
 use crate::cli::connect::{self, Connection};
 use crate::cli::native;
 use crate::cli::policy::{self, Rules};
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
+use crate::cli::{Context, Exit};
 use crate::fetch::{self, FetchFailure, FetchReport};
 use crate::lock::{Lock, Records};
 use crate::store::Store;
@@ -39,6 +40,15 @@ pub(crate) fn run(ctx: &Context, args: &FetchArgs) -> CommandResult {
     let (lock, _, records) = project.lock()?;
     let store = connect::store(ctx)?;
     let mut connection = connect::open(ctx, &project)?;
+    let misplaced = rules.judge_found(rules.check_sources(&lock, &connection), ctx.now);
+    if denied(&misplaced.findings) != Exit::Ok {
+        policy::show(ctx, &misplaced);
+        let outcome = Outcome::new(
+            "stage/fetch-report/v1",
+            fields(&FetchReport::default(), &connection),
+        );
+        return Ok(policy::judged(outcome, &rules, &misplaced));
+    }
     let upstream = &mut connection.upstream;
     let report = fetch::run(&lock, &records, &store, upstream, &ctx.ui)?;
     let fields = fields(&report, &connection);

@@ -125,7 +125,8 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
         resolve::run(&input, kept, &mut supply, &ctx.ui).map_err(ResolveError::into_fault)?;
     drop(supply);
     let (lock, records) = (&closure.lock, &closure.records);
-    let found = closure.findings.clone();
+    let mut found = closure.findings.clone();
+    found.extend(rules.check_sources(lock, &connection));
     let judgement = rules.judge((lock, records), found, &|_| None, ctx.now)?;
     let table = args.approval_request.as_deref();
     let asked = rules.write_request(table, (lock, records), ctx.now)?;

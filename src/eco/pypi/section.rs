@@ -11,7 +11,7 @@ use crate::base::text::{escaped, quoted};
 use crate::eco::install::{Address, Given, InputFile, Inputs, Install, mirrors};
 use crate::eco::pypi::foreign::{Direct, ForeignError, Selected, Wanted as Asked};
 use crate::eco::pypi::markers::Environment;
-use crate::eco::pypi::name::Name;
+use crate::eco::pypi::name::{self, Name};
 use crate::eco::pypi::request::{PypiDirect, PypiLocked, PypiRequest, PypiRequirement};
 use crate::eco::pypi::requirements_txt::{self, Progress, Requirements};
 use crate::eco::pypi::resolve;
@@ -36,6 +36,8 @@ pub(crate) struct PypiInstall {
     index: Option<String>,
     /// `mirror`: further addresses with the same content.
     mirrors: Vec<String>,
+    /// `routes`: names, normalized, of projects that are in another index, and its address.
+    routes: Vec<(String, String)>,
     /// `sdist`: projects that may be built from sources in the enclave.
     sdist: BTreeSet<Name>,
 }
@@ -51,6 +53,7 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<PypiInstall,
     let groups = table.take("groups").map(names).transpose()?;
     let index = table.take("index").map(Found::web_address).transpose()?;
     let mirrors = table.take("mirror").map(Found::web_addresses).transpose()?;
+    let routes = table.take("routes").map(routes).transpose()?;
     let sdist = table.take("sdist").map(names).transpose()?;
     table.finish()?;
     let install = PypiInstall {
@@ -63,6 +66,7 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<PypiInstall,
         },
         index,
         mirrors: mirrors.unwrap_or_default(),
+        routes: routes.unwrap_or_default(),
         sdist: sdist.unwrap_or_default(),
     };
     let fail = |key: &str, expected: &str| ManifestError::Value {
@@ -91,6 +95,21 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<PypiInstall,
         })?;
     }
     Ok(install)
+}
+
+/// `{ "acme-*" = "https://pypi.acme.example/simple/" }`.
+fn routes(found: Found<'_>) -> Result<Vec<(String, String)>, ManifestError> {
+    let pairs = found.table("[pypi.routes]")?.into_pairs();
+    let one = |(pattern, found): (String, Found<'_>)| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.*".contains(c);
+        if pattern.is_empty() || !pattern.chars().all(fits) {
+            return Err(
+                found.error("an address, and its key the name of projects, such as \"acme-*\"")
+            );
+        }
+        Ok((name::normalized(&pattern), found.web_address()?))
+    };
+    pairs.into_iter().map(one).collect()
 }
 
 /// An array of names of projects, extras or groups.
@@ -227,7 +246,14 @@ impl Install for PypiInstall {
             first: first.map_or_else(String::new, |w| simple::page_path(&w.name)),
         };
         let own = std::iter::once(own);
-        own.chain(mirrors(UPSTREAM, &self.mirrors)).collect()
+        let routes = self.routes.iter().map(|(pattern, url)| Address::Route {
+            name: UPSTREAM.to_owned(),
+            pattern: pattern.clone(),
+            url: url.clone(),
+        });
+        own.chain(mirrors(UPSTREAM, &self.mirrors))
+            .chain(routes)
+            .collect()
     }
 
     fn requirements(&self, inputs: &Inputs) -> Result<Vec<String>, Box<dyn Fault>> {
