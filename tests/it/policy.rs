@@ -230,7 +230,7 @@ fn a_lock_is_judged_again_without_a_network_and_before_it_is_bundled() {
     assert_valid("policy-evidence.json", &evidence);
     assert_eq!(evidence["waived"][0]["waiver"]["approver"], "Ann, T-1");
     assert_eq!(evidence["findings"][0]["code"], "npm-deprecated");
-    let digest = stage::base::digest::Digest::of(waived.as_bytes());
+    let digest = Digest::of(waived.as_bytes());
     assert_eq!(evidence["policy"], digest.to_string());
     let bytes = desk.read("x.stage");
     desk.stage("bundle --key k.pem -o y.stage")
@@ -599,7 +599,7 @@ fn a_site_judges_by_its_own_policy_what_a_builder_let_through() {
     assert_valid("repository-state.json", &state);
     assert_eq!(state["policy"], site);
     let journal = String::from_utf8(desk.read("repo/state/journal.jsonl")).unwrap();
-    let digest = stage::base::digest::Digest::of(site.as_bytes()).to_string();
+    let digest = Digest::of(site.as_bytes()).to_string();
     assert!(
         journal.contains("\"event\":\"policy\"") && journal.contains(&digest),
         "{journal}"
