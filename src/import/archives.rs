@@ -126,15 +126,34 @@ pub fn check<R: Read + Seek>(
     })
 }
 
-/// The refusals of a bundle, one for each problem; of very many, the first hundred.
+/// How many findings are not listed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{count} further findings are not listed")]
+pub struct FurtherError {
+    count: usize,
+    code: &'static Code,
+}
+
+impl Fault for FurtherError {
+    fn code(&self) -> &'static Code {
+        self.code
+    }
+}
+
+/// The refusals of a bundle, one for each problem; of very many, the first hundred and how many more there are.
 pub fn faults(findings: &[Finding]) -> Vec<Box<dyn Fault>> {
-    let listed = findings.iter().take(MOST_LISTED);
-    listed
-        .map(|finding| {
-            let finding = finding.clone();
-            Box::new(DeniedError { finding }) as Box<dyn Fault>
-        })
-        .collect()
+    let mut faults: Vec<Box<dyn Fault>> = Vec::new();
+    for finding in findings.iter().take(MOST_LISTED) {
+        let finding = finding.clone();
+        faults.push(Box::new(DeniedError { finding }));
+    }
+    if let Some(next) = findings.get(MOST_LISTED) {
+        faults.push(Box::new(FurtherError {
+            count: findings.len() - MOST_LISTED,
+            code: next.code,
+        }));
+    }
+    faults
 }
 
 /// Digests of the blobs below `artifacts/`, by ecosystem and what a lock may say of them.
@@ -175,4 +194,27 @@ fn carried<R: Read>(
         .read_to_end(&mut bytes)
         .map_err(crate::fs::context("read", &path(&digest)))?;
     Ok(Some(Carried::parse(&bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Finding, Severity, faults};
+    use crate::lint;
+
+    #[test]
+    fn of_very_many_findings_the_number_is_told() {
+        let finding = Finding {
+            code: lint::CODES[0],
+            severity: Severity::Deny,
+            subject: "npm a@1".to_owned(),
+            message: "x".to_owned(),
+            chain: Vec::new(),
+            fix: None,
+        };
+        assert_eq!(faults(&vec![finding.clone(); 100]).len(), 100);
+        let told = faults(&vec![finding; 1_234]);
+        assert_eq!(told.len(), 101);
+        let last = told.last().unwrap().to_string();
+        assert_eq!(last, "1134 further findings are not listed");
+    }
 }

@@ -308,6 +308,40 @@ fn stanzas_of_debian_packages() {
 }
 
 #[test]
+fn fields_of_signed_releases() {
+    let bench = Bench::new("escapes-release");
+    let certificate = key(1).armored_certificate().unwrap();
+    bench.write("archive.asc", certificate);
+    let line = POISON.replace("\r\n", " ").replace('\0', "");
+    for name in [
+        "Suite",
+        "Codename",
+        "Label",
+        "Version",
+        "Description",
+        "Valid-Until",
+        "Acquire-By-Hash",
+        "No-Support-for-Architecture-all",
+        "NotAutomatic",
+        "ButAutomaticUpgrades",
+        "Changelogs",
+    ] {
+        let [mut main, security] = debian();
+        let others = main.fields.lines().filter(|field| !field.starts_with(name));
+        let others: String = others.flat_map(|field| [field, "\n"]).collect();
+        main.fields = format!("{others}{name}: {line}\n");
+        let deb = Deb::new("aa", "1-1", "amd64");
+        let archive = Archive::new(&[main.with("main", &[deb]), security], &key(1));
+        bench.site.manifest(&format!(
+            "[debian]\npackages = [\"aa\"]\n[[debian.source]]\nuri = \"{}\"\nsuites = [{BOTH}]\ncomponents = [\"main\"]\n\
+             signed-by = \"archive.asc\"\n",
+            archive.server.url()
+        ));
+        bench.walk(name);
+    }
+}
+
+#[test]
 fn what_servers_say() {
     let bench = Bench::new("escapes-server");
     let line = POISON.replace("\r\n", " ").replace('\0', "");
@@ -327,10 +361,11 @@ fn what_servers_say() {
             vec![("Retry-After", "0".to_owned()), ("Warning", line.clone())],
         ),
     ] {
-        let answer = headers.clone();
+        let (answer, said) = (headers.clone(), line.clone());
         let server = Server::new(move |_| {
             let start = Reply {
                 body: POISON.into(),
+                reason: Some(said.clone()),
                 ..Reply::status(status)
             };
             let mut answers = answer.iter();

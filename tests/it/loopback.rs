@@ -36,6 +36,8 @@ pub(crate) struct Reply {
     pub(crate) cut: Option<usize>,
     /// Wait so many milliseconds before answering.
     pub(crate) delay: u64,
+    /// What is said after the number of the status.
+    pub(crate) reason: Option<String>,
 }
 
 impl Reply {
@@ -179,8 +181,9 @@ fn talk<S: Read + Write>(stream: S, answer: impl Fn(&Asked) -> Reply) {
         let shown = asked.method != "HEAD" && reply.status != 304;
         let length = if shown { reply.body.len() } else { 0 };
         let mut bytes = format!(
-            "HTTP/1.1 {} X\r\nContent-Length: {length}\r\n",
-            reply.status
+            "HTTP/1.1 {} {}\r\nContent-Length: {length}\r\n",
+            reply.status,
+            reply.reason.as_deref().unwrap_or("X")
         );
         for (name, value) in &reply.headers {
             bytes.extend([name, ": ", value.as_str(), "\r\n"]);
