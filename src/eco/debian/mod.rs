@@ -11,6 +11,7 @@ mod candidate;
 #[cfg(feature = "connected")]
 pub mod closure;
 pub mod control;
+pub mod copyright;
 mod ecosystem;
 #[cfg(feature = "connected")]
 mod edges;
