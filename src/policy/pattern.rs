@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::base::glob::is_like;
 use crate::base::package::EcosystemId;
+use crate::base::text::is_like;
 use crate::eco;
 
 /// Longest pattern, in bytes.
