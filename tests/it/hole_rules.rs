@@ -852,3 +852,25 @@ fn rules_of_the_user_come_after_and_wrong_ones_are_shown_where_they_stand() {
         );
     }
 }
+
+#[test]
+fn the_documentation_has_every_rule_and_every_kind() {
+    let text = std::fs::read_to_string("docs/holes.md").unwrap();
+    for rule in rule::shipped().unwrap() {
+        let row = format!("| `{}` | {}", rule.id, rule.kind.as_str());
+        assert!(text.contains(&row), "docs/holes.md lacks {row}");
+    }
+    let rows = text.matches("\n| `npm-").count() + text.matches("\n| `pypi-").count();
+    let known = rule::shipped().unwrap();
+    let here = known
+        .iter()
+        .filter(|r| r.id.starts_with("npm-") || r.id.starts_with("pypi-"));
+    assert_eq!(rows, here.count(), "docs/holes.md has a rule that is gone");
+    for kind in stage::holes::HoleKind::ALL {
+        assert!(text.contains(&format!(
+            "| `{}` | `hole-{}` |",
+            kind.as_str(),
+            kind.as_str()
+        )));
+    }
+}
