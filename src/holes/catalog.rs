@@ -64,7 +64,7 @@ fn plugins(text: &str) -> Vec<Entry> {
 }
 
 fn plugin(value: &Value) -> Option<Entry> {
-    let spec = value["openclaw"]["install"]["npmSpec"].as_str()?;
+    let spec = value.pointer("/openclaw/install/npmSpec")?.as_str()?;
     let name = value["name"].as_str()?;
     let at = spec.char_indices().skip(1).find(|(_, c)| *c == '@');
     let package = at.map_or(spec, |(at, _)| spec.get(..at).unwrap_or(spec));
@@ -202,7 +202,8 @@ fn brew(formula: &str, installer: &Value) -> (String, Option<(&'static str, Stri
         let line = format!("[debian] packages = [{}]", quoted(package));
         return (line, Some(("debian", (*package).to_owned())));
     }
-    let program = installer["bins"][0].as_str().unwrap_or(formula);
+    let program = installer.pointer("/bins/0").and_then(Value::as_str);
+    let program = program.unwrap_or(formula);
     let line = format!(
         "no Homebrew in the enclave: a release of {} as [[file]] with url, sha256 and path, or its package in a Debian \
          suite",

@@ -76,7 +76,7 @@ impl Judge<'_> {
             by_package.entry(hit.inner.as_ref()).or_default().push(hit);
         }
         for (inner, hits) in by_package {
-            let about = self.about(looked, inner);
+            let about = Self::about(looked, inner);
             let named: Vec<&Rule> = looked
                 .rules
                 .iter()
@@ -98,7 +98,7 @@ impl Judge<'_> {
         self.catalog(looked, report);
     }
 
-    fn about<'a>(&self, looked: &Looked<'a>, inner: Option<&Inner>) -> About<'a> {
+    fn about<'a>(looked: &Looked<'a>, inner: Option<&Inner>) -> About<'a> {
         let release = inner.map_or_else(
             || looked.package.id(),
             |inner| ReleaseId::new(&inner.name, &inner.version),
@@ -236,7 +236,7 @@ impl Judge<'_> {
         let Some(rule) = first.and_then(|at| looked.rules.get(at)) else {
             return;
         };
-        let about = self.about(looked, None);
+        let about = Self::about(looked, None);
         let is_staged = |entry: &super::Entry| {
             entry.package.as_ref().is_some_and(|(ecosystem, name)| {
                 let mut all = self.lock.packages.iter();

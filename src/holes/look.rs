@@ -130,7 +130,7 @@ impl Job<'_> {
         all.filter(move |(_, rule)| rule.is_about(self.ecosystem, name, version))
     }
 
-    fn inner(&self, folder: &str, package: &Installed) -> Option<Inner> {
+    fn inner(folder: &str, package: &Installed) -> Option<Inner> {
         (!folder.is_empty()).then(|| Inner {
             name: package.name.clone(),
             version: package.version.clone(),
@@ -252,7 +252,7 @@ fn commands(job: &Job<'_>, packages: &BTreeMap<String, Installed>, seen: &mut Se
             if let Some((event, command)) = commands.find(|(_, c)| pattern.is_match(c.as_bytes())) {
                 seen.hits.push(Hit {
                     rule: at,
-                    inner: job.inner(folder, package),
+                    inner: Job::inner(folder, package),
                     file: None,
                     command: Some((event, command.clone())),
                     url: url(command.as_bytes()),
@@ -286,11 +286,13 @@ fn hold(
             || [".js", ".mjs", ".cjs", ".ts", ".sh", ".py"]
                 .iter()
                 .any(|end| name.ends_with(end));
-        if left > 0 && is_script && packages.keys().any(inside) {
-            if let Some(text) = text(stream)? {
-                left = left.saturating_sub(text.len() as u64);
-                held.insert(path.to_owned(), text);
-            }
+        if left > 0
+            && is_script
+            && packages.keys().any(inside)
+            && let Some(text) = text(stream)?
+        {
+            left = left.saturating_sub(text.len() as u64);
+            held.insert(path.to_owned(), text);
         }
         Ok(())
     });
@@ -324,7 +326,7 @@ fn run(
                 for (at, _) in met {
                     seen.hits.push(Hit {
                         rule: *at,
-                        inner: job.inner(folder, package),
+                        inner: Job::inner(folder, package),
                         file: Some(path.clone()),
                         command: Some((event, command.clone())),
                         url: url(text),
@@ -354,8 +356,7 @@ fn followed(folder: &str, command: &str, held: &BTreeMap<String, Vec<u8>>) -> Ve
         for import in IMPORT.iter().flat_map(|r| r.captures_iter(text)) {
             let Some(to) = import.get(1) else { continue };
             let to = String::from_utf8_lossy(to.as_bytes());
-            let candidates =
-                scripts::candidates(&format!("{here}/{to}").trim_start_matches('/').to_owned());
+            let candidates = scripts::candidates(format!("{here}/{to}").trim_start_matches('/'));
             if let Some(next) = candidates.into_iter().find(|path| held.contains_key(path))
                 && known.insert(next.clone())
             {

@@ -50,7 +50,7 @@ static FIRST_START: Code = Code::new("hole-first-start", Kind::Denied);
 static MISSING_PART: Code = Code::new("hole-missing-part", Kind::Denied);
 static CATALOG: Code = Code::new("hole-catalog", Kind::Denied);
 static UNREADABLE: Code = Code::new("hole-unreadable", Kind::Denied);
-static RULES: Code = Code::new("holes-rules", Kind::Usage);
+static RULES: Code = Code::new("hole-rules", Kind::Usage);
 
 /// Most artifacts that are looked into at the same time.
 const MAX_WORKERS: usize = 4;

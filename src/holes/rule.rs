@@ -193,11 +193,11 @@ fn rule(mut table: Table<'_>) -> Result<Rule, ManifestError> {
         id: id(table.require("id")?)?,
         kind: kind(table.require("kind")?)?,
         packages: packages(table.require("package")?)?,
-        command: table.take("command").map(one_regex).transpose()?,
+        command: table.take("command").as_ref().map(one_regex).transpose()?,
         runs: regexes(table.take("runs"))?,
         files: list(table.take("files"))?,
         content: regexes(table.take("content"))?,
-        unless: table.take("unless").map(one_regex).transpose()?,
+        unless: table.take("unless").as_ref().map(one_regex).transpose()?,
         absent: list(table.take("absent"))?,
         catalog: table.take("catalog").map(catalog).transpose()?,
         instead_of: list(table.take("instead-of"))?,
@@ -311,11 +311,14 @@ fn closers(found: Option<Found<'_>>) -> Result<Vec<String>, ManifestError> {
 }
 
 fn regexes(found: Option<Found<'_>>) -> Result<Vec<Regex>, ManifestError> {
-    found.map_or_else(|| Ok(Vec::new()), |found| each(found, one_regex))
+    found.map_or_else(
+        || Ok(Vec::new()),
+        |found| each(found, |one| one_regex(&one)),
+    )
 }
 
 /// Lines are lines: `^` and `$` match at theirs. Bytes are ASCII: nothing here is worth the tables of Unicode.
-fn one_regex(found: Found<'_>) -> Result<Regex, ManifestError> {
+fn one_regex(found: &Found<'_>) -> Result<Regex, ManifestError> {
     let built = RegexBuilder::new(found.text()?)
         .multi_line(true)
         .unicode(false)

@@ -50,12 +50,12 @@ mod tests {
         for kind in ["channel", "provider", "plugin"] {
             assert!(entries().any(|(of, ..)| of == kind), "{kind}");
         }
-        let taken: String = LINES
-            .lines()
-            .map(|line| format!("{}\n", line.replacen("    # \"", "    \"", 1)))
+        let lines = LINES.lines();
+        let taken: Vec<_> = lines
+            .map(|line| line.replacen("    # \"", "    \"", 1))
             .collect();
         let start = starter::for_runtime("openclaw").unwrap();
-        let text = starter::starter(&start).replace(LINES.as_str(), taken.trim_end());
+        let text = starter::starter(&start).replace(LINES.as_str(), &taken.join("\n"));
         let manifest = Manifest::parse("stage.toml", text.as_bytes(), &["npm"]).unwrap();
         let mut table = manifest.tables("npm").unwrap().remove(0);
         let packages = table.take("packages").unwrap();

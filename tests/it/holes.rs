@@ -64,8 +64,9 @@ fn wheel(
     ];
     let mut all: Vec<(String, &[u8])> = files.iter().map(|(p, b)| ((*p).to_owned(), *b)).collect();
     all.extend(own);
-    let record: String = all.iter().map(|(path, _)| format!("{path},,\n")).collect();
-    let record = format!("{record}{info}/RECORD,,\n");
+    let mut record = all.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
+    record.push(format!("{info}/RECORD"));
+    let record = format!("{},,\n", record.join(",,\n"));
     all.push((format!("{info}/RECORD"), record.as_bytes()));
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (path, bytes) in all {
@@ -177,7 +178,7 @@ fn a_wheel_that_fetches_its_vendors_latest_program_is_caught_and_the_program_sta
     desk.write("policy.toml", "[severity]\nhole-run-download = \"deny\"\n");
     let policy = "[policy]\nfile = \"policy.toml\"\n";
     write(&desk, &registry, &format!("{policy}{pypi}"));
-    desk.stage("holes").refused(3, "1 hole");
+    desk.stage("holes").refused(3, "Looked into 1 artifact");
     let ran = desk.stage("bundle --key k.pem -o denied.stage");
     assert_eq!(ran.code, 3, "{}", ran.stderr);
     assert!(
@@ -252,9 +253,10 @@ fn scripts_that_pipe_to_a_shell_and_those_that_fetch_a_browser_are_closed_by_the
         ("npm-script-file-fetches", "own-browser"),
     ] {
         assert!(fix(&report, rule).contains(&format!("[[holes.closed]] with rule = \"{rule}\"")));
-        tables += &format!(
+        let closed = format!(
             "[[holes.closed]]\nrule = \"{rule}\"\npackage = \"npm:{package}\"\nby = \"file:{package}/*\"\n"
         );
+        tables.push_str(&closed);
     }
     write(&desk, &registry, &tables);
     let report = holes(&desk, 0);
@@ -482,7 +484,7 @@ fn rules_of_the_manifest_are_read_and_what_was_not_fetched_is_said() {
     let npm = "[npm]\nregistry = \"REGISTRY/\"\npackages = [\"app\"]\n[holes]\nrules = \"rules/own.toml\"\n";
     let desk = project(&registry, npm);
     desk.stage("resolve").ok();
-    desk.stage("fetch").refused(2, "error[holes-rules]");
+    desk.stage("fetch").refused(2, "error[hole-rules]");
     let rule = "[[rule]]\nid = \"own-telemetry\"\nkind = \"run-download\"\npackage = \"npm:*\"\nfiles = [\"lib/*.js\"]\n\
                 content = \"telemetry[.]example\"\nmeans = \"asks home\"\nfix = \"switch it off\"\n";
     desk.write("rules/own.toml", rule);
