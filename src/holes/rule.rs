@@ -3,9 +3,9 @@
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::base::finding::Severity;
+use crate::base::glob::is_like;
 use crate::base::package::EcosystemId;
 use crate::base::platform::Platform;
-use crate::base::text::is_like;
 use crate::holes::{HoleKind, HolesError};
 use crate::manifest::ManifestError;
 use crate::manifest::table::{Found, Source, Table};

@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use crate::base::glob::is_like;
 use crate::base::package::EcosystemId;
-use crate::base::text::is_like;
 use crate::eco;
 
 /// Longest pattern, in bytes.
