@@ -33,7 +33,9 @@
 //! | `resolve` * | requirements to closure; the closure check |
 //! | `net` * | the only client sockets |
 //! | `fetch` * | lock to store |
+//! | `unpack` * | what an artifact holds, gone through without unpacking it |
 //! | `native` * | shared libraries that staged programs need and nobody staged |
+//! | `holes` * | what staged packages fetch by themselves, by rules |
 //! | `pack` * | lock, store and CA to a bundle |
 //! | `trial` * | install scripts, run without a network |
 //! | [`verify`] | bundle to `Verified<Bundle>`, the only way to get one |
@@ -73,6 +75,8 @@ pub mod fetch;
 pub mod fs;
 #[cfg(all(any(test, fuzzing), feature = "connected"))]
 pub mod fuzz;
+#[cfg(feature = "connected")]
+pub mod holes;
 pub mod import;
 pub mod lint;
 pub mod lock;
@@ -95,6 +99,8 @@ pub mod store;
 #[cfg(feature = "connected")]
 pub mod trial;
 pub mod trust;
+#[cfg(feature = "connected")]
+mod unpack;
 #[cfg(feature = "connected")]
 pub mod upstream;
 pub mod verify;

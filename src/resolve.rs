@@ -182,7 +182,8 @@ pub fn run(
     findings.extend(interpreter::check(&lock, &records)?);
     lock.findings = locked_findings(&findings);
     lock.sort();
-    findings.extend(check_closure(&lock, &records)?);
+    let open = check_closure(&lock, &records)?;
+    findings.extend(unexplained(open, &findings));
     findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     findings.dedup();
     Ok(Closure {
@@ -190,6 +191,16 @@ pub fn run(
         records,
         findings,
     })
+}
+
+/// Open edges of packages for which nothing else was denied: a dependency that no registry serves is open too, and why
+/// is said already.
+fn unexplained(open: Vec<Finding>, denied: &[Finding]) -> Vec<Finding> {
+    let said = |one: &Finding| {
+        let mut all = denied.iter().filter(|f| f.severity == Severity::Deny);
+        all.any(|f| f.subject == one.subject)
+    };
+    open.into_iter().filter(|one| !said(one)).collect()
 }
 
 /// What all installs need.

@@ -82,6 +82,7 @@ const CONNECTED: &[&[&Code]] = &[
     crate::eco::file::fault::CODES,
     crate::eco::interpreter::CODES,
     crate::eco::npm::fault::CODES,
+    crate::holes::CODES,
     crate::native::CODES,
     crate::eco::pypi::fault::CODES,
     crate::eco::pypi::foreign::CODES,

@@ -10,6 +10,8 @@ pub mod cmd;
 pub mod connect;
 pub mod exit;
 pub mod explain;
+#[cfg(feature = "connected")]
+mod holes;
 pub mod last;
 #[cfg(feature = "connected")]
 mod lint;

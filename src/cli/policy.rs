@@ -11,7 +11,7 @@ use crate::cli::cmd::resolve::denied;
 use crate::cli::connect::Connection;
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
-use crate::cli::{Context, UsageError};
+use crate::cli::{Context, UsageError, holes};
 use crate::eco;
 use crate::fs;
 use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
@@ -187,8 +187,9 @@ pub(crate) fn needs_list(asked: bool, rules: &Rules) -> Result<(), UsageError> {
     Ok(())
 }
 
-/// Prints findings, and what is waived with who waived it: that is never silent.
+/// Prints findings, and what is waived with who waived it: that is never silent. Holes that deny nothing are counted
+/// elsewhere.
 pub(crate) fn show(ctx: &Context, judgement: &Judgement) {
-    ctx.ui.findings(&judgement.findings);
+    ctx.ui.findings(&holes::without(&judgement.findings));
     ctx.ui.waived(&judgement.waived);
 }

@@ -275,7 +275,30 @@ fn none_staged(
         subject: format!("{ecosystem} packages"),
         message,
         chain: Vec::new(),
-        fix: Some("stage it as [[file]] from its publisher, or as a package".to_owned()),
+        fix: Some(staging(interpreter, platform, target)),
+    }
+}
+
+/// The lines that stage an interpreter.
+fn staging(interpreter: Interpreter, platform: Platform, target: &Target) -> String {
+    let (cpu, machine) = match platform {
+        Platform::LinuxAmd64 => ("x64", "x86_64"),
+        Platform::LinuxArm64 => ("arm64", "aarch64"),
+    };
+    let version = interpreter.of_target(target).map(escaped);
+    let version = version.as_deref().unwrap_or("VERSION");
+    match interpreter {
+        Interpreter::Node => format!(
+            "from its publisher: [[file]] url = \"https://…/node-v{version}-linux-{cpu}.tar.xz\", checksums = \
+             \"https://…/SHASUMS256.txt\", signature = \"https://…/SHASUMS256.txt.sig\", keyring = \"node.gpg\", path = \
+             \"node/node-v{version}-linux-{cpu}.tar.xz\"; or as a package: [npm] packages = \
+             [\"node-linux-{cpu}@{version}\"]"
+        ),
+        Interpreter::Python => format!(
+            "as a file: [[file]] url = \"https://…/cpython-{version}.N-{machine}-unknown-linux-gnu-install_only.tar.gz\", \
+             sha256 = \"…\", path = \"python/cpython-{version}.N-{machine}.tar.gz\"; or as a package: [debian] packages = \
+             [\"python3\"]"
+        ),
     }
 }
 

@@ -2,6 +2,7 @@
 //! key and the nearest right one. What an ecosystem wants to know of its tables it reads itself, through [`table`].
 
 pub mod credentials;
+mod openclaw;
 mod read;
 pub mod starter;
 pub mod table;

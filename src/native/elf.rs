@@ -14,8 +14,6 @@ use goblin::elf::program_header::{PT_INTERP, ProgramHeader};
 
 use crate::base::platform::Platform;
 
-/// The first bytes of every ELF file.
-pub(super) const MAGIC: &[u8] = b"\x7fELF";
 /// Longest name of a library, version or path that is believed, in bytes.
 const MAX_NAME: usize = 4096;
 /// Most libraries, and most versions, that one file may name.

@@ -5,7 +5,6 @@
 //! Reads artifacts from the store, so it runs where they are: after a fetch. Only files for the target's machine and
 //! C library count: a tarball may carry builds for many systems.
 
-mod archive;
 mod elf;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use crate::base::limits::Limited;
 use crate::fs::OpenFile;
-use crate::native::archive::{self, Container, Member};
 use crate::native::elf::{self, Elf};
+use crate::unpack::{self, Container, Member, Part};
 
 /// Largest ELF file that is looked at, in bytes.
 const MAX_ELF: u64 = 1 << 30;
@@ -31,7 +31,7 @@ pub(super) struct Scanned {
 /// other checks to find.
 pub(super) fn scan(file: OpenFile) -> Scanned {
     let mut found = Scanned::default();
-    let walked = archive::walk(file, &mut |path, member| match member {
+    let walked = unpack::walk(file, Part::Data, &mut |path, member| match member {
         Member::Link(target) => {
             let library = path
                 .rsplit('/')
@@ -55,9 +55,9 @@ impl Scanned {
     fn file(&mut self, path: &str, stream: &mut dyn Read) -> io::Result<()> {
         let mut bytes = Vec::new();
         stream
-            .take(elf::MAGIC.len() as u64)
+            .take(unpack::ELF_MAGIC.len() as u64)
             .read_to_end(&mut bytes)?;
-        if bytes != elf::MAGIC {
+        if bytes != unpack::ELF_MAGIC {
             return Ok(());
         }
         if self.binaries.len() + self.unreadable.len() >= MAX_BINARIES {

@@ -32,7 +32,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("resolve", &["manifest", "lock", "eco", "upstream"]),
     ("net", &["fs", "upstream"]),
     ("fetch", &["fs", "lock", "store", "upstream", "eco", "net"]),
-    ("native", &["fs", "lock", "store", "eco"]),
+    ("unpack", &["fs"]),
+    ("native", &["fs", "lock", "store", "eco", "unpack"]),
+    (
+        "holes",
+        &["fs", "manifest", "lock", "store", "eco", "policy", "unpack"],
+    ),
     (
         "pack",
         &[
@@ -81,6 +86,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "net",
             "fetch",
             "native",
+            "holes",
             "pack",
             "trial",
             "verify",

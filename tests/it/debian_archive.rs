@@ -53,6 +53,8 @@ pub(crate) struct Deb {
     /// Fields of its index entry only.
     index: String,
     packing: Packing,
+    /// A file that it installs, beside the one that says its version.
+    installs: Option<(&'static str, Vec<u8>)>,
 }
 
 impl Deb {
@@ -64,7 +66,13 @@ impl Deb {
             fields: String::new(),
             index: String::new(),
             packing: Packing::Gzip,
+            installs: None,
         }
+    }
+
+    pub(crate) fn installs(mut self, path: &'static str, bytes: Vec<u8>) -> Self {
+        self.installs = Some((path, bytes));
+        self
     }
 
     pub(crate) fn field(mut self, name: &str, value: &str) -> Self {
@@ -94,7 +102,10 @@ impl Deb {
     pub(crate) fn pack(&self) -> Vec<u8> {
         let control = tarball(&[("./control", self.control().as_bytes())]);
         let path = format!("./usr/share/{}/version", self.name);
-        let data = tarball(&[(path.as_str(), self.version.as_bytes())]);
+        let mut files = vec![(path.as_str(), self.version.as_bytes())];
+        let more = self.installs.iter();
+        files.extend(more.map(|(path, bytes)| (*path, bytes.as_slice())));
+        let data = tarball(&files);
         let suffix = self.packing.suffix();
         let mut out = b"!<arch>\n".to_vec();
         for (name, bytes) in [

@@ -75,6 +75,7 @@ const BLAME: &[&str] = &[
     "file",
     "native",
     "interpreter",
+    "hole",
     "openpgp",
 ];
 

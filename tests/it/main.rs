@@ -64,6 +64,10 @@ mod files;
 mod fixture;
 #[cfg(feature = "connected")]
 mod heads;
+#[cfg(feature = "connected")]
+mod hole_rules;
+#[cfg(feature = "connected")]
+mod holes;
 mod house;
 #[cfg(feature = "connected")]
 mod import;
@@ -112,6 +116,8 @@ mod signed;
 mod source;
 #[cfg(feature = "connected")]
 mod ssh;
+#[cfg(feature = "connected")]
+mod staged;
 mod tamper;
 #[cfg(all(feature = "connected", feature = "pkcs11"))]
 mod tokens;

@@ -1,99 +1,18 @@
 //! Native needs of staged programs: archives of every kind, made by hand, looked into through the store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use stage::base::digest::{Digest, UpstreamChecksum};
 use stage::base::finding::{Finding, Severity};
-use stage::base::package::EcosystemId;
-use stage::base::platform::{Libc, Platform, Target};
+use stage::base::platform::{Libc, Platform};
 use stage::base::progress::NoProgress;
-use stage::lock::{Lock, LockedArtifact, LockedPackage, format};
+use stage::lock::format;
 use stage::native::{Known, Provider, Report, check};
-use stage::store::Store;
 
-use crate::packages::Folder;
 use crate::programs::{AARCH64, Program, deb, gzip, tar};
-
-/// A store, and a lock of what was put into it.
-struct Staged {
-    folder: Folder,
-    store: Store,
-    lock: Lock,
-}
+use crate::staged::Staged;
 
 impl Staged {
-    fn new(name: &str, libc: Libc) -> Self {
-        let folder = Folder::new(name);
-        let store = Store::open(&folder.join("store")).unwrap();
-        let lock = Lock {
-            target: Target {
-                platforms: vec![Platform::LinuxAmd64],
-                libc,
-                python: None,
-                node: None,
-            },
-            exclude_newer: None,
-            requirements: Vec::new(),
-            inputs: Vec::new(),
-            records: BTreeMap::new(),
-            packages: Vec::new(),
-            findings: Vec::new(),
-        };
-        Self {
-            folder,
-            store,
-            lock,
-        }
-    }
-
-    fn glibc(name: &str) -> Self {
-        Self::new(name, Libc::Glibc("2.36".to_owned()))
-    }
-
-    /// Adds a release with one artifact; npm releases are placed at `node_modules/<name>`.
-    fn add(&mut self, ecosystem: &str, name: &str, bytes: &[u8]) {
-        let ecosystem: EcosystemId = ecosystem.parse().unwrap();
-        let checksum = UpstreamChecksum::Sha256(Digest::of(bytes));
-        self.store.put(bytes, 1 << 30, Some(&checksum)).unwrap();
-        let places = if ecosystem == EcosystemId::npm() {
-            vec![format!("1:node_modules/{name}")]
-        } else {
-            Vec::new()
-        };
-        self.lock.packages.push(LockedPackage {
-            ecosystem,
-            name: name.to_owned(),
-            version: "1".to_owned(),
-            platforms: self.lock.target.platforms.clone(),
-            license: None,
-            deprecated: None,
-            install_script: false,
-            bundled_in: Vec::new(),
-            places,
-            dependencies: Vec::new(),
-            artifacts: vec![LockedArtifact {
-                file: name.to_owned(),
-                checksum,
-                upstream: "x".to_owned(),
-                path: name.to_owned(),
-                size: None,
-            }],
-        });
-        self.lock.sort();
-    }
-
-    fn npm(&mut self, name: &str, members: &[(&str, Vec<u8>)]) {
-        let members: Vec<_> = members
-            .iter()
-            .map(|(path, bytes)| (format!("package/{path}"), bytes.clone()))
-            .collect();
-        let members: Vec<_> = members
-            .iter()
-            .map(|(p, b)| (p.as_str(), b.clone()))
-            .collect();
-        self.add("npm", name, &gzip(&tar(&members)));
-    }
-
     fn check(&self, baseline: &[&str]) -> Report {
         self.check_with(baseline, None)
     }

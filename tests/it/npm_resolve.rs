@@ -142,6 +142,7 @@ fn request(requirements: &[&str]) -> InstallRequest {
         requirements: requirements.iter().map(|r| (*r).to_owned()).collect(),
         lockfile: None,
         only_for: BTreeMap::new(),
+        overrides: BTreeMap::new(),
         prefer: stage::eco::preference::Preference::none(),
         include: ["prod", "optional", "peer"].map(str::to_owned).to_vec(),
         target: Target {

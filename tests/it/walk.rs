@@ -27,7 +27,12 @@ impl Registry {
         let answer = move |asked: &Asked| {
             let path = asked.target.trim_start_matches('/').replace("%2f", "/");
             if let Some(bytes) = files.lock().unwrap().get(&path) {
-                return Reply::ok(bytes.clone());
+                let kind = if path.starts_with("simple/") {
+                    "application/vnd.pypi.simple.v1+json"
+                } else {
+                    "application/octet-stream"
+                };
+                return Reply::ok(bytes.clone()).with("Content-Type", kind);
             }
             match known.lock().unwrap().get(&path) {
                 Some(packument) => Reply::ok(packument.to_string()),
@@ -53,13 +58,32 @@ impl Registry {
         packages.get_mut(name).unwrap()["time"] = time.map_or(json!({}), |at| json!({"1.0.0": at}));
     }
 
+    /// A file at this path, which is nobody's package.
+    pub(crate) fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
+        let mut files = self.tarballs.lock().unwrap();
+        files.insert(path.to_owned(), bytes.into());
+    }
+
     fn publish_with(&self, name: &str, version: &str, fields: Value, code: &str) {
+        self.publish_files((name, version), fields, &[("index.js", code)]);
+    }
+
+    /// Publishes a version with these files beside its `package.json`.
+    pub(crate) fn publish_files(
+        &self,
+        (name, version): (&str, &str),
+        fields: Value,
+        files: &[(&str, &str)],
+    ) {
         let mut manifest = json!({"name": name, "version": version, "license": "MIT"});
         manifest
             .as_object_mut()
             .unwrap()
             .extend(fields.as_object().unwrap().clone());
-        let bytes = tarball(&[("package.json", &manifest.to_string()), ("index.js", code)]);
+        let text = manifest.to_string();
+        let mut all = vec![("package.json", text.as_str())];
+        all.extend(files);
+        let bytes = tarball(&all);
         self.publish_bytes(name, version, manifest, bytes);
     }
 

@@ -17,9 +17,11 @@ use crate::bundle::write::{self, BundlePlan, PlannedFile, Source};
 use crate::cli::approval::{self, ApprovalArgs};
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::fetch::fetch_missing;
+use crate::cli::cmd::init::file_option;
 use crate::cli::cmd::resolve::denied;
 use crate::cli::connect;
 use crate::cli::exit::Exit;
+use crate::cli::holes;
 use crate::cli::last;
 use crate::cli::lint;
 use crate::cli::native;
@@ -252,10 +254,11 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
         return Ok(refused);
     }
     let native = native::check(ctx, Some(project), &lock, &store)?;
+    let holes = holes::check(ctx, project, &lock, &store)?;
     let size = |artifact: &LockedArtifact| Some(store.find(&artifact.checksum).ok()??.size);
-    let mut found = native.findings.clone();
+    let seen = [native.findings.clone(), holes.findings(), linted.findings];
+    let mut found = seen.concat();
     found.extend(misplaced);
-    found.extend(linted.findings);
     let judgement = judge(&rules, closure, found, &size, at)?;
     if let Some(refused) = denied_by(ctx, &rules, &judgement) {
         return Ok(refused);
@@ -274,6 +277,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     policy::show(ctx, &judgement);
     add(&mut outcome, &rules, &judgement);
     native::summarize(&native, &mut outcome);
+    holes::summarize(&holes, &file_option(&job.args.file), &mut outcome);
     Ok(outcome)
 }
 

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use crate::base::fault::Fault as _;
 use crate::cli::cmd::CommandResult;
+use crate::cli::cmd::init::file_option;
 use crate::cli::cmd::resolve::denied;
 use crate::cli::connect::{self, Connection};
-use crate::cli::native;
 use crate::cli::policy::{self, Rules};
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
-use crate::cli::{Context, Exit};
+use crate::cli::{Context, Exit, holes, native};
 use crate::fetch::{self, FetchFailure, FetchReport};
 use crate::lock::{Lock, Records};
 use crate::store::Store;
@@ -24,7 +24,8 @@ use crate::store::Store;
 /// Nothing is stored unless its checksum is the one in the lock. An interrupted fetch goes on where it stopped. A wheel
 /// whose metadata is not the one that was resolved with is refused. Then
 /// every program, wheel and module is looked into: a shared library that it needs and that is neither staged nor part of
-/// the baseline nor of the target's C library is named, with the Debian package that has it.
+/// the baseline nor of the target's C library is named, with the Debian package that has it. What packages fetch by
+/// themselves is counted; `stage holes` lists it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  stage fetch\n  stage fetch --jobs 8 --cache /var/cache/stage")]
 pub struct FetchArgs {
@@ -66,9 +67,12 @@ pub(crate) fn run(ctx: &Context, args: &FetchArgs) -> CommandResult {
     let mut outcome = Outcome::new("stage/fetch-report/v1", fields).line(summary);
     if report.failures.is_empty() {
         let found = native::check(ctx, Some(&project), &lock, &store)?;
-        let judgement = rules.judge_found(found.findings.clone(), ctx.now);
+        let holes = holes::check(ctx, &project, &lock, &store)?;
+        let seen = [found.findings.clone(), holes.findings()].concat();
+        let judgement = rules.judge_found(seen, ctx.now);
         policy::show(ctx, &judgement);
         native::summarize(&found, &mut outcome);
+        holes::summarize(&holes, &file_option(&args.file), &mut outcome);
         return Ok(policy::judged(outcome, &rules, &judgement));
     }
     for line in &outcome.summary {

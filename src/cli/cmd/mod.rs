@@ -10,6 +10,8 @@ pub mod export;
 pub mod fetch;
 pub mod generate;
 pub mod head;
+#[cfg(feature = "connected")]
+pub mod holes;
 pub mod import;
 mod import_preview;
 #[cfg(feature = "connected")]
@@ -43,6 +45,8 @@ pub enum Command {
     Resolve(resolve::ResolveArgs),
     #[cfg(feature = "connected")]
     Fetch(fetch::FetchArgs),
+    #[cfg(feature = "connected")]
+    Holes(holes::HolesArgs),
     /// Judge what may be carried, and write policies
     #[cfg(feature = "connected")]
     Policy(policy::PolicyArgs),
@@ -76,6 +80,8 @@ pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
         Command::Resolve(args) => resolve::run(ctx, &args),
         #[cfg(feature = "connected")]
         Command::Fetch(args) => fetch::run(ctx, &args),
+        #[cfg(feature = "connected")]
+        Command::Holes(args) => holes::run(ctx, &args),
         #[cfg(feature = "connected")]
         Command::Policy(args) => policy::run(ctx, &args),
         Command::Key(args) => key::run(ctx, &args),

@@ -42,6 +42,7 @@ pub(crate) struct Bundled {
 #[derive(Debug)]
 pub(crate) struct Catalog {
     picker: Picker,
+    overrides: BTreeMap<String, String>,
     packuments: BTreeMap<String, Option<Packument>>,
     manifests: Vec<(Manifest, Vec<Wish>)>,
     by_release: BTreeMap<(String, String), ManifestId>,
@@ -56,6 +57,7 @@ impl Catalog {
     pub(crate) const fn new(picker: Picker) -> Self {
         Self {
             picker,
+            overrides: BTreeMap::new(),
             packuments: BTreeMap::new(),
             manifests: Vec::new(),
             by_release: BTreeMap::new(),
@@ -64,6 +66,17 @@ impl Catalog {
             picks: BTreeMap::new(),
             bundles: BTreeMap::new(),
         }
+    }
+
+    /// With other texts for the dependencies of these names, whoever has them.
+    pub(crate) fn overriding(mut self, overrides: BTreeMap<String, String>) -> Self {
+        self.overrides = overrides;
+        self
+    }
+
+    /// Names whose dependencies are replaced.
+    pub(crate) fn overrides(&self) -> impl Iterator<Item = &str> {
+        self.overrides.keys().map(String::as_str)
     }
 
     /// Takes in what the registry says of `name`: `None` means that it has no such package.
@@ -177,7 +190,8 @@ impl Catalog {
                 if let Some(known) = self.by_release.get(&release) {
                     Picked::Version(*known)
                 } else {
-                    let manifest = Manifest::from_view(&target, view);
+                    let mut manifest = Manifest::from_view(&target, view);
+                    manifest.replace(&self.overrides);
                     let id = self.keep(manifest);
                     self.by_release.insert(release, id);
                     Picked::Version(id)

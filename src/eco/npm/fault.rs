@@ -18,6 +18,7 @@ pub const CODES: &[&Code] = &[
     &URL,
     &FILE,
     &OVERRIDES,
+    &OVERRIDDEN,
     &SHRINKWRAP,
     &WEAK,
     &INTEGRITY,
@@ -49,6 +50,8 @@ pub(crate) static URL: Code = Code::classed("npm-url-dependency", Class::E50);
 pub(crate) static FILE: Code = Code::classed("npm-local-dependency", Class::E50);
 /// The project asks npm to replace versions.
 static OVERRIDES: Code = Code::classed("npm-overrides-unsupported", Class::E50);
+/// A dependency that `[npm] overrides` replaced.
+pub(crate) static OVERRIDDEN: Code = Code::new("npm-overridden", Kind::Denied);
 /// The tarball brings its own lock.
 pub(crate) static SHRINKWRAP: Code = Code::classed("npm-shrinkwrap", Class::E50);
 /// The registry states no SHA-512.

@@ -50,6 +50,8 @@ pub(crate) struct Manifest {
     pub(crate) edges: Vec<Declared>,
     /// Its tarball; none for what only exists inside another tarball.
     pub(crate) tarball: Option<Tarball>,
+    /// Dependencies that the manifest of the project replaced, as they were.
+    pub(crate) replaced: Vec<Declared>,
 }
 
 /// Where the JSON of a field comes from.
@@ -179,6 +181,29 @@ impl Manifest {
             parsed: Version::parse(version).ok(),
             record,
             tarball: None,
+            replaced: Vec::new(),
+        }
+    }
+
+    /// Gives dependencies of these names another text, in the edges and in what the records keep: everything that is
+    /// made of them agrees then, in the enclave too.
+    pub(crate) fn replace(&mut self, overrides: &BTreeMap<String, String>) {
+        for edge in &mut self.edges {
+            let Some(text) = overrides.get(&edge.name).filter(|text| **text != edge.spec) else {
+                continue;
+            };
+            self.replaced.push(edge.clone());
+            edge.spec.clone_from(text);
+            let record = &mut self.record;
+            for map in [
+                &mut record.dependencies,
+                &mut record.optional_dependencies,
+                &mut record.peer_dependencies,
+            ] {
+                if let Some(known) = map.get_mut(&edge.name) {
+                    known.clone_from(text);
+                }
+            }
         }
     }
 }

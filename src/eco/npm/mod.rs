@@ -35,6 +35,8 @@ pub mod resolve;
 #[cfg(feature = "connected")]
 mod scan;
 #[cfg(feature = "connected")]
+pub mod scripts;
+#[cfg(feature = "connected")]
 mod section;
 #[cfg(feature = "connected")]
 mod spec;

@@ -171,8 +171,14 @@ pub fn merge(parts: &[Vec<u8>], kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError
         }
         for (number, version) in &mut package.versions {
             let integrity = |v: &NpmVersion| v.dist.as_ref().and_then(|d| d.integrity.clone());
+            // What overrides replaced is not what it was, with the same tarball.
+            let needs = |v: &NpmVersion| {
+                let (all, optional) = (v.dependencies.clone(), v.optional_dependencies.clone());
+                (all, optional, v.peer_dependencies.clone())
+            };
             if let Some(was) = before.versions.remove(number)
                 && integrity(&was) == integrity(version)
+                && needs(&was) == needs(version)
             {
                 *version = was;
             }

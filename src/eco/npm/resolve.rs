@@ -33,6 +33,8 @@ pub struct InstallRequest {
     pub requirements: Vec<String>,
     /// Requirements that are for some platforms of the target only, by their text; the others are for all.
     pub only_for: BTreeMap<String, Vec<Platform>>,
+    /// Texts that take the place of what releases say of dependencies with these names.
+    pub overrides: BTreeMap<String, String>,
     /// Versions to take before others, where a range allows them.
     pub prefer: Preference,
     /// Bytes of a client lock file to take instead of requirements.
@@ -145,7 +147,7 @@ impl NpmResolver {
         let picker = Picker::new(request.exclude_newer, request.target.node.as_deref())
             .preferring(request.prefer.clone());
         let mut resolver = Self {
-            catalog: Catalog::new(picker),
+            catalog: Catalog::new(picker).overriding(request.overrides.clone()),
             desk: Desk::default(),
             roots: Vec::new(),
             waiting: BTreeMap::new(),

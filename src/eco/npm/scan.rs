@@ -9,7 +9,7 @@ use crate::base::digest::UpstreamChecksum;
 use crate::base::fault::Code;
 use crate::base::finding::{Finding, Severity};
 use crate::base::platform::Target;
-use crate::base::text::escaped;
+use crate::base::text::{escaped, quoted};
 use crate::eco::npm::assemble::{self, Assembly};
 use crate::eco::npm::fault;
 use crate::eco::npm::manifest::Manifest;
@@ -98,6 +98,7 @@ pub(crate) fn findings(assembly: &Assembly<'_>) -> Vec<Finding> {
             scan.package(path, placed, manifest);
         }
     }
+    scan.unused_overrides();
     let mut found = scan.found;
     if stripped {
         found.push(Finding {
@@ -114,6 +115,16 @@ pub(crate) fn findings(assembly: &Assembly<'_>) -> Vec<Finding> {
     let mut seen = BTreeSet::new();
     found.retain(|f| seen.insert((f.code.name, f.subject.clone(), f.message.clone())));
     found
+}
+
+/// What to do about a dependency that no registry serves.
+fn replacement(name: &str) -> String {
+    let name = quoted(name);
+    format!(
+        "take a release of it from the registry: `[npm] overrides = {{ {name} = \"VERSION\" }}`, or, published by \
+         yourself, `{{ {name} = \"npm:@you/NAME@VERSION\" }}`; look at it first, the same name may be another program. \
+         Or take a version that does not need it"
+    )
 }
 
 struct Scan<'a, 's> {
@@ -173,8 +184,27 @@ impl Scan<'_, '_> {
         let wanted = escaped(&format!("{}@{}", edge.name, edge.range));
         let finding = self.add(path, code, severity, message);
         finding.chain.push(wanted);
-        finding.fix =
-            Some("publish it to a registry, or take a version that does not need it".to_owned());
+        finding.fix = Some(replacement(&edge.name));
+    }
+
+    /// Overrides that replace nothing: a slip of the pen, or no longer needed.
+    fn unused_overrides(&mut self) {
+        let assembly = self.assembly;
+        for name in assembly.catalog.overrides() {
+            let mut paths = assembly.tree.places.keys();
+            let used = paths.any(|path| {
+                assembly
+                    .manifest(path)
+                    .is_some_and(|manifest| manifest.replaced.iter().any(|d| d.name == name))
+            });
+            if !used {
+                let message = format!(
+                    "[npm] overrides names {}, which nothing here asks for otherwise",
+                    quoted(name)
+                );
+                self.add("", &fault::OVERRIDDEN, Severity::Warn, message);
+            }
+        }
     }
 
     /// Whether a package is for the target. An optional one for other platforms is left out without a word; one that is
@@ -249,6 +279,15 @@ impl Scan<'_, '_> {
                 Severity::Warn,
                 format!("runs code when it is installed: {names}"),
             );
+        }
+        for before in &manifest.replaced {
+            let message = format!(
+                "{} dependency {} is not {}, which it asks for: [npm] overrides replaces it",
+                before.kind.as_str(),
+                escaped(&before.name),
+                quoted(&before.spec)
+            );
+            self.add(path, &fault::OVERRIDDEN, Severity::Warn, message);
         }
         if record.has_shrinkwrap {
             let message = "brings its own npm-shrinkwrap.json, which is not resolved".to_owned();

@@ -1,5 +1,6 @@
 //! `[npm]` of the manifest.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::base::fault::Fault;
@@ -9,6 +10,7 @@ use crate::eco::install::{Address, Given, InputFile, Inputs, Install, mirrors};
 use crate::eco::npm::assemble::UPSTREAM;
 use crate::eco::npm::lockfile;
 use crate::eco::npm::resolve::{self, InstallRequest};
+use crate::eco::npm::spec::Spec;
 use crate::manifest::table::{Found, Table};
 use crate::manifest::{ManifestError, Requirement};
 use crate::upstream::Resolver;
@@ -31,6 +33,8 @@ pub(crate) struct NpmInstall {
     mirrors: Vec<String>,
     /// `include`: kinds of dependencies.
     include: Vec<String>,
+    /// `overrides`: what to take in the place of dependencies with these names.
+    overrides: BTreeMap<String, String>,
 }
 
 /// Reads one table.
@@ -55,6 +59,7 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<NpmInstall, 
         include.sort();
         include.dedup();
     }
+    let overrides = table.take("overrides").map(overrides).transpose()?;
     table.finish()?;
     let install = NpmInstall {
         packages: packages.transpose()?.unwrap_or_default(),
@@ -62,7 +67,15 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<NpmInstall, 
         registry,
         mirrors: mirrors.unwrap_or_default(),
         include,
+        overrides: overrides.unwrap_or_default(),
     };
+    if install.lockfile.is_some() && !install.overrides.is_empty() {
+        return Err(ManifestError::Value {
+            key: "overrides".to_owned(),
+            expected: "absent where `lockfile` is given: what it says is taken as it is".to_owned(),
+            place,
+        });
+    }
     if install.packages.is_empty() == install.lockfile.is_none() {
         return Err(ManifestError::Value {
             key: "packages".to_owned(),
@@ -71,6 +84,21 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<NpmInstall, 
         });
     }
     Ok(install)
+}
+
+/// Names, each with a version, range, tag or `npm:` alias.
+fn overrides(found: Found<'_>) -> Result<BTreeMap<String, String>, ManifestError> {
+    let mut all = BTreeMap::new();
+    for (name, found) in found.table("[npm] overrides")?.into_pairs() {
+        let fail =
+            found.error("a version, range, tag or `npm:name@range`, under the name of a package");
+        let text = found.string()?;
+        if !super::is_name(&name) || matches!(Spec::parse(&text), Spec::Foreign(_)) {
+            return Err(fail);
+        }
+        all.insert(name, text);
+    }
+    Ok(all)
 }
 
 impl Install for NpmInstall {
@@ -116,6 +144,7 @@ impl Install for NpmInstall {
                 .map(|r| (r.spec.clone(), r.platforms.clone()))
                 .collect(),
             prefer: given.prefer,
+            overrides: self.overrides.clone(),
             lockfile: given.inputs.get(LOCKFILE).cloned(),
             include: self.include.clone(),
             target: given.target.clone(),

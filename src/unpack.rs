@@ -1,6 +1,8 @@
 //! Going through what an artifact holds, without unpacking it: wheels and other zip files, tarballs of any of the usual
 //! compressions, `.deb` files (deb(5)), single files. The kind is told by the first bytes, not by the name. Number and
 //! size of members are bounded, and only a `.deb` may hold an archive of its own.
+//!
+//! What is found is up to who asks: `native` looks for programs, `holes` for scripts and texts.
 
 use std::io::{self, BufRead as _, BufReader, Cursor, Read, Seek as _, SeekFrom};
 
@@ -8,7 +10,6 @@ use flate2::read::MultiGzDecoder;
 
 use crate::base::limits::Limited;
 use crate::fs::OpenFile;
-use crate::native::elf;
 
 /// Most bytes of one artifact after unpacking.
 const MAX_UNPACKED: u64 = 32 << 30;
@@ -22,12 +23,14 @@ const MAX_MEMORY: u64 = 256 << 20;
 const BUFFER: usize = 1 << 16;
 /// Bytes that tell what a stream is; the magic of tar stands at 257.
 const HEAD: usize = 512;
+/// How an ELF file begins, the only single file that is gone into.
+pub(crate) const ELF_MAGIC: &[u8] = b"\x7fELF";
 /// Longest target of a symbolic link, in bytes.
 const MAX_LINK: usize = 4096;
 
 /// How an artifact was packed, as far as that decides where its members go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Container {
+pub(crate) enum Container {
     /// A `.deb`: members go to the root of the file system.
     Debian,
     /// A zip file, such as a wheel.
@@ -40,8 +43,17 @@ pub(super) enum Container {
     Other,
 }
 
+/// Which part of a `.deb` is gone through; other archives have one part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What is installed.
+    Data,
+    /// What dpkg reads and runs: maintainer scripts, shown below `DEBIAN/`.
+    Control,
+}
+
 /// One member.
-pub(super) enum Member<'a> {
+pub(crate) enum Member<'a> {
     /// A regular file with its bytes.
     File(&'a mut dyn Read),
     /// A symbolic link with its target.
@@ -49,10 +61,10 @@ pub(super) enum Member<'a> {
 }
 
 /// Is handed each member with its path as the archive has it.
-pub(super) type Visit<'v> = dyn FnMut(&str, Member<'_>) -> io::Result<()> + 'v;
+pub(crate) type Visit<'v> = dyn FnMut(&str, Member<'_>) -> io::Result<()> + 'v;
 
 /// Goes through `file` from its beginning.
-pub(super) fn walk(mut file: OpenFile, visit: &mut Visit<'_>) -> io::Result<Container> {
+pub(crate) fn walk(mut file: OpenFile, part: Part, visit: &mut Visit<'_>) -> io::Result<Container> {
     let head = head(&mut file)?;
     file.seek(SeekFrom::Start(0))?;
     if head.starts_with(b"PK\x03\x04") {
@@ -60,7 +72,7 @@ pub(super) fn walk(mut file: OpenFile, visit: &mut Visit<'_>) -> io::Result<Cont
         return Ok(Container::Zip);
     }
     if head.starts_with(b"!<arch>\n") {
-        debian(&mut BufReader::with_capacity(BUFFER, file), visit)?;
+        debian(&mut BufReader::with_capacity(BUFFER, file), part, visit)?;
         return Ok(Container::Debian);
     }
     unpacked(Box::new(file), visit)
@@ -88,7 +100,7 @@ fn unpacked(mut stream: Box<dyn Read + '_>, visit: &mut Visit<'_>) -> io::Result
         tar(stream, visit)?;
         return Ok(Container::Tar);
     }
-    if first.starts_with(elf::MAGIC) {
+    if first.starts_with(ELF_MAGIC) {
         visit("", Member::File(&mut stream))?;
         return Ok(Container::Single);
     }
@@ -113,7 +125,7 @@ fn decoder<'r>(head: &[u8], stream: Box<dyn Read + 'r>) -> io::Result<Option<Box
         zstd.window_log_max(MAX_MEMORY.ilog2())?;
         return Ok(Some(Box::new(zstd)));
     }
-    let known = head.get(257..262) == Some(b"ustar") || head.starts_with(elf::MAGIC);
+    let known = head.get(257..262) == Some(b"ustar") || head.starts_with(ELF_MAGIC);
     Ok(known.then_some(stream))
 }
 
@@ -159,8 +171,8 @@ fn zip(file: OpenFile, visit: &mut Visit<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// The data archive of a `.deb`: an `ar` archive with `debian-binary`, `control.tar*` and `data.tar*`.
-fn debian(file: &mut BufReader<OpenFile>, visit: &mut Visit<'_>) -> io::Result<()> {
+/// One part of a `.deb`: an `ar` archive with `debian-binary`, `control.tar*` and `data.tar*`.
+fn debian(file: &mut BufReader<OpenFile>, part: Part, visit: &mut Visit<'_>) -> io::Result<()> {
     let mut magic = [0; 8];
     file.read_exact(&mut magic)?;
     for number in 0.. {
@@ -179,15 +191,26 @@ fn debian(file: &mut BufReader<OpenFile>, visit: &mut Visit<'_>) -> io::Result<(
             .parse()
             .map_err(|_number| io::Error::other("a member of the .deb has no size"))?;
         let mut member = file.by_ref().take(size);
-        if name.starts_with("data.tar") {
+        if part == Part::Data && name.starts_with("data.tar") {
             unpacked(Box::new(member), visit)?;
+            return Ok(());
+        }
+        if part == Part::Control && name.starts_with("control.tar") {
+            unpacked(Box::new(member), &mut |path, member| {
+                let path = path.trim_start_matches("./");
+                visit(&format!("DEBIAN/{path}"), member)
+            })?;
             return Ok(());
         }
         let padded = size.checked_add(size % 2).unwrap_or(size);
         member.set_limit(padded);
         io::copy(&mut member, &mut io::sink())?;
     }
-    Err(io::Error::other("the .deb has no data archive"))
+    let missing = match part {
+        Part::Data => "the .deb has no data archive",
+        Part::Control => "the .deb has no control archive",
+    };
+    Err(io::Error::other(missing))
 }
 
 fn bounded(number: usize, most: usize) -> io::Result<()> {
