@@ -41,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("trial", &["fs", "lock", "store", "eco"]),
+    ("prove", &["fs", "lock", "trust", "eco"]),
     ("verify", &["fs", "lock", "trust", "sbom", "bundle", "eco"]),
     (
         "import",
@@ -83,6 +84,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "native",
             "pack",
             "trial",
+            "prove",
             "verify",
             "import",
             "serve",
