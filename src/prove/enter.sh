@@ -65,7 +65,7 @@ mount --rbind /proc "$root/proc"
 for name in home/prove tmp stage; do
     mount --bind "$scratch/inside/$name" "$root/$name"
 done
-cat "$scratch/etc/hostname" > /proc/sys/kernel/hostname
+hostname -F "$scratch/etc/hostname" || fail "the host name cannot be set"
 ip link set lo up || fail "loopback cannot be switched on"
 cd "$root"
 seal "$root"

@@ -23,13 +23,14 @@ pub(super) const HOME: &str = "/home/prove";
 /// This program, inside.
 pub(super) const PROGRAM: &str = "/tools/stage";
 /// Programs that are needed, with the Debian packages that have them.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 10] = [
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
     ("findmnt", "util-linux"),
     ("pivot_root", "util-linux"),
     ("mount", "mount"),
+    ("hostname", "hostname"),
     ("ip", "iproute2"),
     ("timeout", "coreutils"),
     ("env", "coreutils"),
