@@ -266,7 +266,9 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
         .evidence
         .extend(rules.evidence(&judgement, &lock, at));
     let checks = check::document(&project.manifest.prove);
-    contents.evidence.extend(checks.map(|list| (check::NAME, list)));
+    contents
+        .evidence
+        .extend(checks.map(|list| (check::NAME, list)));
     let settings = job.settings()?;
     let inputs = contents.inputs(&settings);
     let decision = job.decide(inputs)?;
