@@ -93,6 +93,7 @@ fn judge(bundle: &[u8]) -> bool {
             state: None,
             now: "2026-11-22T00:00:00Z".parse().expect("a time"),
             approvals: None,
+            proof: None,
             have: &|_digest| false,
         };
         verify::bundle(bundle, &judge, &mut NullSink, &NoProgress).is_ok()

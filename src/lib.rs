@@ -38,6 +38,7 @@
 //! | `holes` * | what staged packages fetch by themselves, by rules |
 //! | `pack` * | lock, store and CA to a bundle |
 //! | `trial` * | install scripts, run without a network |
+//! | `prove` * | a bundle, installed and run by the real clients without a network |
 //! | [`verify`] | bundle to `Verified<Bundle>`, the only way to get one |
 //! | [`import`] | `Verified<Bundle>` to a new generation of the repository |
 //! | [`serve`] | a small read-only web server for the repository |
@@ -57,6 +58,7 @@
 //! | `root.json` | the trust root | [`trust::root`] |
 //! | `NAME.stage` | the bundle | [`bundle`] |
 //! | `NAME.stage.approvals.json` | who signed it when, under which change | [`trust::approval`] |
+//! | `NAME.stage.proof.json` | that it installs and works, and what it reached for | [`trust::proof`] |
 //! | `REPO/` | the repository in the enclave | [`import`] |
 //!
 //! JSON Schemas of all documents are in `schemas/`.
@@ -89,6 +91,8 @@ pub mod openpgp;
 #[cfg(feature = "connected")]
 pub mod pack;
 pub mod policy;
+#[cfg(feature = "connected")]
+pub mod prove;
 pub mod release;
 #[cfg(feature = "connected")]
 pub mod resolve;

@@ -11,6 +11,8 @@ pub struct Limits {
     pub roots: u64,
     /// The approvals beside a bundle.
     pub approvals: u64,
+    /// The proof beside a bundle.
+    pub proof: u64,
     /// `manifest.json`.
     pub manifest: u64,
     /// One blob: the largest size a ustar header can say.
@@ -30,6 +32,7 @@ pub const LIMITS: Limits = Limits {
     statement: 65_536,
     roots: 262_144,
     approvals: 262_144,
+    proof: 4 << 20,
     manifest: 256 << 20,
     blob: (8 << 30) - 1,
     files: 2_000_000,

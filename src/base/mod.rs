@@ -3,6 +3,7 @@
 //! A value that comes from outside is parsed once, here, into a type with private fields; from then on the
 //! type is the proof that it is well formed.
 
+pub mod check;
 pub mod digest;
 pub mod fault;
 pub mod finding;

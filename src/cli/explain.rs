@@ -88,6 +88,7 @@ const CONNECTED: &[&[&Code]] = &[
     crate::eco::pypi::foreign::CODES,
     crate::net::CODES,
     crate::pack::CODES,
+    crate::prove::CODES,
     crate::resolve::CODES,
     crate::trial::CODES,
     crate::upstream::CODES,

@@ -21,6 +21,7 @@ mod native;
 mod policy;
 #[cfg(feature = "connected")]
 pub mod project;
+pub mod proof;
 pub mod receipt;
 pub mod review;
 #[cfg(feature = "connected")]

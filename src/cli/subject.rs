@@ -13,12 +13,14 @@ use crate::bundle::header::{
 use crate::bundle::manifest::{BundleManifest, LOCK};
 use crate::bundle::statement::{Claims, Statement};
 use crate::bundle::{BundleError, BundleId, slot};
+use crate::cli::proof;
 use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::eco;
 use crate::fs;
 use crate::lock::{Lock, Records, format};
 use crate::trust::envelope::SignatureEntry;
+use crate::trust::proof::SignedProof;
 use crate::trust::root::TrustRoot;
 use crate::verify::{self, Judge, NullSink};
 
@@ -65,6 +67,8 @@ pub struct BundleView {
     /// Whether it passed every check of `stage verify`. Otherwise only the digests on the way from the statement to
     /// the lock were compared, and nobody knows who made it.
     pub verified: bool,
+    /// The proof that lies beside it, where it was verified.
+    pub proof: Option<SignedProof>,
 }
 
 /// Opens a lock, a bundle or a head; a bundle is verified when there is a trust root to judge it by.
@@ -137,6 +141,7 @@ fn head(ctx: &Context, path: &Path) -> Result<BundleView, Failure> {
         manifest: intact.manifest,
         lock: intact.lock,
         verified: false,
+        proof: None,
     })
 }
 
@@ -146,11 +151,13 @@ fn lock(path: &Path) -> Result<Lock, Failure> {
 }
 
 fn verified(ctx: &Context, path: &Path, root: &TrustRoot) -> Result<BundleView, Failure> {
+    let proof = proof::read_beside(path)?;
     let judge = Judge {
         root,
         state: None,
         now: ctx.now,
         approvals: None,
+        proof: proof.as_deref(),
         have: &|_digest| false,
     };
     let bundle = verify::bundle(fs::open(path)?, &judge, &mut NullSink, &ctx.ui)?;
@@ -161,6 +168,7 @@ fn verified(ctx: &Context, path: &Path, root: &TrustRoot) -> Result<BundleView, 
         manifest: bundle.manifest.clone(),
         lock: bundle.lock.clone(),
         verified: true,
+        proof: bundle.proof.clone(),
     })
 }
 
@@ -192,6 +200,7 @@ fn peek<R: Read>(reader: R) -> Result<BundleView, Failure> {
             .map(|bytes| format::parse_canonical(&bytes))
             .transpose()?,
         verified: false,
+        proof: None,
     })
 }
 

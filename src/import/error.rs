@@ -26,6 +26,8 @@ pub const CODES: &[&Code] = &[
     &NO_SUCH,
     &NO_SUCH_BUNDLE,
     &APPROVAL_MISSING,
+    &PROOF_MISSING,
+    &PROOF_FAILED,
     &BASE_URL,
     &EXPIRED_NOT_ALLOWED,
     &PURL,
@@ -44,6 +46,8 @@ static FINGERPRINT: Code = Code::classed("import-fingerprint", Class::E31);
 static NO_SUCH: Code = Code::new("import-no-such-generation", Kind::Usage);
 static NO_SUCH_BUNDLE: Code = Code::new("import-no-such-bundle", Kind::Usage);
 static APPROVAL_MISSING: Code = Code::classed("import-approval-missing", Class::E52);
+static PROOF_MISSING: Code = Code::classed("import-proof-missing", Class::E52);
+static PROOF_FAILED: Code = Code::classed("import-proof-failed", Class::E52);
 static BASE_URL: Code = Code::new("import-base-url", Kind::Usage);
 static EXPIRED_NOT_ALLOWED: Code = Code::classed("import-expired-not-allowed", Class::E50);
 static PURL: Code = Code::new("import-purl", Kind::Usage);
@@ -122,6 +126,15 @@ pub enum ImportError {
     ApprovalMissing {
         /// Who has not said anything.
         persons: String,
+    },
+    /// There is no proof that it works.
+    #[error("a proof is demanded that the bundle installs and works, and none came with it")]
+    ProofMissing,
+    /// The proof says that it does not.
+    #[error("the proof by {person} says that the bundle does not install or does not work")]
+    ProofFailed {
+        /// Who signed it.
+        person: String,
     },
     /// Not an address that a tree can be served at.
     #[error("{found} is not an http or https address without query, user or slash at the end")]
@@ -251,6 +264,8 @@ impl Fault for ImportError {
             Self::NoSuch { .. } => &NO_SUCH,
             Self::NoSuchBundle { .. } => &NO_SUCH_BUNDLE,
             Self::ApprovalMissing { .. } => &APPROVAL_MISSING,
+            Self::ProofMissing => &PROOF_MISSING,
+            Self::ProofFailed { .. } => &PROOF_FAILED,
             Self::BaseUrl { .. } => &BASE_URL,
             Self::ExpiredNotAllowed => &EXPIRED_NOT_ALLOWED,
             Self::Purl { .. } => &PURL,
@@ -296,6 +311,8 @@ impl Fault for ImportError {
             | Self::NoRepository { .. }
             | Self::NoSuch { .. }
             | Self::ApprovalMissing { .. }
+            | Self::ProofMissing
+            | Self::ProofFailed { .. }
             | Self::BaseUrl { .. }
             | Self::ExpiredNotAllowed
             | Self::Purl { .. }

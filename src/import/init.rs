@@ -20,6 +20,7 @@ pub const DEFAULT_BASE_URL: &str = "http://127.0.0.1:8080";
 
 /// What the journal says of what a repository demands of every import.
 const APPROVED: &str = "every signature needs an approval";
+const PROVED: &str = "every bundle needs a proof that it works";
 const LINTED: &str = "every import reads the archives";
 
 /// An address that a tree is served at: http or https, no user, query or fragment, no slash at the end.
@@ -65,6 +66,8 @@ pub struct Settings<'a> {
     pub allow_expired_imports: bool,
     /// Whether every signature that counts needs an approval; may be switched on later, never off.
     pub require_approvals: bool,
+    /// Whether every bundle needs a proof that it works; may be switched on later, never off.
+    pub require_proof: bool,
     /// Whether every import reads the archives; may also be demanded later, and stays so.
     pub lint_imports: bool,
     /// The text of the policy that every import is judged by from now on; another one may take its place later.
@@ -123,6 +126,7 @@ pub fn init(
     let mut state = State::new(base_url, root);
     state.allow_expired_imports = settings.allow_expired_imports;
     state.require_approvals = settings.require_approvals;
+    state.require_proof = settings.require_proof;
     state.lint_imports = settings.lint_imports;
     state.policy = settings.policy.map(str::to_owned);
     let judged = judged(settings.policy);
@@ -132,6 +136,7 @@ pub fn init(
             "expired bundles may be imported for a stated reason",
         ),
         (settings.require_approvals, APPROVED),
+        (settings.require_proof, PROVED),
         (settings.lint_imports, LINTED),
         (settings.policy.is_some(), &judged),
     ]);
@@ -194,10 +199,12 @@ fn reopen(
             settings.require_approvals && !state.require_approvals,
             APPROVED,
         ),
+        (settings.require_proof && !state.require_proof, PROVED),
         (settings.lint_imports && !state.lint_imports, LINTED),
         (other, &judged),
     ]);
     state.require_approvals |= settings.require_approvals;
+    state.require_proof |= settings.require_proof;
     state.lint_imports |= settings.lint_imports;
     if let Some(policy) = settings.policy.filter(|_| other) {
         state.policy = Some(policy.to_owned());

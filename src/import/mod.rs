@@ -106,6 +106,8 @@ pub struct ImportRequest<'a> {
     pub allow_expired: Option<&'a str>,
     /// The file of approvals that came with the bundle.
     pub approvals: Option<&'a [u8]>,
+    /// The proof that came with it.
+    pub proof: Option<&'a [u8]>,
     /// Whether to read the archives before anything is published, whatever the repository demands.
     pub lint: bool,
     /// Releases (`ecosystem:name@version`) whose archives may have problems.
@@ -162,6 +164,7 @@ pub fn run<R: Read>(
         state: Some(&seen),
         now: request.now,
         approvals: request.approvals,
+        proof: request.proof,
         have: &have,
     };
     let judged = verify::bundle(reader, &judge, &mut quarantine, progress);
@@ -169,7 +172,7 @@ pub fn run<R: Read>(
         passed.borrow_mut().extend_from_slice(quarantine.passed());
     }
     let bundle = judged?;
-    repository.memory.state.check_approved(&bundle)?;
+    repository.memory.state.check_demands(&bundle)?;
     // `gc` may have forgotten the bundle that is the mark: then it comes in like a new one.
     let known = repository.memory.state.bundles.contains_key(&bundle.id.0);
     if bundle.already_imported && known {

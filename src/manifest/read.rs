@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use super::credentials;
+use super::prove;
 use super::table::{Found, Source};
 use super::{
     Account, BundleSection, ExcludeNewer, Manifest, ManifestError, Network, Runtime, is_channel,
@@ -40,6 +41,7 @@ pub(super) fn manifest(
         ca_roots: ca(top.take("ca"))?,
         network: network(top.take("network"))?,
         runtime: runtime(top.take("runtime"))?,
+        prove: prove::read(top.take("prove"))?,
         file: file.to_owned(),
         text: text.to_owned(),
     };

@@ -143,6 +143,10 @@ python = "3.11"                   # wheels are chosen for it
 # ca = ["ca/mirror-ca.pem"]
 # allow-hosts = ["npm.mirror.example"]
 
+# [[prove]]                       # what shall work once it is installed: `stage prove` runs it
+# run = "tool --version"
+# expect = {{ exit = 0, output = "1.0" }}   # or {{ http = "http://127.0.0.1:8080/health", status = 200, within = "90s" }}
+
 # [runtime]                       # who runs it where
 # account = "existing"            # or "create"
 # user = "svc-claw"
@@ -158,7 +162,9 @@ pub fn for_runtime(name: &str) -> Option<Start<'static>> {
         "nanobot" => (
             "nanobot",
             "pypi",
-            "requirements = [\"nanobot-ai==0.3.5\"]   # its wheels are for the Python of [target], which the enclave has",
+            "requirements = [\"nanobot-ai==0.3.5\"]   # its wheels are for the Python of [target], which the enclave has\n\n\
+             [[prove]]                         # `stage prove` runs it from the bundle alone, with no network\n\
+             run = \"nanobot --help\"\nexpect = { exit = 0, output = \"nanobot\", within = \"60s\" }",
         ),
         "zeroclaw" => (
             "zeroclaw",

@@ -14,6 +14,8 @@ mod client;
 mod credential;
 mod download;
 mod get;
+pub mod loopback;
+pub mod names;
 mod preflight;
 pub mod proxy;
 pub mod roots;

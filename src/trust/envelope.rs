@@ -57,6 +57,15 @@ impl<'a> Signable<'a> {
             payload,
         }
     }
+
+    /// A proof, an in-toto statement likewise.
+    pub const fn proof(payload: &'a [u8]) -> Self {
+        Self {
+            payload_type: STATEMENT_TYPE,
+            namespace: Some(sshsig::PROOF_NAMESPACE),
+            payload,
+        }
+    }
 }
 
 /// One signature as it is written, not yet judged.

@@ -14,6 +14,7 @@ pub mod diff;
 pub mod edit;
 pub mod envelope;
 pub mod key;
+pub mod proof;
 pub mod root;
 pub mod sigstore;
 pub mod sshsig;
@@ -50,6 +51,10 @@ pub const CODES: &[&Code] = &[
     &approval::UNSIGNED,
     &approval::OTHER,
     &approval::CONTRADICTS,
+    &proof::FORMAT,
+    &proof::LIMIT,
+    &proof::SIGNATURE,
+    &proof::OTHER,
 ];
 
 static ROOT_UNREADABLE: Code = Code::new("trust-root-unreadable", Kind::Usage);

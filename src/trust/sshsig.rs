@@ -20,6 +20,8 @@ pub const BUNDLE_NAMESPACE: &str = "stage-bundle@v1";
 pub const ROOT_NAMESPACE: &str = "stage-root@v1";
 /// Namespace of signatures over an approval.
 pub const APPROVAL_NAMESPACE: &str = "stage-approval@v1";
+/// Namespace of signatures over a proof.
+pub const PROOF_NAMESPACE: &str = "stage-proof@v1";
 
 const MAGIC: &[u8] = b"SSHSIG";
 const HASH: &[u8] = b"sha512";

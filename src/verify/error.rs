@@ -7,6 +7,7 @@ use crate::bundle::BundleError;
 use crate::fs::FsError;
 use crate::trust::TrustError;
 use crate::trust::approval::ApprovalError;
+use crate::trust::proof::ProofError;
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[
@@ -47,6 +48,9 @@ pub enum VerifyError {
     /// What lies beside the bundle does not belong to it.
     #[error(transparent)]
     Approval(#[from] ApprovalError),
+    /// Nor does the proof.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
     /// The quarantine cannot be written.
     #[error(transparent)]
     Sink(#[from] FsError),
@@ -189,6 +193,7 @@ impl Fault for VerifyError {
             Self::Bundle(error) => error.code(),
             Self::Trust(error) => error.code(),
             Self::Approval(error) => error.code(),
+            Self::Proof(error) => error.code(),
             Self::Sink(error) => error.code(),
             Self::RootOlder { .. } => &ROOT_OLDER,
             Self::RootExpired { .. } => &ROOT_EXPIRED,
@@ -211,6 +216,7 @@ impl Fault for VerifyError {
             Self::Bundle(error) => error.facts(),
             Self::Trust(error) => error.facts(),
             Self::Approval(error) => error.facts(),
+            Self::Proof(error) => error.facts(),
             Self::Sink(error) => error.facts(),
             Self::RootOlder { known, given } => pair(
                 format!("version {known} or newer"),

@@ -2,9 +2,9 @@
 //! writes nothing itself: `verify::bundle`. Its result is a [`Verified`] bundle, which cannot be made in any other way.
 //!
 //! Order (any failure ends it): marker · statement bytes · signature slot · trust roots · signatures · statement ·
-//! roots digest, epoch, serial, time · approvals, where some came with it · manifest · blobs · end marker and end of file ·
+//! roots digest, epoch, serial, time · approvals and proof, where some came with it · manifest · blobs · end marker and end of file ·
 //! contents. Bytes of blobs reach the [`Sink`] only after the signatures passed; nothing is parsed before its digest or
-//! signature was checked, except the slot, the carried roots and the envelopes of approvals, which are what is needed to
+//! signature was checked, except the slot, the carried roots and the envelopes of approvals and proof, which are what is needed to
 //! check.
 //!
 //! ```compile_fail,E0423
@@ -34,6 +34,7 @@ use crate::bundle::statement::Statement;
 use crate::fs::FsError;
 use crate::lock::Lock;
 use crate::trust::approval::Approvals;
+use crate::trust::proof::SignedProof;
 use crate::trust::root::TrustRoot;
 use crate::trust::threshold::Signer;
 
@@ -126,6 +127,8 @@ pub struct Judge<'a> {
     pub now: Timestamp,
     /// The file of approvals that came with the bundle.
     pub approvals: Option<&'a [u8]>,
+    /// The proof that came with the bundle.
+    pub proof: Option<&'a [u8]>,
     /// Whether the repository has the blob, hashed again just now.
     pub have: &'a dyn Fn(&Digest) -> bool,
 }
@@ -140,7 +143,7 @@ pub struct Check {
 }
 
 /// The checks in their order.
-pub const STEPS: [&str; 12] = [
+pub const STEPS: [&str; 13] = [
     "marker",
     "statement",
     "signature-slot",
@@ -149,6 +152,7 @@ pub const STEPS: [&str; 12] = [
     "claims",
     "freshness",
     "approvals",
+    "proof",
     "manifest",
     "blobs",
     "end",
@@ -176,6 +180,8 @@ pub struct Bundle {
     pub signers: Vec<Signer>,
     /// What they said about it; empty when nothing came with the bundle.
     pub approvals: Approvals,
+    /// What was proved of it; `None` when nothing came with the bundle.
+    pub proof: Option<SignedProof>,
     /// What was checked.
     pub checks: Vec<Check>,
     /// Whether the repository's high-water mark is this very bundle.

@@ -7,6 +7,7 @@ use crate::base::text::visible;
 use crate::base::time::Timestamp;
 use crate::fs::FsError;
 use crate::trust::approval::{Approval, Remark};
+use crate::trust::proof::SignedProof;
 use crate::verify::{Bundle, Check, STEPS, Sink, VerifyError};
 
 /// Schema of the report.
@@ -133,6 +134,8 @@ pub struct BundleLines {
     pub signers: Vec<SignerLine>,
     /// What they said about it.
     pub approvals: Vec<ApprovalLine>,
+    /// What was proved of it.
+    pub proof: Option<serde_json::Value>,
 }
 
 /// The report.
@@ -265,6 +268,7 @@ impl BundleLines {
             already_imported: bundle.already_imported,
             signers: signers.collect(),
             approvals: ApprovalLine::all(bundle),
+            proof: bundle.proof.as_ref().map(SignedProof::json),
         }
     }
 }

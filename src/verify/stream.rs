@@ -19,9 +19,13 @@ use crate::bundle::{BundleError, BundleId, slot};
 use crate::trust::TrustError;
 use crate::trust::approval::{Approvals, Approved};
 use crate::trust::envelope::{STATEMENT_TYPE, Signable};
+use crate::trust::proof::SignedProof;
 use crate::trust::root::{MAX_ROOTS, TrustRoot};
 use crate::trust::threshold::{self, Signer};
 use crate::verify::{Bundle, Check, Judge, STEPS, Sink, VerifyError, contents};
+
+/// What is said where nothing lies beside a bundle.
+const NONE: &str = "none came with it";
 
 /// Verifies a bundle; see `verify::bundle`.
 pub(super) fn judge<R: Read>(
@@ -50,15 +54,26 @@ pub(super) fn judge<R: Read>(
         6,
         format!("made {}, expires {}", claims.created, claims.expires),
     );
-    let approvals = approvals(&claims, judge, id, &root, &signers)?;
+    let about = Approved {
+        statement: id.0,
+        channel: &claims.channel,
+        serial: claims.serial,
+    };
+    let approvals = approvals(&about, judge, &root, &signers)?;
     pass.note(sink, 7, approvals_detail(&approvals));
+    let proof = judge
+        .proof
+        .map(|bytes| SignedProof::judge(bytes, &about, &root));
+    let proof = proof.transpose()?;
+    let words = proof.as_ref().map(SignedProof::words);
+    pass.note(sink, 8, words.unwrap_or_else(|| NONE.to_owned()));
     let statement = claims.finish((Digest::of(&open.roots), open.roots.len() as u64))?;
     let manifest = pass.manifest(&statement, judge.have)?;
-    pass.note(sink, 8, format!("{} files", manifest.files.len()));
+    pass.note(sink, 9, format!("{} files", manifest.files.len()));
     sink.prepare(&manifest)?;
     let documents = pass.contents(&manifest, sink)?;
     let lock = contents::check(&manifest, &documents)?;
-    pass.note(sink, 11, contents::detail(lock.as_ref()));
+    pass.note(sink, 12, contents::detail(lock.as_ref()));
     Ok(Bundle {
         id,
         statement,
@@ -69,6 +84,7 @@ pub(super) fn judge<R: Read>(
         lock,
         signers,
         approvals,
+        proof,
         checks: pass.checks,
         already_imported,
     })
@@ -177,9 +193,9 @@ impl<'p, R: Read> Pass<'p, R> {
         let documents = self.blobs(manifest, &blobs, total, sink);
         self.progress.end();
         let documents = documents?;
-        self.note(sink, 9, format!("{} blobs, {total} bytes", blobs.len()));
+        self.note(sink, 10, format!("{} blobs, {total} bytes", blobs.len()));
         self.members.end()?;
-        self.note(sink, 10, "nothing follows".to_owned());
+        self.note(sink, 11, "nothing follows".to_owned());
         Ok(documents)
     }
 
@@ -461,21 +477,15 @@ fn not_rolled_back(claims: &Claims, judge: &Judge<'_>, id: BundleId) -> Result<b
 
 /// What the signers said about the bundle, where a file of it came along.
 fn approvals(
-    claims: &Claims,
+    about: &Approved<'_>,
     judge: &Judge<'_>,
-    id: BundleId,
     root: &TrustRoot,
     signers: &[Signer],
 ) -> Result<Approvals, VerifyError> {
     let Some(bytes) = judge.approvals else {
         return Ok(Approvals::default());
     };
-    let bundle = Approved {
-        statement: id.0,
-        channel: &claims.channel,
-        serial: claims.serial,
-    };
-    Ok(Approvals::judge(bytes, &bundle, root, signers)?)
+    Ok(Approvals::judge(bytes, about, root, signers)?)
 }
 
 fn approvals_detail(approvals: &Approvals) -> String {
@@ -484,7 +494,7 @@ fn approvals_detail(approvals: &Approvals) -> String {
         .map(|signed| signed.approval().person.as_str())
         .collect();
     if names.is_empty() {
-        return "none came with it".to_owned();
+        return NONE.to_owned();
     }
     format!("{} by {}", names.len(), names.join(", "))
 }

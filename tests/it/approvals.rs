@@ -57,7 +57,7 @@ fn envelopes(desk: &Desk, file: &str) -> Vec<Value> {
     serde_json::from_str(&text).unwrap()
 }
 
-fn payload(envelope: &Value) -> Vec<u8> {
+pub(crate) fn payload(envelope: &Value) -> Vec<u8> {
     let text = envelope["payload"].as_str().unwrap();
     BASE64.decode(text.as_bytes()).unwrap()
 }
@@ -140,7 +140,7 @@ fn each_signature_says_who_when_and_under_which_change() {
 }
 
 /// `openssl` on the DSSE encoding of an envelope.
-fn openssl_verifies(desk: &Desk, envelope: &Value, person: &str) -> Ran {
+pub(crate) fn openssl_verifies(desk: &Desk, envelope: &Value, person: &str) -> Ran {
     let (kind, payload) = (envelope["payloadType"].as_str().unwrap(), payload(envelope));
     let mut signed = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
     signed.extend(payload);

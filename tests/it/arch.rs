@@ -46,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("trial", &["fs", "lock", "store", "eco"]),
+    ("prove", &["fs", "lock", "trust", "eco"]),
     ("verify", &["fs", "lock", "trust", "sbom", "bundle", "eco"]),
     (
         "import",
@@ -89,6 +90,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "holes",
             "pack",
             "trial",
+            "prove",
             "verify",
             "import",
             "serve",

@@ -419,6 +419,7 @@ fn a_delta_needs_its_base() {
         state: None,
         now: signed::time("2026-11-22T00:00:00Z"),
         approvals: None,
+        proof: None,
         have: &|digest| *digest == dropped,
     };
     let verified = verify::bundle(&bundle[..], &judge, &mut NullSink, &NoProgress).unwrap();

@@ -74,6 +74,7 @@ const BLAME: &[&str] = &[
     "cargo",
     "file",
     "native",
+    "prove",
     "interpreter",
     "hole",
     "openpgp",

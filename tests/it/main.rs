@@ -93,6 +93,8 @@ mod policy;
 #[cfg(feature = "connected")]
 mod programs;
 #[cfg(feature = "connected")]
+mod prove;
+#[cfg(feature = "connected")]
 mod pypi_confirm;
 #[cfg(feature = "connected")]
 mod pypi_index;

@@ -229,6 +229,7 @@ pub(crate) fn judge_at(
         state,
         now: time(now),
         approvals: None,
+        proof: None,
         have: &|_digest| false,
     };
     let mut watch = Watch::default();

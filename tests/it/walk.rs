@@ -64,7 +64,8 @@ impl Registry {
         files.insert(path.to_owned(), bytes.into());
     }
 
-    fn publish_with(&self, name: &str, version: &str, fields: Value, code: &str) {
+    /// The same, with this text in `index.js`.
+    pub(crate) fn publish_with(&self, name: &str, version: &str, fields: Value, code: &str) {
         self.publish_files((name, version), fields, &[("index.js", code)]);
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::base::check;
 use crate::base::digest::Digest;
 use crate::base::fault::{Code, Fault, Kind};
 use crate::base::finding::{Finding, Severity};
@@ -27,6 +28,7 @@ use crate::cli::lint;
 use crate::cli::native;
 use crate::cli::policy::{self, Rules};
 use crate::cli::project::Project;
+use crate::cli::proof;
 use crate::cli::secret::KeyArgs;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
@@ -268,6 +270,10 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     contents
         .evidence
         .extend(rules.evidence(&judgement, &lock, at));
+    let checks = check::document(&project.manifest.prove);
+    contents
+        .evidence
+        .extend(checks.map(|list| (check::NAME, list)));
     let settings = job.settings()?;
     let inputs = contents.inputs(&settings);
     let decision = job.decide(inputs)?;
@@ -444,6 +450,7 @@ impl Job<'_> {
             releases.write(&self.releases_path)?;
             // What was said about another bundle of this name goes first: a bundle with none is not refused.
             approval::remove_beside(&self.args.output)?;
+            proof::remove_beside(&self.args.output)?;
             draft.commit()?;
             approval::write_beside(&self.args.output, &approvals)?;
             last::keep(self.ctx, plan.statement(), |out| plan.write_head(out));

@@ -12,6 +12,7 @@ use crate::base::time::Timestamp;
 use crate::cli::approval::ApprovalsFile;
 use crate::cli::apt_signer::AptSigner;
 use crate::cli::cmd::{CommandResult, import_preview};
+use crate::cli::proof::ProofFile;
 use crate::cli::receipt::{self, ReceiptArgs};
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, TOOL, VERSION};
@@ -68,6 +69,9 @@ pub struct ImportArgs {
     /// What came with it.
     #[command(flatten)]
     approvals: ApprovalsFile,
+    /// And that it works.
+    #[command(flatten)]
+    proof: ProofFile,
     /// The receipt.
     #[command(flatten)]
     receipt: ReceiptArgs,
@@ -78,8 +82,10 @@ pub(crate) fn run(ctx: &Context, args: &ImportArgs) -> CommandResult {
     let receipt_file = args.receipt.prepare(ctx)?;
     let signer = AptSigner::new(&Layout::new(&args.repo).state_dir(), ctx.now);
     let approvals = args.approvals.load(&args.bundle)?;
+    let proof = args.proof.load(&args.bundle)?;
     let request = ImportRequest {
         approvals: approvals.as_deref(),
+        proof: proof.as_deref(),
         fips_host: ctx.fips_host(),
         repository: &args.repo,
         now: ctx.now,

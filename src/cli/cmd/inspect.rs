@@ -18,6 +18,7 @@ use crate::import::layout::Layout;
 use crate::import::state;
 use crate::lock::Lock;
 use crate::sbom::{self, Member, Members};
+use crate::trust::proof::SignedProof;
 
 /// Look inside a lock, a bundle or a repository: what is carried, for which platforms, how much.
 ///
@@ -182,6 +183,7 @@ fn bundle_json(view: &BundleView) -> Value {
         "expires": statement.expires,
         "root_version": statement.root_version,
         "keyids": view.keyids,
+        "proof": view.proof.as_ref().map(SignedProof::json),
         "files": view.manifest.files.len(),
         "bytes": view.manifest.carried_blobs().iter().map(|b| b.size).sum::<u64>(),
     })
@@ -208,6 +210,9 @@ fn bundle_lines(lines: &mut Vec<String>, name: &str, view: &BundleView) {
     let judged = if view.verified { "" } else { " (not judged)" };
     for keyid in &view.keyids {
         lines.push(format!("Signature     key {keyid}{judged}"));
+    }
+    if let Some(proof) = &view.proof {
+        lines.push(format!("Proof         {}", proof.words()));
     }
     let bytes = view.manifest.carried_blobs().iter().map(|b| b.size).sum();
     let files = view.manifest.files.len();

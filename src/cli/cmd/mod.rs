@@ -20,6 +20,10 @@ pub mod inspect;
 pub mod key;
 #[cfg(feature = "connected")]
 pub mod policy;
+#[cfg(feature = "connected")]
+pub mod prove;
+#[cfg(feature = "connected")]
+pub mod prove_inside;
 pub mod repo;
 #[cfg(feature = "connected")]
 pub mod resolve;
@@ -58,6 +62,12 @@ pub enum Command {
     Bundle(bundle::BundleArgs),
     Head(head::HeadArgs),
     Sign(sign::SignArgs),
+    #[cfg(feature = "connected")]
+    Prove(prove::ProveArgs),
+    /// What `stage prove` runs of itself inside
+    #[cfg(feature = "connected")]
+    #[command(hide = true)]
+    ProveInside(prove_inside::InsideArgs),
     Verify(verify::VerifyArgs),
     Import(import::ImportArgs),
     Repo(repo::RepoArgs),
@@ -90,6 +100,10 @@ pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
         Command::Bundle(args) => bundle::run(ctx, &args),
         Command::Head(args) => head::run(ctx, &args),
         Command::Sign(args) => sign::run(ctx, &args),
+        #[cfg(feature = "connected")]
+        Command::Prove(args) => prove::run(ctx, &args),
+        #[cfg(feature = "connected")]
+        Command::ProveInside(args) => prove_inside::run(&args),
         Command::Verify(args) => verify::run(ctx, &args),
         Command::Import(args) => import::run(ctx, &args),
         Command::Repo(args) => repo::run(ctx, &args),

@@ -11,9 +11,11 @@ use crate::bundle::BundleError;
 use crate::cli::Context;
 use crate::cli::approval::{self, ApprovalsFile};
 use crate::cli::cmd::CommandResult;
+use crate::cli::proof::ProofFile;
 use crate::cli::receipt::{self, ReceiptArgs};
 use crate::cli::ui::{Failure, Outcome, bytes, plural};
 use crate::fs::FsError;
+use crate::import::ImportError;
 use crate::import::cas::Cas;
 use crate::import::layout::Layout;
 use crate::import::state;
@@ -46,6 +48,12 @@ pub struct VerifyArgs {
     /// What came with it.
     #[command(flatten)]
     approvals: ApprovalsFile,
+    /// And that it works.
+    #[command(flatten)]
+    proof: ProofFile,
+    /// Refuse it (exit 3) unless a proof came with it that says that it installs and works, as `stage prove` makes one
+    #[arg(long)]
+    require_proof: bool,
     /// The receipt.
     #[command(flatten)]
     receipt: ReceiptArgs,
@@ -58,6 +66,7 @@ pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
     let memory = layout.as_ref().map(state::read).transpose()?;
     let seen = memory.as_ref().map(|memory| memory.state.seen());
     let approvals = args.approvals.load(&args.bundle)?;
+    let proof = args.proof.load(&args.bundle)?;
     let cas = layout.as_ref().map(|layout| Cas::new(layout.cas()));
     let now = args.at.unwrap_or(ctx.now);
     let judge = Judge {
@@ -65,6 +74,7 @@ pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
         state: seen.as_ref(),
         now,
         approvals: approvals.as_deref(),
+        proof: proof.as_deref(),
         have: &|digest| cas.as_ref().is_some_and(|cas| cas.rehash(digest)),
     };
     let mut recorder = Recorder::default();
@@ -84,7 +94,8 @@ pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
         Ok(bundle) => {
             // Authentic, and all the same not what the repository would import.
             let memory = memory.as_ref();
-            let allowed = memory.map_or(Ok(()), |m| m.state.check_approved(&bundle));
+            let allowed = memory.map_or(Ok(()), |m| m.state.check_demands(&bundle));
+            let allowed = allowed.and_then(|()| proved(args, &bundle));
             let Err(denied) = allowed else {
                 return Ok(Outcome::new(report.schema, json)
                     .data(data(&report, &bundle))
@@ -101,6 +112,14 @@ pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
         faults: vec![fault],
         report: Some(json),
     })
+}
+
+/// Refuses a bundle whose proof is demanded on the command line and is not there, or says that it does not work.
+fn proved(args: &VerifyArgs, bundle: &Bundle) -> Result<(), ImportError> {
+    if args.require_proof {
+        state::check_proved(bundle)?;
+    }
+    Ok(())
 }
 
 /// Opens the bundle; `-` is stdin. A directory is no bundle.
@@ -165,6 +184,9 @@ fn data(report: &VerifyReport, bundle: &Bundle) -> String {
     }
     for signed in bundle.approvals.iter() {
         lines.push(format!("approved   {}", approval::said(signed.approval())));
+    }
+    if let Some(proof) = &bundle.proof {
+        lines.push(format!("proof      {}", proof.words()));
     }
     lines.join("\n") + "\n"
 }

@@ -124,6 +124,10 @@ struct InitArgs {
     /// write them beside the bundle; on an existing repository, demands it from now on
     #[arg(long)]
     require_approvals: bool,
+    /// Import only what comes with a proof of `stage prove` that it installs and works, by a builder or releaser; on an
+    /// existing repository, demands it from now on
+    #[arg(long)]
+    require_proof: bool,
     /// Let every import read the archives and refuse what clients would read differently, as `stage import --lint` does;
     /// on an existing repository, from now on. It is not taken back
     #[arg(long)]
@@ -236,6 +240,7 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
         base_url: base_url.as_ref(),
         allow_expired_imports: args.allow_expired_imports,
         require_approvals: args.require_approvals,
+        require_proof: args.require_proof,
         lint_imports: args.lint,
     };
     let made = init::init(path, &root, fingerprint, settings, ctx.now, &signer)?;
@@ -250,6 +255,7 @@ fn make(ctx: &Context, args: &InitArgs) -> CommandResult {
         "base_url": memory.state.base_url,
         "created": made == Made::New,
         "require_approvals": memory.state.require_approvals,
+        "require_proof": memory.state.require_proof,
         "lint_imports": memory.state.lint_imports,
         "policy": policy_digest(&memory.state),
         "generation": memory.state.generation,
@@ -359,6 +365,7 @@ fn describe(path: &Path, memory: &Memory, published: Option<u64>) -> Outcome {
         "blocks": state.blocks,
         "allow_expired_imports": state.allow_expired_imports,
         "require_approvals": state.require_approvals,
+        "require_proof": state.require_proof,
         "lint_imports": state.lint_imports,
         "policy": policy,
         "mark": mark.to_string(),

@@ -1,0 +1,365 @@
+//! `stage prove`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::base::check::{self, Check};
+use crate::base::digest::Digest;
+use crate::base::package::EcosystemId;
+use crate::base::platform::Platform;
+use crate::base::text::{quoted, shown};
+use crate::base::time::Span;
+use crate::bundle::manifest::BundleManifest;
+use crate::cli::cmd::CommandResult;
+use crate::cli::exit::Exit;
+use crate::cli::proof;
+use crate::cli::secret::{PassphraseArgs, secret_key};
+use crate::cli::ui::{Failure, Outcome, plural};
+use crate::cli::{Context, TOOL, UsageError};
+use crate::eco;
+use crate::fs::{self, FsError};
+use crate::lock::{Lock, Records};
+use crate::manifest::Manifest;
+use crate::prove::{self, Request, report};
+use crate::sign::SecretKey;
+use crate::trust::Role;
+use crate::trust::envelope::Signable;
+use crate::trust::proof::{Ended, Proof, file};
+use crate::trust::root::TrustRoot;
+use crate::verify::{self, Bundle, Judge, Sink, Verified};
+
+/// Install and run a bundle from itself alone, with no network, before it travels.
+///
+/// In namespaces with nothing but loopback, an empty home and an unprivileged account: imports it into a scratch repository,
+/// serves it, lets npm, pip, uv, apt and cargo install from the published pins, and runs every [[prove]] of the manifest. What
+/// any of it reached for and did not get is named: addresses, host names, files, refused paths. As root it drops to an
+/// unprivileged account; otherwise it needs user namespaces.
+///
+/// With --key the result is signed as BUNDLE.proof.json, which `stage verify --require-proof` and repositories of
+/// `stage repo init --require-proof` ask for. Carry it along. It runs the code that is staged.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  stage prove openclaw.stage --trust root.json\n  stage prove openclaw.stage --trust root.json --key alice.pem"
+)]
+pub struct ProveArgs {
+    /// The bundle
+    #[arg(value_name = "BUNDLE")]
+    bundle: PathBuf,
+    /// The trust root: document or envelope
+    #[arg(long, value_name = "FILE")]
+    trust: PathBuf,
+    /// The manifest whose [[prove]] is run [default: the list in the bundle; else stage.toml beside it, if it is there]
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Sign the result with this key of a builder or releaser, and write it beside the bundle
+    #[arg(long, value_name = "FILE|URI")]
+    key: Option<PathBuf>,
+    /// Its passphrase.
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+    /// Where the signed result goes [default: BUNDLE.proof.json]
+    #[arg(short, long, value_name = "FILE", requires = "key")]
+    output: Option<PathBuf>,
+    /// Install these only, such as `npm,pypi`, to look for a fault; such a result is not signed
+    #[arg(
+        long,
+        value_name = "ECOSYSTEM",
+        value_delimiter = ',',
+        conflicts_with = "key"
+    )]
+    only: Vec<EcosystemId>,
+    /// The Python to install with; its folder is shown inside [default: this host's]
+    #[arg(long, value_name = "PROGRAM")]
+    python: Option<PathBuf>,
+    /// How long one step may take
+    #[arg(long, value_name = "TIME", default_value = "30m")]
+    timeout: Span,
+    /// Record no system calls: what it reaches for is not seen then, but for host names; the result says so
+    #[arg(long)]
+    no_trace: bool,
+    /// Leave the scratch folder with every log, trace, the repository and the home, and say where it is
+    #[arg(long)]
+    keep: bool,
+}
+
+pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
+    let host = Platform::of_host()
+        .ok_or_else(|| UsageError::new("this host is no target that bundles are made for"))?;
+    let root = TrustRoot::load(&args.trust)?;
+    let key = signer(ctx, args, &root)?;
+    let (bundle, listed) = verified(ctx, args, &root)?;
+    let lock = bundle.lock.as_ref().ok_or_else(|| {
+        UsageError::new("the bundle carries plain files, of which there is nothing to prove")
+    })?;
+    let checks = checks(ctx, args, &listed)?;
+    let tools = tools(ctx, args.python.as_deref())?;
+    let path = search_path(ctx);
+    let program = std::env::current_exe().map_err(|e| UsageError::new(e.to_string()))?;
+    let parent = PathBuf::from(ctx.env("TMPDIR").unwrap_or_else(|| "/tmp".to_owned()));
+    let folder = fs::canonicalize(&fs::temporary_folder(&parent, "stage-prove")?)?;
+    let request = Request {
+        bundle: &args.bundle,
+        channel: &bundle.statement.channel,
+        serial: bundle.statement.serial,
+        lock,
+        records: &records(&bundle, lock),
+        root: (
+            root.canonical(),
+            root.version(),
+            root.fingerprint().to_string(),
+        ),
+        checks: &checks,
+        only: &args.only.iter().cloned().collect::<BTreeSet<_>>(),
+        host,
+        folder: &folder,
+        path: &path,
+        program: &program,
+        tools: &tools.shown,
+        python: tools.python,
+        seconds: u64::try_from(args.timeout.seconds())
+            .unwrap_or_default()
+            .max(1),
+        trace: !args.no_trace,
+        now: ctx.now,
+        tool: TOOL,
+    };
+    let result = prove::run(&request, &|line| ctx.ui.talk(line));
+    if args.keep {
+        ctx.ui
+            .talk(&format!("Everything is left in {}", shown(&folder)));
+    } else {
+        fs::remove_tree(&folder)?;
+    }
+    let proof = result?;
+    let written = match &key {
+        Some(key) => Some(write(args, &bundle, &proof, key)?),
+        None => None,
+    };
+    Ok(told(ctx, &bundle, &proof, written.as_deref()))
+}
+
+/// The key that will sign, which must be one that is accepted.
+fn signer(ctx: &Context, args: &ProveArgs, root: &TrustRoot) -> Result<Option<SecretKey>, Failure> {
+    let Some(path) = &args.key else {
+        return Ok(None);
+    };
+    let key = secret_key(ctx, path, &args.passphrase)?;
+    let id = key.public()?.id();
+    let may = [Role::Builder, Role::Releaser]
+        .iter()
+        .any(|role| root.is_in_role(id, *role));
+    if !may {
+        let message = format!("key {id} is neither builder nor releaser in the trust root");
+        return Err(UsageError::new(message).into());
+    }
+    Ok(Some(key))
+}
+
+/// Keeps the list of checks that a bundle carries.
+#[derive(Default)]
+struct Listed {
+    wanted: Option<Digest>,
+    taking: bool,
+    bytes: Vec<u8>,
+}
+
+impl Sink for Listed {
+    fn prepare(&mut self, manifest: &BundleManifest) -> Result<(), FsError> {
+        self.wanted = manifest
+            .file(check::DOCUMENT)
+            .map(|file| file.digests.sha256);
+        Ok(())
+    }
+
+    fn begin(&mut self, digest: &Digest, size: u64) -> Result<(), FsError> {
+        self.taking = self.wanted.as_ref() == Some(digest) && size <= 16 << 20;
+        Ok(())
+    }
+
+    fn chunk(&mut self, bytes: &[u8]) -> Result<(), FsError> {
+        if self.taking {
+            self.bytes.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), FsError> {
+        self.taking = false;
+        Ok(())
+    }
+}
+
+/// The bundle, and the bytes of its list of checks.
+fn verified(
+    ctx: &Context,
+    args: &ProveArgs,
+    root: &TrustRoot,
+) -> Result<(Verified<Bundle>, Vec<u8>), Failure> {
+    let judge = Judge {
+        root,
+        state: None,
+        now: ctx.now,
+        approvals: None,
+        proof: None,
+        have: &|_digest| false,
+    };
+    let mut sink = Listed::default();
+    let bundle = verify::bundle(fs::open(&args.bundle)?, &judge, &mut sink, &ctx.ui)?;
+    Ok((bundle, sink.bytes))
+}
+
+/// What is run: the list of the manifest that was named, else of the bundle, else of the manifest beside it.
+fn checks(ctx: &Context, args: &ProveArgs, listed: &[u8]) -> Result<Vec<Check>, Failure> {
+    let beside = fs::parent(&args.bundle).join("stage.toml");
+    let manifest = match &args.file {
+        Some(file) => Some(file),
+        None if listed.is_empty() && fs::exists(&beside) => Some(&beside),
+        None => None,
+    };
+    let checks = match manifest {
+        Some(file) => Manifest::load(file, &eco::sections())?.prove,
+        None if listed.is_empty() => Vec::new(),
+        None => check::parse(listed).ok_or_else(|| {
+            UsageError::new(format!("{} in the bundle cannot be read", check::DOCUMENT))
+        })?,
+    };
+    if checks.is_empty() {
+        ctx.ui
+            .warn("there is no [[prove]]: it is installed, but nothing of it is run");
+    }
+    Ok(checks)
+}
+
+fn records(bundle: &Bundle, lock: &Lock) -> Records {
+    let mut records = Records::new();
+    for id in lock.records.keys() {
+        let path = format!("lock/records/{id}.json");
+        let found = bundle.documents.iter().find(|(at, _)| at.as_str() == path);
+        if let Some((_, bytes)) = found {
+            records.insert(id.clone(), bytes.clone());
+        }
+    }
+    records
+}
+
+/// The search path, with the folders of administrators, which accounts may lack.
+fn search_path(ctx: &Context) -> String {
+    let own = ctx.env("PATH").unwrap_or_default();
+    format!("{own}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+}
+
+/// Programs of this host that are shown inside.
+struct Tools {
+    shown: Vec<(PathBuf, String)>,
+    python: Option<String>,
+}
+
+/// `uv` and the Rust toolchain where they are on the search path but not below `/usr`, and the Python that was named.
+fn tools(ctx: &Context, python: Option<&Path>) -> Result<Tools, Failure> {
+    let path = search_path(ctx);
+    let find = |name: &str| prove::find(&path, name).filter(|found| !found.starts_with("/usr"));
+    let mut shown: Vec<(PathBuf, String)> = Vec::new();
+    if let Some(uv) = find("uv") {
+        shown.push((fs::canonicalize(&uv)?, "uv".to_owned()));
+    }
+    if find("cargo").is_some()
+        && let Some(sysroot) = said(&path, "rustc", &["--print", "sysroot"])
+    {
+        shown.push((PathBuf::from(sysroot), "rust".to_owned()));
+    }
+    let Some(python) = python else {
+        return Ok(Tools {
+            shown,
+            python: None,
+        });
+    };
+    let unusable = |why: &str| {
+        let name = quoted(&python.to_string_lossy());
+        UsageError::new(format!("{name} cannot be used as Python: {why}"))
+    };
+    let script =
+        "import os, sys; print(sys.base_prefix + '\\n' + os.path.realpath(sys.executable))";
+    let answer = said(&path, &python.to_string_lossy(), &["-I", "-c", script]);
+    let answer = answer.ok_or_else(|| unusable("it does not run"))?;
+    let (prefix, program) = answer
+        .split_once('\n')
+        .ok_or_else(|| unusable("it says nothing"))?;
+    if Path::new(prefix).starts_with("/usr") {
+        return Ok(Tools {
+            shown,
+            python: Some(program.to_owned()),
+        });
+    }
+    let inner = Path::new(program).strip_prefix(prefix);
+    let inner = inner.map_err(|_elsewhere| unusable("its program is not below its folder"))?;
+    let inner = format!("/tools/python/{}", inner.display());
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if !inner.chars().all(plain) {
+        return Err(unusable("its name has characters that a shell takes otherwise").into());
+    }
+    shown.push((PathBuf::from(prefix), "python".to_owned()));
+    Ok(Tools {
+        shown,
+        python: Some(inner),
+    })
+}
+
+/// What a program of this host prints.
+fn said(path: &str, program: &str, arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new(program);
+    command.args(arguments).env("PATH", path);
+    let output = command
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+}
+
+/// Signs the result and writes it; the name of the file.
+fn write(
+    args: &ProveArgs,
+    bundle: &Bundle,
+    proof: &Proof,
+    key: &SecretKey,
+) -> Result<PathBuf, Failure> {
+    let payload = proof.payload(bundle.id.0);
+    let signature = key.sign_signable(Signable::proof(&payload))?;
+    let path = args
+        .output
+        .clone()
+        .unwrap_or_else(|| proof::beside(&args.bundle));
+    fs::write_atomic(&path, &file(&payload, &signature), 0o644)?;
+    Ok(path)
+}
+
+fn told(ctx: &Context, bundle: &Bundle, proof: &Proof, written: Option<&Path>) -> Outcome {
+    let findings = report::findings(proof);
+    ctx.ui.findings(&findings);
+    let passed = proof.result == Ended::Passed;
+    let fields = json!({
+        "bundle_id": bundle.id.to_string(),
+        "proof": proof,
+        "file": written.map(|path| path.to_string_lossy()),
+        "findings": findings.iter().map(crate::base::finding::Finding::json).collect::<Vec<_>>(),
+    });
+    let verb = if passed { "Proved" } else { "Not proved:" };
+    let line = format!(
+        "{verb} channel {} serial {}: {}, {}, {}",
+        proof.channel,
+        proof.serial,
+        plural(proof.steps.len(), "step"),
+        plural(proof.checks.len(), "check"),
+        plural(proof.holes.len(), "hole"),
+    );
+    let mut outcome = Outcome::new("stage/prove-report/v1", fields)
+        .data(report::table(proof))
+        .line(line);
+    if let Some(path) = written {
+        outcome = outcome.line(format!("Carry the proof along: {}", shown(path)));
+    }
+    outcome.exit(if passed { Exit::Ok } else { Exit::Denied })
+}
