@@ -24,6 +24,7 @@
 //! | [`enrolment`] | certificates of the keys in a trust root, and whether they lead to a CA |
 //! | [`ca`] | the private CA that travels along |
 //! | [`policy`] | what may be carried, how much a finding weighs, who waived what |
+//! | [`licenses`] | licenses that only files tell |
 //! | [`sbom`] | CycloneDX |
 //! | [`bundle`] | the format of what travels: statement, manifest, blobs |
 //! | [`sign`] | secret keys |
@@ -80,6 +81,7 @@ pub mod fuzz;
 #[cfg(feature = "connected")]
 pub mod holes;
 pub mod import;
+pub mod licenses;
 pub mod lint;
 pub mod lock;
 pub mod manifest;

@@ -124,6 +124,8 @@ pub struct Contents<'a> {
     pub records: &'a Records,
     /// The private CA in canonical PEM, when there is one.
     pub ca: Option<Vec<u8>>,
+    /// The lock with licenses that only the files tell, for the SBOM; `None`: as it is.
+    pub described: Option<Lock>,
     /// Documents that say what was checked before, by their name in the folder `evidence`.
     pub evidence: BTreeMap<&'static str, Vec<u8>>,
     stored: BTreeMap<(EcosystemId, String), Stored>,
@@ -187,6 +189,7 @@ impl<'a> Contents<'a> {
             lock,
             records,
             ca,
+            described: None,
             evidence: BTreeMap::new(),
             stored,
         })
@@ -300,7 +303,7 @@ impl<'a> Contents<'a> {
             None => Purl::new("generic", &[&release.name], &release.version, &[]),
         };
         Ok(cyclonedx::write(&SbomInput {
-            lock: self.lock,
+            lock: self.described.as_ref().unwrap_or(self.lock),
             facts: &facts,
             files: &files,
             channel: settings.channel,

@@ -8,6 +8,7 @@ use crate::base::digest::{Digest, UpstreamChecksum};
 use crate::base::finding::{Finding, Severity};
 use crate::base::time::Timestamp;
 use crate::import::ImportError;
+use crate::licenses::Licenses;
 use crate::lock::{LockedArtifact, Records};
 use crate::policy::{Judgement, Policy, Waived, recorded};
 use crate::verify::Bundle;
@@ -73,7 +74,8 @@ pub(super) fn check(
         sizes.insert(UpstreamChecksum::Sha512(file.digests.sha512), file.size);
     }
     let size = |artifact: &LockedArtifact| sizes.get(&artifact.checksum).copied();
-    let judgement = policy.judge(lock, &records, recorded(lock), &size, now)?;
+    let described = Licenses::default().described(lock);
+    let judgement = policy.judge(&described, &records, recorded(lock), &size, now)?;
     let Judgement {
         mut findings,
         waived,

@@ -19,6 +19,7 @@ pub const CODES: &[&Code] = &[
     &TIME_UNKNOWN,
     &LICENSE_DENIED,
     &LICENSE_UNKNOWN,
+    &LICENSE_LATER,
     &ARTIFACT_TOO_LARGE,
     &TOTAL_TOO_LARGE,
     &SIZE_UNKNOWN,
@@ -43,6 +44,7 @@ pub(super) static TOO_NEW: Code = Code::classed("policy-too-new", Class::E50);
 pub(super) static TIME_UNKNOWN: Code = Code::classed("policy-time-unknown", Class::E50);
 pub(super) static LICENSE_DENIED: Code = Code::classed("policy-license-denied", Class::E50);
 pub(super) static LICENSE_UNKNOWN: Code = Code::classed("policy-license-unknown", Class::E50);
+pub(super) static LICENSE_LATER: Code = Code::classed("policy-license-later", Class::E50);
 pub(super) static ARTIFACT_TOO_LARGE: Code = Code::classed("policy-artifact-too-large", Class::E50);
 pub(super) static TOTAL_TOO_LARGE: Code = Code::classed("policy-total-too-large", Class::E50);
 pub(super) static SIZE_UNKNOWN: Code = Code::classed("policy-size-unknown", Class::E50);
@@ -61,6 +63,7 @@ pub(super) const GATES: &[(&Code, Severity)] = &[
     (&TIME_UNKNOWN, Severity::Deny),
     (&LICENSE_DENIED, Severity::Deny),
     (&LICENSE_UNKNOWN, Severity::Deny),
+    (&LICENSE_LATER, Severity::Note),
     (&ARTIFACT_TOO_LARGE, Severity::Deny),
     (&TOTAL_TOO_LARGE, Severity::Deny),
     (&SIZE_UNKNOWN, Severity::Note),

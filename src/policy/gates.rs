@@ -32,6 +32,8 @@ pub(super) struct Gates<'a> {
     chains: Chains<'a>,
     now: Timestamp,
     found: Vec<Finding>,
+    /// Packages whose licenses only their files tell.
+    unread_licenses: usize,
 }
 
 /// Everything that the gates of `policy` find. `size` knows what an artifact weighs, where the lock does not.
@@ -50,12 +52,14 @@ pub(super) fn check(
         chains: Chains::new(lock),
         now,
         found: Vec::new(),
+        unread_licenses: 0,
     };
     for package in lock.packages.iter().filter(|p| p.is_carried()) {
         gates.names(package);
         gates.age(package);
         gates.license(package);
     }
+    gates.licenses_to_read();
     gates.sizes(size);
     gates.look_alikes();
     Ok(gates.found)
@@ -120,8 +124,13 @@ impl Gates<'_> {
         let recorded = self
             .facts(package)
             .and_then(|facts| facts.license.as_deref());
-        let Some(declared) = package.license.as_deref().or(recorded) else {
-            let message = "declares no license in what its registry says of it".to_owned();
+        let declared = package.license.as_deref().or(recorded);
+        if declared.is_none() && package.ecosystem == EcosystemId::debian() {
+            self.unread_licenses += 1;
+            return;
+        }
+        let Some(declared) = declared.filter(|text| !text.is_empty()) else {
+            let message = "declares no license that could be read".to_owned();
             let fix = "read its license, then add a [[waiver]], or `[license] exempt`";
             self.add(&codes::LICENSE_UNKNOWN, package, message, fix);
             return;
@@ -144,6 +153,24 @@ impl Gates<'_> {
             ),
         };
         self.add(code, package, message, WAIVE);
+    }
+
+    /// Licenses that `stage bundle` reads before it judges again.
+    fn licenses_to_read(&mut self) {
+        if self.unread_licenses == 0 {
+            return;
+        }
+        let message = format!(
+            "has {} Debian packages whose licenses only their files tell",
+            self.unread_licenses
+        );
+        let fix = "`stage bundle` reads them and judges again";
+        self.add_about(
+            &codes::LICENSE_LATER,
+            "the closure".to_owned(),
+            message,
+            fix,
+        );
     }
 
     fn sizes(&mut self, size: &dyn Fn(&LockedArtifact) -> Option<u64>) {

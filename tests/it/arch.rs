@@ -33,6 +33,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("net", &["fs", "upstream"]),
     ("fetch", &["fs", "lock", "store", "upstream", "eco", "net"]),
     ("unpack", &["fs"]),
+    // `store`, `eco` and `unpack` only where it reads archives.
+    ("licenses", &["fs", "lock", "store", "eco", "unpack"]),
     ("native", &["fs", "lock", "store", "eco", "unpack"]),
     (
         "holes",
@@ -51,7 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "import",
         &[
-            "fs", "archives", "lock", "eco", "policy", "trust", "bundle", "verify",
+            "fs", "archives", "lock", "eco", "policy", "licenses", "trust", "bundle", "verify",
         ],
     ),
     ("serve", &["fs"]),
@@ -88,6 +90,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "fetch",
             "native",
             "holes",
+            "licenses",
             "pack",
             "trial",
             "prove",

@@ -10,6 +10,7 @@ use stage::policy::codes::WEIGHED;
 use stage::policy::{Policy, Profile, starter};
 
 use crate::closures::{Made, Only};
+use crate::debian_archive::{Archive, Deb, Suite, key};
 use crate::desk::Desk;
 use crate::lint::samples;
 use crate::loopback::{Asked, Reply, Server};
@@ -248,7 +249,11 @@ fn a_lock_is_judged_again_without_a_network_and_before_it_is_bundled() {
 
 /// `evidence/policy.json` of a bundle.
 fn evidence(bundle: &[u8]) -> Value {
-    let start = br#"{"findings":[{"code":"#;
+    document(bundle, br#"{"findings":[{"code":"#)
+}
+
+/// The canonical document of a bundle that starts so.
+fn document(bundle: &[u8], start: &[u8]) -> Value {
     let at = bundle
         .windows(start.len())
         .position(|window| window == start)
@@ -851,4 +856,63 @@ fn routes_send_the_names_of_projects_to_one_index_alone() {
         desk.write("stage.toml", manifest(bad));
         desk.stage("resolve").refused(2, word);
     }
+}
+
+/// Their indexes do not tell the licenses of Debian packages; their files do.
+#[test]
+fn licenses_of_debian_packages_are_read_before_they_are_bundled() {
+    let dep5 = |name: &str| {
+        format!(
+            "Format: https://x.example/1.0/\n\nFiles: *\nCopyright: a\nLicense: {name}\n text\n"
+        )
+        .into_bytes()
+    };
+    let debs = [
+        Deb::new("free", "1-1", "amd64").installs("./usr/share/doc/free/copyright", dep5("Expat")),
+        Deb::new("own", "1-1", "amd64")
+            .installs("./usr/share/doc/own/copyright", dep5("own\u{1b}[31m words")),
+        Deb::new("mute", "1-1", "amd64"),
+    ];
+    let archive = Archive::new(
+        &[Suite::new("bookworm", "bookworm").with("main", &debs)],
+        &key(1),
+    );
+    let desk = Desk::new();
+    desk.write("archive.asc", key(1).armored_certificate().unwrap());
+    let manifest = |packages: &[&str]| {
+        let url = archive.server.url();
+        let text = format!(
+            "[policy]\nfile = \"policy.toml\"\n[debian]\npackages = {packages:?}\n[[debian.source]]\nuri = \"{url}\"\n\
+             suites = [\"bookworm\"]\ncomponents = [\"main\"]\nsigned-by = \"archive.asc\"\n"
+        );
+        desk.write("stage.toml", text);
+    };
+    desk.key("k");
+    desk.stage("trust init --key k.pem -o root.json").ok();
+    desk.write("policy.toml", "[license]\nallow = [\"MIT\"]\n");
+    manifest(&["free", "own", "mute"]);
+    let report = desk.stage("resolve --format json").ok().json();
+    assert_eq!(of(&report, "note"), ["policy-license-later the closure"]);
+    let ran = desk.stage("bundle --key k.pem -o x.stage --format json");
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let denied = of(&ran.json(), "deny");
+    let unknown = "policy-license-unknown debian";
+    assert_eq!(
+        denied,
+        [format!("{unknown} mute@1-1"), format!("{unknown} own@1-1")]
+    );
+    assert!(!ran.stderr.contains('\u{1b}'), "{}", ran.stderr);
+    manifest(&["free"]);
+    desk.stage("resolve").ok();
+    desk.stage("bundle --key k.pem -o x.stage").ok();
+    desk.stage("verify x.stage --trust root.json").ok();
+    let bundle = desk.read("x.stage");
+    let licenses = document(&bundle, br#"{"licenses":[{"ecosystem""#);
+    assert_valid("licenses-evidence.json", &licenses);
+    let sbom = document(&bundle, br#"{"$schema":"http://cyclonedx"#);
+    let components = sbom["components"].as_array().unwrap();
+    let free = components.iter().find(|c| c["name"] == "free").unwrap();
+    assert_eq!(free["licenses"][0]["expression"], "MIT", "{free}");
+    let lock = String::from_utf8(desk.read("stage.lock")).unwrap();
+    assert!(!lock.contains("license"), "{lock}");
 }

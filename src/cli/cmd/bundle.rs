@@ -33,6 +33,7 @@ use crate::cli::secret::KeyArgs;
 use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
 use crate::fs::{self, Draft};
+use crate::licenses;
 use crate::lock::{Lock, LockedArtifact, Records};
 use crate::manifest;
 use crate::pack::{self, Contents, Settings};
@@ -261,12 +262,19 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let seen = [native.findings.clone(), holes.findings(), linted.findings];
     let mut found = seen.concat();
     found.extend(misplaced);
-    let judgement = judge(&rules, closure, found, &size, at)?;
+    let licenses = licenses::read(&lock, &store, &ctx.ui)?;
+    let described = licenses.described(&lock);
+    let judgement = judge(&rules, (&described, &records), found, &size, at)?;
     if let Some(refused) = denied_by(ctx, &rules, &judgement) {
         return Ok(refused);
     }
     let mut contents = Contents::gather(&lock, &records, ca, &store)?;
     contents.evidence.insert("lint.json", linted.document);
+    if !licenses.is_empty() {
+        let document = licenses.document();
+        contents.evidence.insert(licenses::DOCUMENT, document);
+    }
+    contents.described = Some(described);
     contents
         .evidence
         .extend(rules.evidence(&judgement, &lock, at));

@@ -1,0 +1,126 @@
+//! Reading the `copyright` files of Debian packages in the store (Debian Policy 12.5).
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use super::Licenses;
+use crate::base::limits::Limited;
+use crate::base::package::{EcosystemId, ReleaseId};
+use crate::base::progress::{Progress, Unit};
+use crate::base::workers;
+use crate::eco::debian::copyright::{self, Copyright};
+use crate::fs::{self, FsError, OpenFile};
+use crate::lock::Lock;
+use crate::store::Store;
+use crate::unpack::{self, Member, Part};
+
+/// Most archives that are read at the same time.
+const MAX_WORKERS: usize = 8;
+/// Links from one folder of documents to another that are followed.
+const MAX_LINKS: usize = 4;
+/// Where packages have their documents.
+const FOLDER: &str = "usr/share/doc/";
+
+/// What one package has.
+enum Told {
+    License(String),
+    /// Its documents are those of another package.
+    As(String),
+    Nothing,
+}
+
+/// The licenses of every carried Debian package of `lock` that is in the store.
+///
+/// # Errors
+/// A file of the store cannot be opened. An archive that is damaged tells nothing.
+pub fn read(lock: &Lock, store: &Store, progress: &dyn Progress) -> Result<Licenses, FsError> {
+    let debian = EcosystemId::debian();
+    let mut jobs = Vec::new();
+    for (package, artifact) in lock.carried_artifacts() {
+        if package.ecosystem == debian
+            && let Some(stored) = store.find(&artifact.checksum)?
+        {
+            jobs.push((package, stored.path));
+        }
+    }
+    progress.begin("Reading licenses", jobs.len() as u64, Unit::Items);
+    let results = workers::map(&jobs, MAX_WORKERS, |(package, path)| {
+        let told = fs::open(path).map(|file| look(file, &package.name));
+        progress.advance(1);
+        told
+    });
+    progress.end();
+    let (mut told, mut by_name) = (Vec::new(), BTreeMap::new());
+    for ((package, _), result) in jobs.iter().zip(results) {
+        let result = result?;
+        if let Told::License(text) = &result {
+            by_name.insert(package.name.as_str(), text.clone());
+        }
+        told.push((package, result));
+    }
+    let links: BTreeMap<String, String> = told
+        .iter()
+        .filter_map(|(package, told)| match told {
+            Told::As(other) => Some((package.name.clone(), other.clone())),
+            Told::License(_) | Told::Nothing => None,
+        })
+        .collect();
+    let mut found: BTreeMap<(EcosystemId, ReleaseId), String> = BTreeMap::new();
+    for (package, told) in told {
+        let text = match told {
+            Told::License(text) => Some(text),
+            Told::As(other) => follow(other, &links, &by_name),
+            Told::Nothing => None,
+        };
+        if let Some(text) = text.filter(|text| !text.is_empty()) {
+            found.insert((debian.clone(), package.id()), text);
+        }
+    }
+    Ok(Licenses(found))
+}
+
+fn follow(
+    mut name: String,
+    links: &BTreeMap<String, String>,
+    licenses: &BTreeMap<&str, String>,
+) -> Option<String> {
+    for _ in 0..MAX_LINKS {
+        if let Some(text) = licenses.get(name.as_str()) {
+            return Some(text.clone());
+        }
+        name = links.get(&name)?.clone();
+    }
+    None
+}
+
+fn look(file: OpenFile, package: &str) -> Told {
+    let mut told = Told::Nothing;
+    let own = format!("{FOLDER}{package}");
+    let walked = unpack::walk(file, Part::Data, &mut |path, member| {
+        let path = path.trim_start_matches("./").trim_start_matches('/');
+        let rest = path
+            .strip_prefix(&own)
+            .map(|rest| rest.trim_end_matches('/'));
+        match (rest, member) {
+            (Some("/copyright"), Member::File(bytes)) => {
+                let mut text = Vec::new();
+                Limited::new(bytes, copyright::LIMIT).read_to_end(&mut text)?;
+                told = Told::License(Copyright::parse(&text).text);
+            }
+            // `usr/share/doc/libx-dev -> libx1`, or its copyright file alone.
+            (Some("" | "/copyright"), Member::Link(target)) => {
+                let mut parts = target
+                    .split('/')
+                    .filter(|part| !matches!(*part, "" | "." | ".."));
+                let other = parts.rfind(|part| *part != "copyright");
+                told = other.map_or(Told::Nothing, |other| Told::As(other.to_owned()));
+            }
+            _ => {}
+        }
+        Ok(())
+    });
+    match walked {
+        Ok(_) => told,
+        Err(_damaged) => Told::Nothing,
+    }
+}
