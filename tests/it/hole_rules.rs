@@ -426,7 +426,7 @@ const CASES: &[(&str, &str, Files, But)] = &[
     (
         "cargo-onnxruntime",
         "cargo:ort-sys@2.0.0",
-        &[],
+        &[("build/download/mod.rs", "let r = ureq::get(URL);")],
         With("file:onnxruntime/onnxruntime-linux-x64.tgz@1"),
     ),
     (
@@ -438,13 +438,19 @@ const CASES: &[(&str, &str, Files, But)] = &[
     (
         "cargo-swagger-ui",
         "cargo:utoipa-swagger-ui@9.0.0",
-        &[],
-        Is("cargo:utoipa-swagger-ui@6.0.0"),
+        &[(
+            "build.rs",
+            "env(\"SWAGGER_UI_DOWNLOAD_URL\").unwrap_or(\"https://zip.example/v5.zip\"); reqwest::blocking::get(u)",
+        )],
+        Has(&[("build.rs", "fn main() {}")]),
     ),
     (
         "cargo-torch",
         "cargo:torch-sys@0.20.0",
-        &[],
+        &[(
+            "build.rs",
+            "#[cfg(feature = \"download-libtorch\")] ureq::get(u)",
+        )],
         With("file:libtorch/libtorch.zip@1"),
     ),
     (
