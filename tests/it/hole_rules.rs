@@ -195,6 +195,18 @@ const CASES: &[(&str, &str, Files, But)] = &[
         With("debian:chromium@120"),
     ),
     (
+        "npm-workerd",
+        "npm:workerd@1.2.0",
+        &[],
+        With("npm:@cloudflare/workerd-linux-64@1.2.0"),
+    ),
+    (
+        "npm-prisma",
+        "npm:@prisma/engines@7.10.1",
+        &[("!", "node scripts/postinstall.js")],
+        With("file:prisma/schema-engine-7.10.1.gz@1"),
+    ),
+    (
         "npm-electron",
         "npm:electron@45.0.0",
         &[],

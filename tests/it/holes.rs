@@ -238,17 +238,17 @@ fn scripts_that_pipe_to_a_shell_and_those_that_fetch_a_browser_are_closed_by_the
     let desk = project(&registry, npm);
     let report = holes(&desk, 0);
     let open = [
-        "npm-script-file-fetches: npm own-browser@1.0.0",
         "npm-pipe-to-shell: npm piper@1.0.0",
         "npm-puppeteer: npm puppeteer@25.0.0",
+        "npm-script-file-fetches: npm own-browser@1.0.0",
     ];
     assert_eq!(listed(&report), open);
-    let message = report["holes"][0]["finding"]["message"].as_str().unwrap();
+    let message = report["holes"][2]["finding"]["message"].as_str().unwrap();
     assert!(
         message.contains("https://browsers.example/chrome.zip"),
         "{message}"
     );
-    assert_eq!(report["holes"][0]["file"], "lib/browsers.mjs");
+    assert_eq!(report["holes"][2]["file"], "lib/browsers.mjs");
     let piped = fix(&report, "npm-pipe-to-shell");
     assert!(piped.contains("https://get.example/install.sh"), "{piped}");
     // As the advice says: a file each, and what it does not know by itself is named.
