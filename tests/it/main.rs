@@ -18,6 +18,7 @@
 
 #[cfg(feature = "connected")]
 mod approvals;
+#[cfg(feature = "connected")]
 mod approved;
 mod arch;
 #[cfg(feature = "connected")]

@@ -1,12 +1,13 @@
 //! `stage holes`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::base::finding::Finding;
+use crate::base::finding::{Finding, Severity};
 use crate::base::text::escaped;
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::resolve::denied;
@@ -55,8 +56,8 @@ const OTHERS: [(&str, &str, &str); 5] = [
     ("debian-unmet-recommends", "left-out", "Left out"),
 ];
 
-/// Most findings of one code and package that people are shown.
-const SAME: usize = 2;
+/// Most packages that are named for one note.
+const ALSO: usize = 20;
 
 /// One line of the list.
 struct Listed<'a> {
@@ -186,48 +187,72 @@ fn list<'a>(found: &'a Report, standing: &[Finding]) -> Vec<Listed<'a>> {
         let mut order = kinds.chain(OTHERS.iter().map(|(_, kind, _)| *kind));
         order.position(|kind| kind == one.kind)
     };
-    listed.sort_by_key(|one| (order(one).is_none(), order(one), one.finding.severity));
+    listed.sort_by(|a, b| {
+        let key = |one: &Listed<'_>| (order(one).is_none(), order(one), one.weight());
+        key(a).cmp(&key(b)).then_with(|| a.name().cmp(b.name()))
+    });
     listed
 }
 
-/// Groups with their titles, each hole with what closes it.
+/// Groups with their titles, each hole with what closes it. Notes of one kind are shown once, with the packages that they
+/// are about.
 fn table(listed: &[Listed<'_>]) -> String {
     let mut text = Vec::new();
     let mut title = "";
-    let (mut before, mut same) = (("", ""), 0);
-    for one in listed {
-        if one.title != title {
-            let gap = if title.is_empty() { "" } else { "\n" };
-            title = one.title;
-            text.push(format!("{gap}{title}\n"));
+    let alike = |a: &Listed<'_>, b: &Listed<'_>| a.name() == b.name() && a.weight() == b.weight();
+    for group in listed.chunk_by(alike) {
+        let is_note = group.iter().all(|one| one.weight() == Severity::Note);
+        let shown = if is_note { 1 } else { group.len() };
+        for one in group.iter().take(shown) {
+            if one.title != title {
+                let gap = if title.is_empty() { "" } else { "\n" };
+                title = one.title;
+                text.push(format!("{gap}{title}\n"));
+            }
+            text.push(one.text());
         }
-        let finding = &one.finding;
-        let about = (finding.code.name, finding.subject.as_str());
-        same = if about == before { same + 1 } else { 0 };
-        before = about;
-        if one.hole.is_none() && same >= SAME {
-            continue;
-        }
-        let name = one
-            .hole
-            .map_or(finding.code.name, |hole| hole.rule.as_str());
-        text.push(format!(
-            "  {:<4}  {}  [{name}]\n        {}\n",
+        text.extend(also(group.get(shown..).unwrap_or_default()));
+    }
+    text.concat()
+}
+
+/// The packages of notes that are not shown each.
+fn also(others: &[Listed<'_>]) -> Option<String> {
+    let subjects: BTreeSet<&str> = others.iter().map(|o| o.finding.subject.as_str()).collect();
+    let names: Vec<&str> = subjects.iter().take(ALSO).copied().collect();
+    let more = match subjects.len() - names.len() {
+        0 => String::new(),
+        count => format!(" and {count} more"),
+    };
+    (!names.is_empty()).then(|| format!("        likewise: {}{more}\n", names.join(", ")))
+}
+
+impl Listed<'_> {
+    /// The rule, or the code of another check.
+    fn name(&self) -> &str {
+        let rule = self.hole.map(|hole| hole.rule.as_str());
+        rule.unwrap_or(self.finding.code.name)
+    }
+
+    const fn weight(&self) -> Severity {
+        self.finding.severity
+    }
+
+    fn text(&self) -> String {
+        let (finding, name) = (&self.finding, self.name());
+        let chain = match finding.chain.as_slice() {
+            [] | [_] => String::new(),
+            chain => format!("        needed by: {}\n", chain.join(" > ")),
+        };
+        let fix = finding.fix.as_ref();
+        let fix = fix.map_or_else(String::new, |fix| format!("        close: {fix}\n"));
+        format!(
+            "  {:<4}  {}  [{name}]\n        {}\n{chain}{fix}",
             finding.severity.to_string(),
             finding.subject,
             finding.message
-        ));
-        if finding.chain.len() > 1 {
-            text.push(format!(
-                "        needed by: {}\n",
-                finding.chain.join(" > ")
-            ));
-        }
-        if let Some(fix) = &finding.fix {
-            text.push(format!("        close: {fix}\n"));
-        }
+        )
     }
-    text.concat()
 }
 
 fn catalogs(all: &[Catalog]) -> String {
