@@ -103,7 +103,7 @@ fn repository(desk: &Desk, name: &str, words: &str) {
 fn what_works_is_proved_and_the_proof_is_asked_for() {
     let serves = check(
         "demo serve",
-        "http = \"http://127.0.0.1:18999/health\", within = \"30s\"",
+        "http = \"http://127.0.0.1:18999/health\", within = \"30s\", watch = \"1s\"",
     );
     let desk = desk(&(serves + &check("demo version", "output = \"demo 1.0.0 tester\"")));
     repository(&desk, "r", "--require-proof");

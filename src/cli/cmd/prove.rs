@@ -254,7 +254,7 @@ fn search_path(ctx: &Context) -> String {
 
 /// Programs of this host that are shown inside.
 struct Tools {
-    shown: Vec<(PathBuf, String)>,
+    shown: Vec<(PathBuf, PathBuf)>,
     python: Option<String>,
 }
 
@@ -262,14 +262,14 @@ struct Tools {
 fn tools(ctx: &Context, python: Option<&Path>) -> Result<Tools, Failure> {
     let path = search_path(ctx);
     let find = |name: &str| prove::find(&path, name).filter(|found| !found.starts_with("/usr"));
-    let mut shown: Vec<(PathBuf, String)> = Vec::new();
+    let mut shown: Vec<(PathBuf, PathBuf)> = Vec::new();
     if let Some(uv) = find("uv") {
-        shown.push((fs::canonicalize(&uv)?, "uv".to_owned()));
+        shown.push((fs::canonicalize(&uv)?, PathBuf::from("/tools/uv")));
     }
     if find("cargo").is_some()
         && let Some(sysroot) = said(&path, "rustc", &["--print", "sysroot"])
     {
-        shown.push((PathBuf::from(sysroot), "rust".to_owned()));
+        shown.push((PathBuf::from(sysroot), PathBuf::from("/tools/rust")));
     }
     let Some(python) = python else {
         return Ok(Tools {
@@ -288,24 +288,20 @@ fn tools(ctx: &Context, python: Option<&Path>) -> Result<Tools, Failure> {
     let (prefix, program) = answer
         .split_once('\n')
         .ok_or_else(|| unusable("it says nothing"))?;
-    if Path::new(prefix).starts_with("/usr") {
-        return Ok(Tools {
-            shown,
-            python: Some(program.to_owned()),
-        });
-    }
-    let inner = Path::new(program).strip_prefix(prefix);
-    let inner = inner.map_err(|_elsewhere| unusable("its program is not below its folder"))?;
-    let inner = format!("/tools/python/{}", inner.display());
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if !inner.chars().all(plain) {
-        return Err(unusable("its name has characters that a shell takes otherwise").into());
+    if !program.starts_with('/') || !program.chars().all(plain) {
+        return Err(unusable("its path has characters that a shell takes otherwise").into());
     }
-    shown.push((PathBuf::from(prefix), "python".to_owned()));
-    Ok(Tools {
-        shown,
-        python: Some(inner),
-    })
+    // At its own place, where it finds its libraries.
+    let prefix = PathBuf::from(prefix);
+    if !prefix.starts_with("/usr") {
+        if !Path::new(program).starts_with(&prefix) || prefix.parent().is_none() {
+            return Err(unusable("its program is not below its folder").into());
+        }
+        shown.push((prefix.clone(), prefix));
+    }
+    let python = Some(program.to_owned());
+    Ok(Tools { shown, python })
 }
 
 /// What a program of this host prints.
