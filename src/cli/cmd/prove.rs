@@ -15,15 +15,16 @@ use crate::base::text::{quoted, shown};
 use crate::base::time::Span;
 use crate::bundle::manifest::BundleManifest;
 use crate::cli::cmd::CommandResult;
+use crate::cli::cmd::resolve::denied;
 use crate::cli::exit::Exit;
+use crate::cli::policy::{self, Rules};
+use crate::cli::project::Project;
 use crate::cli::proof;
 use crate::cli::secret::{PassphraseArgs, secret_key};
 use crate::cli::ui::{Failure, Outcome, plural};
 use crate::cli::{Context, TOOL, UsageError};
-use crate::eco;
 use crate::fs::{self, FsError};
 use crate::lock::{Lock, Records};
-use crate::manifest::Manifest;
 use crate::prove::{self, Request, report};
 use crate::sign::SecretKey;
 use crate::trust::Role;
@@ -95,7 +96,10 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
     let lock = bundle.lock.as_ref().ok_or_else(|| {
         UsageError::new("the bundle carries plain files, of which there is nothing to prove")
     })?;
-    let checks = checks(ctx, args, &listed)?;
+    let project = project(args)?;
+    let rules = project.as_ref().map(Rules::of).transpose()?;
+    let rules = rules.unwrap_or_default();
+    let checks = checks(ctx, args, project.as_ref(), &listed)?;
     let tools = tools(ctx, args.python.as_deref())?;
     let path = search_path(ctx);
     let program = std::env::current_exe().map_err(|e| UsageError::new(e.to_string()))?;
@@ -134,12 +138,18 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
     } else {
         fs::remove_tree(&folder)?;
     }
-    let proof = result?;
+    let mut proof = result?;
+    let judgement = rules.judge_found(report::findings(&proof), ctx.stamp()?);
+    if denied(&judgement.findings) != Exit::Ok {
+        proof.result = Ended::Failed;
+    }
     let written = match &key {
         Some(key) => Some(write(args, &bundle, &proof, key)?),
         None => None,
     };
-    Ok(told(ctx, &bundle, &proof, written.as_deref()))
+    policy::show(ctx, &judgement);
+    let outcome = told(&bundle, &proof, written.as_deref());
+    Ok(policy::judged(outcome, &rules, &judgement))
 }
 
 /// The key that will sign, which must be one that is accepted.
@@ -212,18 +222,27 @@ fn verified(
     Ok((bundle, sink.bytes))
 }
 
-/// What is run: the list of the manifest that was named, else of the bundle, else of the manifest beside it.
-fn checks(ctx: &Context, args: &ProveArgs, listed: &[u8]) -> Result<Vec<Check>, Failure> {
+/// The manifest that was named; else the one beside the bundle, if it is there.
+fn project(args: &ProveArgs) -> Result<Option<Project>, Failure> {
     let beside = fs::parent(&args.bundle).join("stage.toml");
-    let manifest = match &args.file {
-        Some(file) => Some(file),
-        None if listed.is_empty() && fs::exists(&beside) => Some(&beside),
-        None => None,
-    };
-    let checks = match manifest {
-        Some(file) => Manifest::load(file, &eco::sections())?.prove,
-        None if listed.is_empty() => Vec::new(),
-        None => check::parse(listed).ok_or_else(|| {
+    match &args.file {
+        Some(file) => Project::load(file).map(Some),
+        None if fs::exists(&beside) => Project::load(&beside).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// What is run: the list of the manifest that was named, else of the bundle, else of the manifest beside it.
+fn checks(
+    ctx: &Context,
+    args: &ProveArgs,
+    project: Option<&Project>,
+    listed: &[u8],
+) -> Result<Vec<Check>, Failure> {
+    let checks = match project {
+        Some(project) if args.file.is_some() || listed.is_empty() => project.manifest.prove.clone(),
+        _ if listed.is_empty() => Vec::new(),
+        _ => check::parse(listed).ok_or_else(|| {
             UsageError::new(format!("{} in the bundle cannot be read", check::DOCUMENT))
         })?,
     };
@@ -332,15 +351,13 @@ fn write(
     Ok(path)
 }
 
-fn told(ctx: &Context, bundle: &Bundle, proof: &Proof, written: Option<&Path>) -> Outcome {
-    let findings = report::findings(proof);
-    ctx.ui.findings(&findings);
+fn told(bundle: &Bundle, proof: &Proof, written: Option<&Path>) -> Outcome {
     let passed = proof.result == Ended::Passed;
     let fields = json!({
         "bundle_id": bundle.id.to_string(),
         "proof": proof,
         "file": written.map(|path| path.to_string_lossy()),
-        "findings": findings.iter().map(crate::base::finding::Finding::json).collect::<Vec<_>>(),
+        "findings": [],
     });
     let verb = if passed { "Proved" } else { "Not proved:" };
     let line = format!(
