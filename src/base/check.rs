@@ -14,6 +14,8 @@ pub const NAME: &str = "prove.json";
 pub const DOCUMENT: &str = "evidence/prove.json";
 /// Seconds that a program has by default to answer, or to end.
 pub const WITHIN: u64 = 120;
+/// Seconds that a program goes on running by default after it answered.
+pub const WATCH: u64 = 15;
 /// Most checks in a list.
 const MOST: usize = 64;
 /// Longest command, variable or expected text, in bytes.
@@ -54,6 +56,8 @@ pub struct Answer {
     pub status: u16,
     /// Seconds that it has for it.
     pub within: u64,
+    /// Seconds that it goes on running then, to see what it reaches for.
+    pub watch: u64,
 }
 
 /// An end.
@@ -74,6 +78,14 @@ impl Expect {
         match self {
             Self::Answer(answer) => answer.within,
             Self::End(end) => end.within,
+        }
+    }
+
+    /// Seconds that the command goes on running after it happened.
+    pub const fn watch(&self) -> u64 {
+        match self {
+            Self::Answer(answer) => answer.watch,
+            Self::End(_) => 0,
         }
     }
 
@@ -141,6 +153,9 @@ pub fn fault(check: &Check) -> Option<(&'static str, &'static str)> {
     if !(1..=MOST_SECONDS).contains(&check.expect.within()) {
         return Some(("within", "a duration from 1s to 1d such as \"90s\""));
     }
+    if check.expect.watch() > MOST_SECONDS {
+        return Some(("watch", "a duration up to 1d such as \"15s\""));
+    }
     match &check.expect {
         Expect::Answer(answer) if !is_loopback(&answer.http) => Some((
             "http",
@@ -193,6 +208,7 @@ mod tests {
                 http: http.to_owned(),
                 status: 200,
                 within: 90,
+                watch: 1,
             }),
         }
     }

@@ -50,20 +50,15 @@ fn variables(found: Found<'_>) -> Result<BTreeMap<String, String>, ManifestError
         .collect()
 }
 
-/// `{ http = "…", status = 200, within = "90s" }` or `{ exit = 0, output = "…", within = "90s" }`.
+/// `{ http = "…", status = 200, within = "90s", watch = "15s" }` or `{ exit = 0, output = "…", within = "90s" }`.
 fn expectation(mut table: Table<'_>) -> Result<Expect, ManifestError> {
-    let within = match table.take("within") {
-        Some(found) => {
-            let span: Span = found.parsed("a duration from 1s to 1d such as \"90s\"")?;
-            u64::try_from(span.seconds()).unwrap_or_default()
-        }
-        None => check::WITHIN,
-    };
+    let within = seconds(table.take("within"), check::WITHIN)?;
     let expect = match table.take("http") {
         Some(http) => Expect::Answer(Answer {
             http: http.string()?,
             status: number(table.take("status"), 200)?,
             within,
+            watch: seconds(table.take("watch"), check::WATCH)?,
         }),
         None => Expect::End(End {
             exit: number(table.take("exit"), 0)?,
@@ -73,6 +68,14 @@ fn expectation(mut table: Table<'_>) -> Result<Expect, ManifestError> {
     };
     table.finish()?;
     Ok(expect)
+}
+
+fn seconds(found: Option<Found<'_>>, usual: u64) -> Result<u64, ManifestError> {
+    let Some(found) = found else {
+        return Ok(usual);
+    };
+    let span: Span = found.parsed("a duration from 1s to 1d such as \"90s\"")?;
+    Ok(u64::try_from(span.seconds()).unwrap_or_default())
 }
 
 fn number<T: std::str::FromStr>(found: Option<Found<'_>>, usual: T) -> Result<T, ManifestError> {
@@ -102,6 +105,7 @@ mod tests {
             http: "http://127.0.0.1:1/".to_owned(),
             status: 204,
             within: 120,
+            watch: 15,
         };
         assert_eq!(checks[0].expect, Expect::Answer(answer));
         assert_eq!(checks[0].env["TOKEN"], "x");

@@ -1,11 +1,12 @@
 # Runs as the administrator of new network and mount namespaces (and of a user namespace, for whoever is no administrator
 # outside). Builds the root that a bundle is proved in, makes it the only one, and waits until its input ends.
 #
-#   sh enter.sh SCRATCH [PATH NAME]...   each file or folder PATH is shown read-only as /tools/NAME
+#   sh enter.sh SCRATCH [PATH PLACE]...   each file or folder PATH is shown read-only at PLACE
 #
 # The root has the programs of this host (/usr and what belongs to it), a few files of /etc, loopback, and nothing else of
 # this host: no home, no /run with its sockets, no /var, no configuration of clients.
 set -eu
+umask 022
 scratch=$1; shift
 root=$scratch/root
 fail() { echo "$*" >&2; exit 1; }
@@ -41,11 +42,6 @@ for name in alternatives ca-certificates ca-certificates.conf debian_version ld.
     fi
 done
 cp "$scratch"/etc/* "$root/etc/"
-while [ $# -gt 1 ]; do
-    if [ -d "$1" ]; then mkdir "$root/tools/$2"; else : > "$root/tools/$2"; fi
-    show "$1" "$root/tools/$2"
-    shift 2
-done
 for name in null zero full random urandom tty; do
     : > "$root/dev/$name"
     mount --bind "/dev/$name" "$root/dev/$name"
@@ -64,6 +60,12 @@ ln -s /proc/self/fd/2 "$root/dev/stderr"
 mount --rbind /proc "$root/proc"
 for name in home/prove tmp stage; do
     mount --bind "$scratch/inside/$name" "$root/$name"
+done
+while [ $# -gt 1 ]; do
+    mkdir -p "$(dirname "$root$2")"
+    if [ -d "$1" ]; then mkdir -p "$root$2"; else : > "$root$2"; fi
+    show "$1" "$root$2"
+    shift 2
 done
 hostname -F "$scratch/etc/hostname" || fail "the host name cannot be set"
 ip link set lo up || fail "loopback cannot be switched on"

@@ -54,8 +54,6 @@ static NOT_FOR_HOST: Code = Code::new("prove-other-platform", Kind::Usage);
 
 /// Most of a trace that is read, in bytes.
 const MOST_TRACE: u64 = 8 << 30;
-/// How long what answers goes on running.
-const LINGER: Duration = Duration::from_secs(5);
 /// How often a check asks.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -147,8 +145,8 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// This program.
     pub program: &'a Path,
-    /// Files and folders of this host that are shown inside, with their names below `/tools`.
-    pub tools: &'a [(PathBuf, String)],
+    /// Files and folders of this host that are shown inside, and where.
+    pub tools: &'a [(PathBuf, PathBuf)],
     /// The Python that is used, as it is called inside; else the one of this host.
     pub python: Option<String>,
     /// Seconds that one step may take.
@@ -334,7 +332,7 @@ impl Run<'_> {
         let job = Job {
             env: &check.env,
             // Whoever asks ends it.
-            seconds: within + 60,
+            seconds: within + check.expect.watch() + 60,
             ..self.job(&check.run, &check.run, Some(&calls))
         };
         let mut running = self.sandbox.start(&job, None)?;
@@ -354,8 +352,8 @@ impl Run<'_> {
                 Ok(format!("exit {code}"))
             }),
         };
-        if matches!((&check.expect, &found), (Expect::Answer(_), Ok(_))) {
-            Self::linger(&mut running);
+        if let (Expect::Answer(answer), Ok(_)) = (&check.expect, &found) {
+            Self::watch(&mut running, answer.watch);
         }
         running.end();
         let lines = tail(&running.log);
@@ -398,10 +396,10 @@ impl Run<'_> {
         }
     }
 
-    /// What runs goes on for a moment: much is reached for only after the first answer.
-    fn linger(running: &mut Running) {
-        let began = Instant::now();
-        while began.elapsed() < LINGER && running.ended().is_none() {
+    /// What runs goes on for so long: much is reached for only after the first answer.
+    fn watch(running: &mut Running, seconds: u64) {
+        let (began, limit) = (Instant::now(), Duration::from_secs(seconds));
+        while began.elapsed() < limit && running.ended().is_none() {
             std::thread::park_timeout(PAUSE);
         }
     }

@@ -63,8 +63,8 @@ pub(super) struct Plan<'a> {
     pub(super) path: &'a str,
     /// This program.
     pub(super) program: &'a Path,
-    /// Folders of this host that are shown, with their names below `/tools`.
-    pub(super) tools: &'a [(PathBuf, String)],
+    /// Files and folders of this host that are shown, and where.
+    pub(super) tools: &'a [(PathBuf, PathBuf)],
     /// Whether system calls are recorded.
     pub(super) trace: bool,
 }
@@ -461,9 +461,9 @@ fn hold(plan: &Plan<'_>, account: Account) -> Result<Child, ProveError> {
     }
     command.args(["--net", "--mount", "--ipc", "--uts", "--", "sh"]);
     command.arg(plan.folder.join("enter.sh")).arg(plan.folder);
-    command.arg(plan.program).arg("stage");
-    for (folder, name) in plan.tools {
-        command.arg(folder).arg(name);
+    command.arg(plan.program).arg(PROGRAM);
+    for (path, place) in plan.tools {
+        command.arg(path).arg(place);
     }
     // It ends when this process does: its input ends then.
     command

@@ -243,6 +243,6 @@ fn a_dry_run_looks_into_the_bundle_and_a_refusal_has_a_receipt() {
     assert_eq!(receipt["verified"], true);
     assert_eq!(receipt["refused"]["check"], "archives");
     assert_eq!(receipt["refused"]["code"], "lint-duplicate");
-    assert_eq!(receipt["checks"].as_array().unwrap().len(), 12);
+    assert_eq!(receipt["checks"].as_array().unwrap().len(), 13);
     assert_eq!(world.snapshot(), before);
 }

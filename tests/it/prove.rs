@@ -103,7 +103,7 @@ fn repository(desk: &Desk, name: &str, words: &str) {
 fn what_works_is_proved_and_the_proof_is_asked_for() {
     let serves = check(
         "demo serve",
-        "http = \"http://127.0.0.1:18999/health\", within = \"30s\"",
+        "http = \"http://127.0.0.1:18999/health\", within = \"30s\", watch = \"1s\"",
     );
     let desk = desk(&(serves + &check("demo version", "output = \"demo 1.0.0 tester\"")));
     repository(&desk, "r", "--require-proof");
@@ -233,6 +233,19 @@ fn what_reaches_outside_is_named() {
         codes.contains(&"prove-connects-outside") && codes.contains(&"prove-asks-for-name"),
         "{codes:?}"
     );
+    // A policy may deny it.
+    desk.write(
+        "policy.toml",
+        "[severity]\nprove-connects-outside = \"deny\"\n",
+    );
+    let manifest = String::from_utf8(desk.read("stage.toml")).unwrap();
+    let manifest = manifest.replacen("[bundle]", "[policy]\nfile = \"policy.toml\"\n[bundle]", 1);
+    desk.write("stage.toml", manifest);
+    let ran = prove(&desk, "--key alice.pem");
+    assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
+    let report = ran.json();
+    assert_valid("prove-report.json", &report);
+    assert_eq!(report["proof"]["result"], "failed");
     // Without a tracer only names are known, and the result says so.
     let report = prove(&desk, "--no-trace").ok().json();
     assert_eq!(report["proof"]["host"]["tracer"], Value::Null);

@@ -15,15 +15,16 @@ use crate::base::text::{quoted, shown};
 use crate::base::time::Span;
 use crate::bundle::manifest::BundleManifest;
 use crate::cli::cmd::CommandResult;
+use crate::cli::cmd::resolve::denied;
 use crate::cli::exit::Exit;
+use crate::cli::policy::{self, Rules};
+use crate::cli::project::Project;
 use crate::cli::proof;
 use crate::cli::secret::{PassphraseArgs, secret_key};
 use crate::cli::ui::{Failure, Outcome, plural};
 use crate::cli::{Context, TOOL, UsageError};
-use crate::eco;
 use crate::fs::{self, FsError};
 use crate::lock::{Lock, Records};
-use crate::manifest::Manifest;
 use crate::prove::{self, Request, report};
 use crate::sign::SecretKey;
 use crate::trust::Role;
@@ -95,7 +96,10 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
     let lock = bundle.lock.as_ref().ok_or_else(|| {
         UsageError::new("the bundle carries plain files, of which there is nothing to prove")
     })?;
-    let checks = checks(ctx, args, &listed)?;
+    let project = project(args)?;
+    let rules = project.as_ref().map(Rules::of).transpose()?;
+    let rules = rules.unwrap_or_default();
+    let checks = checks(ctx, args, project.as_ref(), &listed)?;
     let tools = tools(ctx, args.python.as_deref())?;
     let path = search_path(ctx);
     let program = std::env::current_exe().map_err(|e| UsageError::new(e.to_string()))?;
@@ -134,12 +138,18 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
     } else {
         fs::remove_tree(&folder)?;
     }
-    let proof = result?;
+    let mut proof = result?;
+    let judgement = rules.judge_found(report::findings(&proof), ctx.stamp()?);
+    if denied(&judgement.findings) != Exit::Ok {
+        proof.result = Ended::Failed;
+    }
     let written = match &key {
         Some(key) => Some(write(args, &bundle, &proof, key)?),
         None => None,
     };
-    Ok(told(ctx, &bundle, &proof, written.as_deref()))
+    policy::show(ctx, &judgement);
+    let outcome = told(&bundle, &proof, written.as_deref());
+    Ok(policy::judged(outcome, &rules, &judgement))
 }
 
 /// The key that will sign, which must be one that is accepted.
@@ -212,18 +222,27 @@ fn verified(
     Ok((bundle, sink.bytes))
 }
 
-/// What is run: the list of the manifest that was named, else of the bundle, else of the manifest beside it.
-fn checks(ctx: &Context, args: &ProveArgs, listed: &[u8]) -> Result<Vec<Check>, Failure> {
+/// The manifest that was named; else the one beside the bundle, if it is there.
+fn project(args: &ProveArgs) -> Result<Option<Project>, Failure> {
     let beside = fs::parent(&args.bundle).join("stage.toml");
-    let manifest = match &args.file {
-        Some(file) => Some(file),
-        None if listed.is_empty() && fs::exists(&beside) => Some(&beside),
-        None => None,
-    };
-    let checks = match manifest {
-        Some(file) => Manifest::load(file, &eco::sections())?.prove,
-        None if listed.is_empty() => Vec::new(),
-        None => check::parse(listed).ok_or_else(|| {
+    match &args.file {
+        Some(file) => Project::load(file).map(Some),
+        None if fs::exists(&beside) => Project::load(&beside).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// What is run: the list of the manifest that was named, else of the bundle, else of the manifest beside it.
+fn checks(
+    ctx: &Context,
+    args: &ProveArgs,
+    project: Option<&Project>,
+    listed: &[u8],
+) -> Result<Vec<Check>, Failure> {
+    let checks = match project {
+        Some(project) if args.file.is_some() || listed.is_empty() => project.manifest.prove.clone(),
+        _ if listed.is_empty() => Vec::new(),
+        _ => check::parse(listed).ok_or_else(|| {
             UsageError::new(format!("{} in the bundle cannot be read", check::DOCUMENT))
         })?,
     };
@@ -254,7 +273,7 @@ fn search_path(ctx: &Context) -> String {
 
 /// Programs of this host that are shown inside.
 struct Tools {
-    shown: Vec<(PathBuf, String)>,
+    shown: Vec<(PathBuf, PathBuf)>,
     python: Option<String>,
 }
 
@@ -262,14 +281,14 @@ struct Tools {
 fn tools(ctx: &Context, python: Option<&Path>) -> Result<Tools, Failure> {
     let path = search_path(ctx);
     let find = |name: &str| prove::find(&path, name).filter(|found| !found.starts_with("/usr"));
-    let mut shown: Vec<(PathBuf, String)> = Vec::new();
+    let mut shown: Vec<(PathBuf, PathBuf)> = Vec::new();
     if let Some(uv) = find("uv") {
-        shown.push((fs::canonicalize(&uv)?, "uv".to_owned()));
+        shown.push((fs::canonicalize(&uv)?, PathBuf::from("/tools/uv")));
     }
     if find("cargo").is_some()
         && let Some(sysroot) = said(&path, "rustc", &["--print", "sysroot"])
     {
-        shown.push((PathBuf::from(sysroot), "rust".to_owned()));
+        shown.push((PathBuf::from(sysroot), PathBuf::from("/tools/rust")));
     }
     let Some(python) = python else {
         return Ok(Tools {
@@ -288,24 +307,20 @@ fn tools(ctx: &Context, python: Option<&Path>) -> Result<Tools, Failure> {
     let (prefix, program) = answer
         .split_once('\n')
         .ok_or_else(|| unusable("it says nothing"))?;
-    if Path::new(prefix).starts_with("/usr") {
-        return Ok(Tools {
-            shown,
-            python: Some(program.to_owned()),
-        });
-    }
-    let inner = Path::new(program).strip_prefix(prefix);
-    let inner = inner.map_err(|_elsewhere| unusable("its program is not below its folder"))?;
-    let inner = format!("/tools/python/{}", inner.display());
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if !inner.chars().all(plain) {
-        return Err(unusable("its name has characters that a shell takes otherwise").into());
+    if !program.starts_with('/') || !program.chars().all(plain) {
+        return Err(unusable("its path has characters that a shell takes otherwise").into());
     }
-    shown.push((PathBuf::from(prefix), "python".to_owned()));
-    Ok(Tools {
-        shown,
-        python: Some(inner),
-    })
+    // At its own place, where it finds its libraries.
+    let prefix = PathBuf::from(prefix);
+    if !prefix.starts_with("/usr") {
+        if !Path::new(program).starts_with(&prefix) || prefix.parent().is_none() {
+            return Err(unusable("its program is not below its folder").into());
+        }
+        shown.push((prefix.clone(), prefix));
+    }
+    let python = Some(program.to_owned());
+    Ok(Tools { shown, python })
 }
 
 /// What a program of this host prints.
@@ -336,15 +351,13 @@ fn write(
     Ok(path)
 }
 
-fn told(ctx: &Context, bundle: &Bundle, proof: &Proof, written: Option<&Path>) -> Outcome {
-    let findings = report::findings(proof);
-    ctx.ui.findings(&findings);
+fn told(bundle: &Bundle, proof: &Proof, written: Option<&Path>) -> Outcome {
     let passed = proof.result == Ended::Passed;
     let fields = json!({
         "bundle_id": bundle.id.to_string(),
         "proof": proof,
         "file": written.map(|path| path.to_string_lossy()),
-        "findings": findings.iter().map(crate::base::finding::Finding::json).collect::<Vec<_>>(),
+        "findings": [],
     });
     let verb = if passed { "Proved" } else { "Not proved:" };
     let line = format!(
