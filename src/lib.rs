@@ -23,7 +23,9 @@
 //! | [`trust`] | keys, trust roots, roles, the one counter of signatures, approvals |
 //! | [`enrolment`] | certificates of the keys in a trust root, and whether they lead to a CA |
 //! | [`ca`] | the private CA that travels along |
+//! | [`vulns`] | known vulnerabilities, from a database that somebody brought along |
 //! | [`policy`] | what may be carried, how much a finding weighs, who waived what |
+//! | [`vex`] | what is said to others of known vulnerabilities: OpenVEX, CycloneDX |
 //! | [`sbom`] | CycloneDX |
 //! | [`bundle`] | the format of what travels: statement, manifest, blobs |
 //! | [`sign`] | secret keys |
@@ -108,3 +110,5 @@ mod unpack;
 #[cfg(feature = "connected")]
 pub mod upstream;
 pub mod verify;
+pub mod vex;
+pub mod vulns;

@@ -8,6 +8,7 @@ use crate::base::digest::{Digest, UpstreamChecksum};
 use crate::base::finding::{Finding, Severity};
 use crate::base::time::Timestamp;
 use crate::import::ImportError;
+use crate::import::vulns::{self, Open};
 use crate::lock::{LockedArtifact, Records};
 use crate::policy::{Judgement, Policy, Waived, recorded};
 use crate::verify::Bundle;
@@ -40,19 +41,21 @@ impl Judged {
 }
 
 /// Reads a policy as a repository keeps it.
-fn parse(text: &str) -> Result<Policy, ImportError> {
+pub(super) fn parse(text: &str) -> Result<Policy, ImportError> {
     Policy::parse("the repository's policy", text.as_bytes()).map_err(|bad| ImportError::State {
         reason: format!("its policy cannot be read: {bad}"),
     })
 }
 
-/// Judges a bundle by the policy with this text. `None`: it carries plain files, of which a policy says nothing.
+/// Judges a bundle by the policy with this text. `None`: it carries plain files, of which a policy says nothing. `open`
+/// opens blobs of it, for the vulnerabilities that its own database knows; without it, these are not judged.
 ///
 /// # Errors
 /// Something is denied.
 pub(super) fn check(
     text: &str,
     bundle: &Bundle,
+    open: Option<&Open<'_>>,
     now: Timestamp,
 ) -> Result<Option<Judged>, ImportError> {
     let policy = parse(text)?;
@@ -74,6 +77,13 @@ pub(super) fn check(
     }
     let size = |artifact: &LockedArtifact| sizes.get(&artifact.checksum).copied();
     let judgement = policy.judge(lock, &records, recorded(lock), &size, now)?;
+    let judgement = match open {
+        None => judgement,
+        Some(open) => {
+            let known = vulns::of_bundle(bundle, (lock, &records), open)?;
+            judgement.with(policy.judge_vulnerabilities(&known, Some(lock), now))
+        }
+    };
     let Judgement {
         mut findings,
         waived,

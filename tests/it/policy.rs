@@ -129,6 +129,7 @@ fn every_gate_denies_what_it_is_for_and_nothing_is_written() {
     let warned = [
         "npm-deprecated npm stale@1.0.0",
         "npm-install-script npm script@1.0.0",
+        "vuln-database-none the closure",
     ];
     assert_eq!(of(&report, "warn"), warned);
     let judged = desk.read("stage.lock");
@@ -446,6 +447,7 @@ fn profiles_are_written_and_strict_says_what_it_takes() {
             "policy-license-unknown npm odd@1.0.0",
             "policy-license-unknown npm untold@1.0.0",
             "policy-time-unknown npm untold@1.0.0",
+            "vuln-database-none the closure",
         ]
     );
 }
@@ -699,7 +701,8 @@ fn what_is_found_in_the_archives_is_weighed_too() {
         .stage("bundle --key k.pem -o odd.stage --format json")
         .ok()
         .json();
-    assert_eq!(of(&report, "warn"), [twice, library]);
+    let none = "vuln-database-none the closure";
+    assert_eq!(of(&report, "warn"), [twice, library, none]);
 }
 
 #[test]
