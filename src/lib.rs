@@ -23,8 +23,10 @@
 //! | [`trust`] | keys, trust roots, roles, the one counter of signatures, approvals |
 //! | [`enrolment`] | certificates of the keys in a trust root, and whether they lead to a CA |
 //! | [`ca`] | the private CA that travels along |
+//! | [`vulns`] | known vulnerabilities, from a database that somebody brought along |
 //! | [`policy`] | what may be carried, how much a finding weighs, who waived what |
 //! | [`licenses`] | licenses that only files tell |
+//! | [`vex`] | what is said to others of known vulnerabilities: OpenVEX, CycloneDX |
 //! | [`sbom`] | CycloneDX |
 //! | [`bundle`] | the format of what travels: statement, manifest, blobs |
 //! | [`sign`] | secret keys |
@@ -110,3 +112,5 @@ mod unpack;
 #[cfg(feature = "connected")]
 pub mod upstream;
 pub mod verify;
+pub mod vex;
+pub mod vulns;

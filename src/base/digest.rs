@@ -106,6 +106,25 @@ digest_type!(
     Sha512, 64, "sha512", "sha512:<128 lowercase hex digits>", SHA512
 );
 
+impl Digest {
+    /// A version 8 UUID (RFC 9562 section 5.8) of what has this digest, as a URN.
+    pub fn urn_uuid(&self) -> String {
+        let first = self.0.first_chunk::<16>().copied().unwrap_or_default();
+        let bits = u128::from_be_bytes(first);
+        let version = 0xf_u128 << 76;
+        let variant = 0b11_u128 << 62;
+        let bits = (bits & !version & !variant) | (8 << 76) | (0b10 << 62);
+        format!(
+            "urn:uuid:{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            bits >> 96,
+            (bits >> 80) & 0xffff,
+            (bits >> 64) & 0xffff,
+            (bits >> 48) & 0xffff,
+            bits & 0xffff_ffff_ffff
+        )
+    }
+}
+
 /// Both digests of the same bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digests {

@@ -39,7 +39,7 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 21] = [
+    let shared: [&[&Code]; 22] = [
         crate::bundle::CODES,
         crate::ca::CODES,
         crate::cli::CODES,
@@ -61,6 +61,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::store::CODES,
         crate::trust::CODES,
         crate::verify::error::CODES,
+        crate::vulns::CODES,
     ];
     let mut codes: Vec<_> = shared.into_iter().flatten().copied().collect();
     #[cfg(feature = "connected")]

@@ -12,6 +12,8 @@ pub mod exit;
 pub mod explain;
 #[cfg(feature = "connected")]
 mod holes;
+#[cfg(feature = "connected")]
+mod known;
 pub mod last;
 #[cfg(feature = "connected")]
 mod lint;
@@ -29,6 +31,7 @@ mod sarif;
 pub mod secret;
 pub mod subject;
 pub mod ui;
+pub mod vulns;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;

@@ -87,6 +87,11 @@ pub fn open(ctx: &Context, path: &Path, trust: Option<&Path>) -> Result<Subject,
     Ok(Subject::Bundle(Box::new(view)))
 }
 
+/// Whether a file says that it is a whole bundle.
+pub fn is_bundle(path: &Path) -> Result<bool, Failure> {
+    Ok(start(path)?.starts_with(BUNDLE_START))
+}
+
 /// The first bytes of a file, as many as tell what it is.
 fn start(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut start = Vec::new();

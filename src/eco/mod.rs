@@ -11,6 +11,7 @@ pub mod install;
 #[cfg(feature = "connected")]
 pub mod interpreter;
 pub mod npm;
+pub mod osv;
 #[cfg(feature = "connected")]
 pub mod preference;
 pub mod pypi;
@@ -25,6 +26,7 @@ use crate::base::fault::{Class, Code, Fault, Kind};
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::platform::Platform;
 use crate::base::time::Timestamp;
+use crate::eco::osv::OsvName;
 use crate::lock::{Lock, LockedPackage};
 #[cfg(feature = "connected")]
 use crate::{
@@ -321,6 +323,20 @@ pub trait Ecosystem: Sync {
 
     /// What the records say about each release.
     fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError>;
+
+    /// Names under which databases of advisories have these releases; none where no database knows them.
+    fn osv_names(
+        &self,
+        _packages: &[&LockedPackage],
+        _records: &[u8],
+    ) -> Result<Vec<OsvName>, EcoError> {
+        Ok(Vec::new())
+    }
+
+    /// A name in a database of advisories as it is compared.
+    fn osv_key(&self, name: &str) -> String {
+        self.normalized(name)
+    }
 
     /// One records document for several installs of the same ecosystem. Where `kept` (the previous lock's document) has
     /// a release with the same files, its entry stays as it was.

@@ -13,6 +13,7 @@ use crate::import::state::BundleEntry;
 use crate::lock::format::LockError;
 use crate::trust::TrustError;
 use crate::verify::VerifyError;
+use crate::vulns::VulnError;
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[
@@ -187,6 +188,9 @@ pub enum ImportError {
     /// The trust root was refused.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The vulnerability database cannot be asked.
+    #[error(transparent)]
+    Vulns(#[from] VulnError),
     /// An ecosystem could not render.
     #[error(transparent)]
     Eco(#[from] EcoError),
@@ -279,6 +283,7 @@ impl Fault for ImportError {
             Self::Verify(inner) => inner.code(),
             Self::Trust(inner) => inner.code(),
             Self::Eco(inner) => inner.code(),
+            Self::Vulns(inner) => inner.code(),
             Self::Bundle(inner) => inner.code(),
             Self::Lock(inner) => inner.code(),
         }
@@ -302,6 +307,7 @@ impl Fault for ImportError {
             Self::Verify(inner) => inner.facts(),
             Self::Trust(inner) => inner.facts(),
             Self::Eco(inner) => inner.facts(),
+            Self::Vulns(inner) => inner.facts(),
             Self::Bundle(inner) => inner.facts(),
             Self::Lock(inner) => inner.facts(),
             Self::UnsafeTarget { .. }

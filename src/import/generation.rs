@@ -66,6 +66,11 @@ impl Loaded {
         self.lock.as_ref()
     }
 
+    /// Its records.
+    pub const fn records(&self) -> &Records {
+        &self.records
+    }
+
     /// Every file in it.
     pub const fn manifest(&self) -> &BundleManifest {
         &self.manifest

@@ -46,6 +46,7 @@ pub mod safety;
 pub mod state;
 pub mod strays;
 pub mod undo;
+pub mod vulns;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -312,7 +313,7 @@ impl Repository {
         let publishing = self.publishing(request.now, request.signer);
         let tree = generation::render(loaded, &self.memory.state, number, &publishing)?;
         check_base(bundle, &quarantine, base)?;
-        let judged = self.judge(bundle, request)?;
+        let judged = self.judge(bundle, &quarantine, request)?;
         let mut linted = None;
         if request.lint || self.memory.state.lint_imports {
             linted = Some(self.lint(bundle, &quarantine, request, progress)?);
@@ -344,12 +345,17 @@ impl Repository {
     fn judge(
         &self,
         bundle: &Bundle,
+        quarantine: &Quarantine,
         request: &ImportRequest<'_>,
     ) -> Result<Option<Judged>, ImportError> {
         let Some(text) = &self.memory.state.policy else {
             return Ok(None);
         };
-        let judged = policy::check(text, bundle, request.now);
+        let open = |digest: &Digest| {
+            let path = self.place(quarantine, digest);
+            Ok(Box::new(fs::open_inside(self.layout.root(), &path)?) as Box<dyn Read>)
+        };
+        let judged = policy::check(text, bundle, Some(&open), request.now);
         if let (Err(_), Some(passed)) = (&judged, request.refused_after) {
             passed.borrow_mut().extend_from_slice(&bundle.checks);
         }
@@ -364,17 +370,22 @@ impl Repository {
         request: &ImportRequest<'_>,
         progress: &dyn Progress,
     ) -> Result<Linted, ImportError> {
-        let (root, cas) = (self.layout.root(), Cas::new(self.layout.cas()));
-        let path = &|digest: &Digest| match quarantine.arrived().get(digest) {
-            Some(Arrival::Fresh) => quarantine.path(digest),
-            _ => cas.path(digest),
-        };
+        let root = self.layout.root();
+        let path = &|digest: &Digest| self.place(quarantine, digest);
         let open = |digest: &Digest| fs::open_inside(root, &path(digest));
         let linted = archives::check(bundle, request.accept_archives, path, open, progress);
         if let (Err(_), Some(passed)) = (&linted, request.refused_after) {
             passed.borrow_mut().extend_from_slice(&bundle.checks);
         }
         linted
+    }
+
+    /// Where a blob of the bundle is: in quarantine if it came in, else in the store.
+    fn place(&self, quarantine: &Quarantine, digest: &Digest) -> PathBuf {
+        match quarantine.arrived().get(digest) {
+            Some(Arrival::Fresh) => quarantine.path(digest),
+            _ => Cas::new(self.layout.cas()).path(digest),
+        }
     }
 
     /// Where the next line of the journal will stand.

@@ -1,14 +1,17 @@
 //! The repository's own policy: what its builder let through is judged again by this site, before anything is published.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 
 use serde_json::{Value, json};
 
 use crate::base::digest::{Digest, UpstreamChecksum};
 use crate::base::finding::{Finding, Severity};
+use crate::base::limits::LIMITS;
 use crate::base::time::Timestamp;
 use crate::import::ImportError;
-use crate::licenses::Licenses;
+use crate::import::vulns::{self, Open};
+use crate::licenses::{self, Licenses};
 use crate::lock::{LockedArtifact, Records};
 use crate::policy::{Judgement, Policy, Waived, recorded};
 use crate::verify::Bundle;
@@ -41,19 +44,35 @@ impl Judged {
 }
 
 /// Reads a policy as a repository keeps it.
-fn parse(text: &str) -> Result<Policy, ImportError> {
+pub(super) fn parse(text: &str) -> Result<Policy, ImportError> {
     Policy::parse("the repository's policy", text.as_bytes()).map_err(|bad| ImportError::State {
         reason: format!("its policy cannot be read: {bad}"),
     })
 }
 
-/// Judges a bundle by the policy with this text. `None`: it carries plain files, of which a policy says nothing.
+/// The licenses that the builder read from the files; empty if the bundle has none.
+fn licenses(bundle: &Bundle, open: &Open<'_>) -> Result<Licenses, ImportError> {
+    let path = format!("evidence/{}", licenses::DOCUMENT);
+    let Some(file) = bundle.manifest.file(&path) else {
+        return Ok(Licenses::default());
+    };
+    let mut bytes = Vec::new();
+    open(&file.digests.sha256)?
+        .take(LIMITS.metadata)
+        .read_to_end(&mut bytes)
+        .map_err(crate::fs::context("read", std::path::Path::new(&path)))?;
+    Ok(Licenses::parse(&bytes))
+}
+
+/// Judges a bundle by the policy with this text. `None`: it carries plain files, of which a policy says nothing. `open`
+/// opens blobs of it, for the vulnerabilities that its own database knows; without it, these are not judged.
 ///
 /// # Errors
 /// Something is denied.
 pub(super) fn check(
     text: &str,
     bundle: &Bundle,
+    open: Option<&Open<'_>>,
     now: Timestamp,
 ) -> Result<Option<Judged>, ImportError> {
     let policy = parse(text)?;
@@ -74,8 +93,18 @@ pub(super) fn check(
         sizes.insert(UpstreamChecksum::Sha512(file.digests.sha512), file.size);
     }
     let size = |artifact: &LockedArtifact| sizes.get(&artifact.checksum).copied();
-    let described = Licenses::default().described(lock);
+    let described = match open {
+        None => lock.clone(),
+        Some(open) => licenses(bundle, open)?.described(lock),
+    };
     let judgement = policy.judge(&described, &records, recorded(lock), &size, now)?;
+    let judgement = match open {
+        None => judgement,
+        Some(open) => {
+            let known = vulns::of_bundle(bundle, (lock, &records), open)?;
+            judgement.with(policy.judge_vulnerabilities(&known, Some(lock), now))
+        }
+    };
     let Judgement {
         mut findings,
         waived,

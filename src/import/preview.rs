@@ -3,6 +3,7 @@
 //! Every question is asked, also after one had a bad answer, and the bundle is verified to its last byte. Before the
 //! repository exists, the place where it will be is looked at, and a trust root that is given stands for the pinned one.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -95,7 +96,7 @@ pub fn preview<R: Read>(
             preview.archives(&layout, file, &bundle, request, progress);
         }
         if let Some(text) = memory.as_ref().and_then(|m| m.state.policy.as_deref()) {
-            preview.policy(text, &bundle, request.now);
+            preview.policy(text, (&layout, file), &bundle, request.now);
         }
     }
     preview
@@ -389,14 +390,7 @@ impl Preview {
                 Some(_) => file.to_owned(),
                 None => cas.path(digest),
             };
-            let open = |digest: &Digest| {
-                if let Some((start, length)) = carried.get(digest) {
-                    let section = Section::new(fs::open(file)?, *start, *length);
-                    return section.map_err(fs::context("read", file));
-                }
-                let (path, size) = (cas.path(digest), cas.size(digest).unwrap_or_default());
-                Section::new(cas.open(digest)?, 0, size).map_err(fs::context("read", &path))
-            };
+            let open = |digest: &Digest| blob(file, &carried, &cas, digest);
             archives::check(bundle, request.accept_archives, path, open, progress)
         });
         match linted {
@@ -414,8 +408,25 @@ impl Preview {
     }
 
     /// What the repository's policy says.
-    fn policy(&mut self, text: &str, bundle: &Bundle, now: Timestamp) {
-        match policy::check(text, bundle, now) {
+    fn policy(
+        &mut self,
+        text: &str,
+        (layout, file): (&Layout, Option<&Path>),
+        bundle: &Bundle,
+        now: Timestamp,
+    ) {
+        let cas = Cas::new(layout.cas());
+        let open = |file: &Path, digest: &Digest| {
+            let carried = bundle.manifest.offsets(fs::size(file)?);
+            let blob = blob(file, &carried, &cas, digest)?;
+            Ok(Box::new(blob) as Box<dyn Read>)
+        };
+        // The records of vulnerabilities are in the bundle, which a pipe has no longer.
+        let judged = match file {
+            Some(file) => policy::check(text, bundle, Some(&|digest| open(file, digest)), now),
+            None => policy::check(text, bundle, None, now),
+        };
+        match judged {
             Ok(None) => self.row("policy", Answer::Ok, "says nothing of plain files"),
             Ok(Some(judged)) => {
                 let (found, waived) = (judged.findings.len(), judged.waived.len());
@@ -459,6 +470,21 @@ impl Preview {
             Err(error) => self.problem("conflicts", error),
         }
     }
+}
+
+/// A blob in the bundle itself, or where the store has it.
+fn blob(
+    file: &Path,
+    carried: &BTreeMap<Digest, (u64, u64)>,
+    cas: &Cas,
+    digest: &Digest,
+) -> Result<Section<fs::OpenFile>, fs::FsError> {
+    if let Some((start, length)) = carried.get(digest) {
+        let section = Section::new(fs::open(file)?, *start, *length);
+        return section.map_err(fs::context("read", file));
+    }
+    let (path, size) = (cas.path(digest), cas.size(digest).unwrap_or_default());
+    Section::new(cas.open(digest)?, 0, size).map_err(fs::context("read", &path))
 }
 
 /// Renders what an import would publish; returns how many files that are.

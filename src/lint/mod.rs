@@ -17,7 +17,7 @@ mod pax;
 mod record;
 mod stream;
 mod tar;
-mod zip;
+pub mod zip;
 
 use std::fmt;
 use std::io::{self, Read, Seek};

@@ -122,6 +122,8 @@ pub struct Manifest {
     pub approved: Option<PathBuf>,
     /// `[policy] file`: the policy, relative to the manifest's folder as written.
     pub policy: Option<PathBuf>,
+    /// `[policy] osv`: a database of advisories, relative to the manifest's folder as written.
+    pub osv: Option<PathBuf>,
     /// `[ca] roots`: PEM files, relative to the manifest's folder as written.
     pub ca_roots: Vec<PathBuf>,
     /// `[network]`.
@@ -141,6 +143,8 @@ pub struct BundleSection {
     pub channel: String,
     /// How long a bundle may be imported; default 180 days.
     pub expires_after: Span,
+    /// Whether the records of the vulnerability database travel along.
+    pub carry_osv: bool,
 }
 
 /// `[resolve] exclude-newer` or `min-age`.

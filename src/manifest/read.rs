@@ -32,12 +32,14 @@ pub(super) fn manifest(
     // Read by the module of that name, which the enclave build does not have.
     top.take("holes");
     let (exclude_newer, approved) = resolve(top.take("resolve"))?;
+    let (policy, osv) = policy(top.take("policy"))?;
     let manifest = Manifest {
+        policy,
+        osv,
         bundle: bundle(top.take("bundle"))?,
         target: target(top.take("target"))?,
         exclude_newer,
         approved,
-        policy: policy(top.take("policy"))?,
         ca_roots: ca(top.take("ca"))?,
         network: network(top.take("network"))?,
         runtime: runtime(top.take("runtime"))?,
@@ -53,6 +55,7 @@ fn bundle(found: Option<Found<'_>>) -> Result<BundleSection, ManifestError> {
     let mut section = BundleSection {
         channel: "default".to_owned(),
         expires_after: Span::days(EXPIRES_AFTER_DAYS),
+        carry_osv: false,
     };
     let Some(found) = found else {
         return Ok(section);
@@ -68,6 +71,9 @@ fn bundle(found: Option<Found<'_>>) -> Result<BundleSection, ManifestError> {
     }
     if let Some(found) = table.take("expires-after") {
         section.expires_after = found.parsed("a duration such as \"180d\"")?;
+    }
+    if let Some(found) = table.take("carry-osv") {
+        section.carry_osv = found.boolean()?;
     }
     table.finish()?;
     Ok(section)
@@ -167,12 +173,20 @@ fn moment(found: &Found<'_>) -> Result<Timestamp, ManifestError> {
     Timestamp::from_rfc3339(&text).map_err(|_bad| fail)
 }
 
-fn policy(found: Option<Found<'_>>) -> Result<Option<PathBuf>, ManifestError> {
-    let Some(found) = found else { return Ok(None) };
+/// The policy, and the database of advisories.
+fn policy(found: Option<Found<'_>>) -> Result<(Option<PathBuf>, Option<PathBuf>), ManifestError> {
+    let Some(found) = found else {
+        return Ok((None, None));
+    };
     let mut table = found.table("[policy]")?;
-    let file = table.require("file")?.string()?;
+    let osv = table.take("osv").map(Found::string).transpose()?;
+    let file = match table.take("file") {
+        Some(found) => Some(found.string()?),
+        None if osv.is_some() => None,
+        None => Some(table.require("file")?.string()?),
+    };
     table.finish()?;
-    Ok(Some(PathBuf::from(file)))
+    Ok((file.map(PathBuf::from), osv.map(PathBuf::from)))
 }
 
 fn ca(found: Option<Found<'_>>) -> Result<Vec<PathBuf>, ManifestError> {

@@ -83,6 +83,7 @@ pub static WEIGHED: &[Code] = &[
     plain("debian-held"),
     plain("debian-no-index"),
     plain("debian-no-publish-times"),
+    plain("debian-security-update"),
     plain("debian-unmet-recommends"),
     plain("hole-build-download"),
     plain("hole-catalog"),
@@ -153,7 +154,8 @@ pub(super) fn find(name: &str) -> Option<&'static Code> {
 /// Every code that a policy may weigh.
 fn all() -> impl Iterator<Item = &'static Code> {
     let gates = GATES.iter().map(|(code, _)| *code);
-    WEIGHED.iter().chain(gates)
+    let vulnerabilities = crate::vulns::WEIGHED.iter().copied();
+    WEIGHED.iter().chain(gates).chain(vulnerabilities)
 }
 
 /// Codes that may have been meant, the nearest first.

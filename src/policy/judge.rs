@@ -43,13 +43,17 @@ impl Waived {
 impl Waiver {
     /// For reports.
     pub fn json(&self) -> Value {
-        json!({
+        let mut waiver = json!({
             "code": self.code,
             "package": self.package.as_str(),
             "reason": visible(&self.reason),
             "approver": visible(&self.approver),
             "expires": self.expires,
-        })
+        });
+        if let (Value::Object(fields), Some(id)) = (&mut waiver, &self.vulnerability) {
+            fields.insert("vulnerability".to_owned(), json!(visible(id)));
+        }
+        waiver
     }
 }
 
@@ -89,9 +93,10 @@ impl Policy {
         let gates = gates::check(self, lock, records, size, now)?;
         all.extend(gates.into_iter().map(|finding| (finding, true)));
         let (mut judgement, used) = self.waive(all, now);
+        let of_codes = |waiver: &Waiver| waiver.vulnerability.is_none();
         judgement
             .findings
-            .extend(self.waivers_to_look_at(&used, now));
+            .extend(self.waivers_to_look_at(&used, now, &of_codes));
         judgement.sort();
         Ok(judgement)
     }
@@ -146,15 +151,23 @@ impl Policy {
     fn waiver_of(&self, finding: &Finding, now: Timestamp) -> Option<(usize, &Waiver)> {
         let mut all = self.waivers.iter().enumerate();
         all.find(|(_, waiver)| {
-            let here = waiver.code == finding.code.name && waiver.expires > now;
+            let here = waiver.code == finding.code.name
+                && waiver.expires > now
+                && waiver.vulnerability.is_none();
             here && covers(std::slice::from_ref(&waiver.package), finding)
         })
     }
 
     /// Waivers that are void, used or not, and those that nothing needs.
-    fn waivers_to_look_at(&self, used: &BTreeSet<usize>, now: Timestamp) -> Vec<Finding> {
+    pub(super) fn waivers_to_look_at(
+        &self,
+        used: &BTreeSet<usize>,
+        now: Timestamp,
+        which: &dyn Fn(&Waiver) -> bool,
+    ) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for (at, waiver) in self.waivers.iter().enumerate() {
+        let waivers = self.waivers.iter().enumerate();
+        for (at, waiver) in waivers.filter(|(_, waiver)| which(waiver)) {
             let (code, severity, message, fix) = if waiver.expires <= now {
                 let message = format!(
                     "the waiver of {} ended at {}; it was approved by {}",
@@ -186,7 +199,7 @@ impl Policy {
 }
 
 /// Whether one of the patterns means the package that a finding is about.
-fn covers(patterns: &[PackagePattern], finding: &Finding) -> bool {
+pub(super) fn covers(patterns: &[PackagePattern], finding: &Finding) -> bool {
     let Some((id, release)) = release_of(finding) else {
         return false;
     };
@@ -202,6 +215,15 @@ fn release_of(finding: &Finding) -> Option<(EcosystemId, ReleaseId)> {
 }
 
 impl Judgement {
+    /// With what is said elsewhere of the same closure.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.findings.extend(other.findings);
+        self.waived.extend(other.waived);
+        self.sort();
+        self
+    }
+
     fn sort(&mut self) {
         self.findings
             .sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));

@@ -15,6 +15,7 @@ mod pins;
 mod profile;
 mod read;
 mod similar;
+mod vulns;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -152,6 +153,7 @@ struct Rules {
     pins: Vec<pins::Pin>,
     most_artifact: Option<u64>,
     most_total: Option<u64>,
+    vulns: crate::vulns::Rules,
 }
 
 /// An exception: one finding of some packages, for a reason, for a time, on somebody's word.
@@ -167,8 +169,62 @@ pub struct Waiver {
     pub approver: String,
     /// From when on it is void.
     pub expires: Timestamp,
+    /// The vulnerability that it is about, by one of its ids; every waiver of a vulnerability names one.
+    pub vulnerability: Option<String>,
+    /// What is said of the vulnerability to others.
+    pub vex: Option<Vex>,
     /// Where it stands.
     pub place: Place,
+}
+
+/// What a waiver says of a vulnerability in the words of VEX.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vex {
+    /// It affects the product, and is carried all the same.
+    Affected,
+    /// It is being looked into.
+    UnderInvestigation,
+    /// It does not affect the product.
+    NotAffected(Justification),
+}
+
+/// Why a vulnerability does not affect the product (OpenVEX 0.2.0, "Status Justifications").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Justification {
+    /// The component is not there.
+    ComponentNotPresent,
+    /// The code is not there.
+    VulnerableCodeNotPresent,
+    /// The code is never run.
+    VulnerableCodeNotInExecutePath,
+    /// An adversary cannot reach the code.
+    VulnerableCodeCannotBeControlledByAdversary,
+    /// Something stops it.
+    InlineMitigationsAlreadyExist,
+}
+
+impl Justification {
+    /// Every justification.
+    pub const ALL: [Self; 5] = [
+        Self::ComponentNotPresent,
+        Self::VulnerableCodeNotPresent,
+        Self::VulnerableCodeNotInExecutePath,
+        Self::VulnerableCodeCannotBeControlledByAdversary,
+        Self::InlineMitigationsAlreadyExist,
+    ];
+
+    /// Its word in OpenVEX and in policies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ComponentNotPresent => "component_not_present",
+            Self::VulnerableCodeNotPresent => "vulnerable_code_not_present",
+            Self::VulnerableCodeNotInExecutePath => "vulnerable_code_not_in_execute_path",
+            Self::VulnerableCodeCannotBeControlledByAdversary => {
+                "vulnerable_code_cannot_be_controlled_by_adversary"
+            }
+            Self::InlineMitigationsAlreadyExist => "inline_mitigations_already_exist",
+        }
+    }
 }
 
 impl Policy {

@@ -2,7 +2,7 @@
 
 use super::pins::Pin;
 use super::profile::starter;
-use super::{PackagePattern, Policy, PolicyError, Profile, Rules, Waiver, codes, license};
+use super::{PackagePattern, Policy, PolicyError, Profile, Rules, Waiver, codes, license, vulns};
 use crate::base::digest::Digest;
 use crate::base::finding::Severity;
 use crate::base::text::quoted;
@@ -84,6 +84,9 @@ fn add(rules: &mut Rules, top: &mut Table<'_>) -> Result<(), PolicyError> {
             rules.pins = pins.collect::<Result<_, _>>()?;
         }
         table.finish()?;
+    }
+    if let Some(found) = top.take("vuln") {
+        vulns::rules(&mut rules.vulns, found.table("[vuln]")?)?;
     }
     if let Some(found) = top.take("size") {
         let mut table = found.table("[size]")?;
@@ -203,6 +206,7 @@ fn waiver(mut table: Table<'_>) -> Result<Waiver, PolicyError> {
     let reason = words(table.require("reason")?)?;
     let approver = words(table.require("approver")?)?;
     let expires = expires(&table.require("expires")?)?;
+    let (vulnerability, vex) = vulns::waived(&mut table, code)?;
     table.finish()?;
     Ok(Waiver {
         code,
@@ -210,6 +214,8 @@ fn waiver(mut table: Table<'_>) -> Result<Waiver, PolicyError> {
         reason,
         approver,
         expires,
+        vulnerability,
+        vex,
         place,
     })
 }

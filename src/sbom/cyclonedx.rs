@@ -148,7 +148,7 @@ fn lift(json: &[u8]) -> Result<Vec<u8>, SbomError> {
     {
         acknowledge(component);
     }
-    let number = serial_number(&crate::base::json::canonical(&document));
+    let number = Digest::of(&crate::base::json::canonical(&document)).urn_uuid();
     if let Value::Object(map) = &mut document {
         map.insert("serialNumber".to_owned(), number.into());
     }
@@ -172,44 +172,6 @@ fn acknowledge(component: &mut Value) {
             map.insert("acknowledgement".to_owned(), "declared".into());
         }
     }
-}
-
-/// A version 8 UUID (RFC 9562 section 5.8) from the SHA-256 of the document without it.
-fn serial_number(content: &[u8]) -> String {
-    let digest = Digest::of(content);
-    let [
-        b0,
-        b1,
-        b2,
-        b3,
-        b4,
-        b5,
-        b6,
-        b7,
-        b8,
-        b9,
-        b10,
-        b11,
-        b12,
-        b13,
-        b14,
-        b15,
-        ..,
-    ] = *digest.bytes();
-    let bits = u128::from_be_bytes([
-        b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15,
-    ]);
-    let version = 0xf_u128 << 76;
-    let variant = 0b11_u128 << 62;
-    let bits = (bits & !version & !variant) | (8 << 76) | (0b10 << 62);
-    format!(
-        "urn:uuid:{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        bits >> 96,
-        (bits >> 80) & 0xffff,
-        (bits >> 64) & 0xffff,
-        (bits >> 48) & 0xffff,
-        bits & 0xffff_ffff_ffff
-    )
 }
 
 fn root_ref(input: &SbomInput<'_>) -> Purl {

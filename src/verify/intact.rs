@@ -50,6 +50,11 @@ impl Intact {
         BundleId::of(&self.statement_bytes)
     }
 
+    /// Everything under `lock/`, `sbom/` and `ca/`.
+    pub const fn documents(&self) -> &BTreeMap<RelPath, Vec<u8>> {
+        &self.documents
+    }
+
     /// What an approval of it is about.
     pub fn approved(&self) -> Approved<'_> {
         Approved {

@@ -24,7 +24,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("openpgp", &[]),
     // `upstream` only in the connected files named in `may_use_upstream`.
     ("eco", &["manifest", "lock", "upstream", "openpgp"]),
-    ("policy", &["fs", "manifest", "lock", "eco"]),
+    ("vulns", &["fs", "lint", "lock", "eco"]),
+    ("policy", &["fs", "manifest", "lock", "eco", "vulns"]),
+    ("vex", &["eco", "vulns", "policy"]),
     ("sbom", &["lock", "eco"]),
     ("bundle", &["fs", "lock", "store", "trust"]),
     ("sign", &["fs", "trust"]),
@@ -53,7 +55,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "import",
         &[
-            "fs", "archives", "lock", "eco", "policy", "licenses", "trust", "bundle", "verify",
+            "fs", "archives", "lock", "eco", "vulns", "policy", "licenses", "trust", "bundle",
+            "verify",
         ],
     ),
     ("serve", &["fs"]),
@@ -80,7 +83,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "release",
             "openpgp",
             "eco",
+            "vulns",
             "policy",
+            "vex",
             "sbom",
             "bundle",
             "sign",

@@ -78,6 +78,7 @@ const BLAME: &[&str] = &[
     "interpreter",
     "hole",
     "openpgp",
+    "vuln",
 ];
 
 #[test]

@@ -16,6 +16,7 @@
     expect(dead_code, reason = "helpers that tests of the connected build share")
 )]
 
+mod advisories;
 #[cfg(feature = "connected")]
 mod approvals;
 #[cfg(feature = "connected")]
@@ -88,6 +89,8 @@ mod npm_repo;
 #[cfg(feature = "connected")]
 mod npm_resolve;
 mod openpgp;
+#[cfg(feature = "connected")]
+mod osv;
 mod packages;
 #[cfg(feature = "connected")]
 mod policy;
@@ -130,6 +133,10 @@ mod undo;
 mod upgrade;
 #[cfg(feature = "connected")]
 mod upkeep;
+#[cfg(feature = "connected")]
+mod vex;
+#[cfg(feature = "connected")]
+mod vulns;
 #[cfg(feature = "connected")]
 mod walk;
 #[cfg(feature = "connected")]

@@ -130,6 +130,7 @@ fn every_gate_denies_what_it_is_for_and_nothing_is_written() {
     let warned = [
         "npm-deprecated npm stale@1.0.0",
         "npm-install-script npm script@1.0.0",
+        "vuln-database-none the closure",
     ];
     assert_eq!(of(&report, "warn"), warned);
     let judged = desk.read("stage.lock");
@@ -451,6 +452,7 @@ fn profiles_are_written_and_strict_says_what_it_takes() {
             "policy-license-unknown npm odd@1.0.0",
             "policy-license-unknown npm untold@1.0.0",
             "policy-time-unknown npm untold@1.0.0",
+            "vuln-database-none the closure",
         ]
     );
 }
@@ -704,7 +706,8 @@ fn what_is_found_in_the_archives_is_weighed_too() {
         .stage("bundle --key k.pem -o odd.stage --format json")
         .ok()
         .json();
-    assert_eq!(of(&report, "warn"), [twice, library]);
+    let none = "vuln-database-none the closure";
+    assert_eq!(of(&report, "warn"), [twice, library, none]);
 }
 
 #[test]
@@ -915,4 +918,16 @@ fn licenses_of_debian_packages_are_read_before_they_are_bundled() {
     assert_eq!(free["licenses"][0]["expression"], "MIT", "{free}");
     let lock = String::from_utf8(desk.read("stage.lock")).unwrap();
     assert!(!lock.contains("license"), "{lock}");
+    // The enclave judges by what the builder read: a license that it does not allow stays out.
+    for (policy, code) in [("MIT", 0), ("ISC", 3)] {
+        let (file, repo) = (format!("{policy}.toml"), format!("repo-{policy}"));
+        desk.write(&file, format!("[license]\nallow = [\"{policy}\"]\n"));
+        let print = desk.fingerprint("root.json");
+        desk.stage(&format!(
+            "repo init --repo {repo} --trust root.json --fingerprint {print} --policy {file}"
+        ))
+        .ok();
+        let ran = desk.stage(&format!("import x.stage --repo {repo}"));
+        assert_eq!(ran.code, code, "{policy}: {}", ran.stderr);
+    }
 }

@@ -23,6 +23,7 @@ use crate::cli::cmd::resolve::denied;
 use crate::cli::connect;
 use crate::cli::exit::Exit;
 use crate::cli::holes;
+use crate::cli::known::{self, Known};
 use crate::cli::last;
 use crate::cli::lint;
 use crate::cli::native;
@@ -31,6 +32,7 @@ use crate::cli::project::Project;
 use crate::cli::proof;
 use crate::cli::secret::KeyArgs;
 use crate::cli::ui::{self, Failure, Outcome};
+use crate::cli::vulns::{self, OsvArgs};
 use crate::cli::{Context, UsageError};
 use crate::fs::{self, Draft};
 use crate::licenses;
@@ -130,6 +132,9 @@ pub struct BundleArgs {
     /// Do everything but write the bundle and the release
     #[arg(long)]
     dry_run: bool,
+    /// The vulnerability database.
+    #[command(flatten)]
+    osv: OsvArgs,
 }
 
 /// What all kinds of bundles have in common.
@@ -241,9 +246,13 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
         return Ok(refused);
     }
     let at = ctx.stamp()?;
+    let osv = job.args.osv.of(project);
+    let known = Known::look_up(osv.as_deref(), project.manifest.bundle.carry_osv, closure)?;
+    let of_known = known::judge(rules.policy.as_ref(), &known.checked, &lock, at);
     // Before anything is fetched, and again with what only the files say.
     let misplaced = rules.check_sources(&lock, &connect::open(ctx, project)?);
     let early = judge(&rules, closure, misplaced.clone(), &|_| None, at)?;
+    let early = early.with(of_known.clone());
     if let Some(refused) = denied_by(ctx, &rules, &early) {
         return Ok(refused);
     }
@@ -265,6 +274,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let licenses = licenses::read(&lock, &store, &ctx.ui)?;
     let described = licenses.described(&lock);
     let judgement = judge(&rules, (&described, &records), found, &size, at)?;
+    let judgement = judgement.with(of_known);
     if let Some(refused) = denied_by(ctx, &rules, &judgement) {
         return Ok(refused);
     }
@@ -282,6 +292,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     contents
         .evidence
         .extend(checks.map(|list| (check::NAME, list)));
+    contents.evidence.extend(known.documents);
     let settings = job.settings()?;
     let inputs = contents.inputs(&settings);
     let decision = job.decide(inputs)?;
@@ -292,6 +303,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     add(&mut outcome, &rules, &judgement);
     native::summarize(&native, &mut outcome);
     holes::summarize(&holes, &file_option(&job.args.file), &mut outcome);
+    vulns::tell(&mut outcome, &known.checked);
     Ok(outcome)
 }
 

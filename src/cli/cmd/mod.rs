@@ -30,6 +30,7 @@ pub mod resolve;
 pub mod sign;
 pub mod trust;
 pub mod verify;
+pub mod vex;
 
 use clap::Subcommand;
 
@@ -74,6 +75,7 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     Diff(diff::DiffArgs),
     Export(export::ExportArgs),
+    Vex(vex::VexArgs),
     Explain(explain::ExplainArgs),
     Generate(generate::GenerateArgs),
 }
@@ -110,6 +112,7 @@ pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
         Command::Inspect(args) => inspect::run(ctx, &args),
         Command::Diff(args) => diff::run(ctx, &args),
         Command::Export(args) => export::run(ctx, &args),
+        Command::Vex(args) => vex::run(ctx, &args),
         Command::Explain(args) => explain::run(ctx, &args),
         Command::Generate(args) => generate::run(ctx, &args),
     }

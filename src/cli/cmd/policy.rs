@@ -13,7 +13,8 @@ use crate::cli::cmd::resolve::denied;
 use crate::cli::policy::{self, Rules};
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Outcome};
-use crate::cli::{Context, UsageError, sarif};
+use crate::cli::vulns::{self, OsvArgs};
+use crate::cli::{Context, UsageError, known, sarif};
 use crate::fs;
 use crate::policy::{Judgement, Policy, Profile, recorded, starter};
 use crate::resolve::{self, ResolveError};
@@ -75,6 +76,8 @@ struct CheckArgs {
     /// not approve
     #[arg(long, value_name = "FILE")]
     approval_request: Option<PathBuf>,
+    #[command(flatten)]
+    osv: OsvArgs,
 }
 
 pub(crate) fn run(ctx: &Context, args: &PolicyArgs) -> CommandResult {
@@ -126,6 +129,9 @@ fn check(ctx: &Context, args: &CheckArgs) -> CommandResult {
     let (closure, now) = ((&lock, &records), ctx.stamp()?);
     let judgement = rules.judge(closure, found, &|_| None, now)?;
     let asked = rules.write_request(args.approval_request.as_deref(), closure, now)?;
+    let checked = known::look_up(args.osv.of(&project).as_deref(), closure, None)?;
+    let of_known = known::judge(rules.policy.as_ref(), &checked, &lock, now);
+    let judgement = judgement.with(of_known);
     if let Some(path) = &args.sarif {
         let document = sarif::document(&judgement, &project.lock_path, &bytes);
         fs::write_atomic(path, &document, 0o644)?;
@@ -144,6 +150,7 @@ fn check(ctx: &Context, args: &CheckArgs) -> CommandResult {
         .line(summary(&judgement, &rules))
         .exit(exit);
     outcome.summary.extend(asked);
+    vulns::tell(&mut outcome, &checked);
     Ok(outcome)
 }
 

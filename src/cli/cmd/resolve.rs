@@ -18,9 +18,11 @@ use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::connect;
 use crate::cli::exit::Exit;
+use crate::cli::known;
 use crate::cli::policy::{self, Rules};
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
+use crate::cli::vulns::{self, OsvArgs};
 use crate::cli::{Context, UsageError};
 use crate::eco;
 use crate::eco::preference::Preference;
@@ -101,6 +103,9 @@ pub struct ResolveArgs {
     /// not approve. Also when it is denied for that
     #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "why"])]
     approval_request: Option<PathBuf>,
+    /// The vulnerability database.
+    #[command(flatten)]
+    osv: OsvArgs,
 }
 
 pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
@@ -128,11 +133,15 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     let mut found = closure.findings.clone();
     found.extend(rules.check_sources(lock, &connection));
     let judgement = rules.judge((lock, records), found, &|_| None, ctx.now)?;
+    let checked = known::look_up(args.osv.of(&project).as_deref(), (lock, records), None)?;
+    let of_known = known::judge(rules.policy.as_ref(), &checked, lock, ctx.now);
+    let judgement = judgement.with(of_known);
     let table = args.approval_request.as_deref();
     let asked = rules.write_request(table, (lock, records), ctx.now)?;
     let fields = report(&closure, &project, &rules, &judgement, &connection.egress());
     let mut outcome = finish(ctx, args, &project, &closure, started, (&judgement, fields))?;
     outcome.summary.extend(asked);
+    vulns::tell(&mut outcome, &checked);
     if args.trial && outcome.exit == Exit::Ok {
         return trial(ctx, &project, &closure, &rules, outcome);
     }

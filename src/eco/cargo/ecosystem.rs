@@ -7,20 +7,25 @@ use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::time::Timestamp;
 use crate::eco::cargo::{Cargo, crate_file, pins, records, repo};
+use crate::eco::osv::{self, OsvName};
 use crate::eco::{
     BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
     ReleaseFacts, RepoFile, RepoView,
 };
+use crate::lock::LockedPackage;
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
     eco::cargo::{closure, download, resolve, section},
     eco::install::Install,
     eco::{OpenEdge, Unpacked},
-    lock::{Lock, LockedArtifact, LockedPackage},
+    lock::{Lock, LockedArtifact},
     manifest::{ManifestError, table::Table},
     upstream::Request,
 };
+
+/// What the OSV schema calls the ecosystem. A name, and no host that is asked: of those none is written down here.
+const OSV: &str = concat!("crates", ".io");
 
 impl Ecosystem for Cargo {
     fn id(&self) -> EcosystemId {
@@ -43,6 +48,14 @@ impl Ecosystem for Cargo {
     fn order(&self, left: &str, right: &str) -> Option<Ordering> {
         let version = |text: &str| semver::Version::parse(text).ok();
         Some(version(left)?.cmp_precedence(&version(right)?))
+    }
+
+    fn osv_names(
+        &self,
+        packages: &[&LockedPackage],
+        _records: &[u8],
+    ) -> Result<Vec<OsvName>, EcoError> {
+        Ok(osv::as_they_are(OSV, packages))
     }
 
     fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError> {

@@ -15,7 +15,7 @@ use crate::eco::debian::records::{self, DebianInstall, DebianPackage, DebianReco
 use crate::eco::debian::resolve::{Baseline, DebianRequest, Suite};
 use crate::eco::debian::solve::{self, Phased, Selection, SolveRequest};
 use crate::eco::debian::status::{self, Status};
-use crate::eco::debian::{architecture, deb_file, url_path};
+use crate::eco::debian::{architecture, deb_file, security, url_path};
 use crate::lock::{LockedArtifact, LockedInput, LockedPackage, Records};
 use crate::upstream::Resolution;
 
@@ -48,6 +48,8 @@ pub(crate) fn resolution(
     }
     gathered.held(status.as_ref());
     gathered.absent(suites);
+    let updates = security::updates(suites, &gathered.packages);
+    gathered.findings.extend(updates);
     let install = DebianInstall {
         recommends: request.recommends,
         baseline: match &request.baseline {

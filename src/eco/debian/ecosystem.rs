@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::eco::debian::version::Version;
-use crate::eco::debian::{Debian, deb_file, pins, records, repo};
+use crate::eco::debian::{Debian, deb_file, osv, pins, records, repo};
+use crate::eco::osv::OsvName;
 use crate::eco::{
     BundleView, ClientFile, ClientSetup, EcoError, Ecosystem, ExportForm, ExportRequest,
     ExportedFile, Publishing, ReleaseFacts, RepoFile, RepoView,
 };
+use crate::lock::LockedPackage;
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
@@ -48,6 +50,14 @@ impl Ecosystem for Debian {
     fn order(&self, left: &str, right: &str) -> Option<Ordering> {
         let version = |text| Version::parse(text).ok();
         Some(version(left)?.cmp(&version(right)?))
+    }
+
+    fn osv_names(
+        &self,
+        packages: &[&LockedPackage],
+        records: &[u8],
+    ) -> Result<Vec<OsvName>, EcoError> {
+        osv::names(packages, records)
     }
 
     fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError> {

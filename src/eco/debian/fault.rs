@@ -24,6 +24,7 @@ pub const CODES: &[&Code] = &[
     &HELD,
     &NO_TIMES,
     &UNSIGNED_HASH,
+    &SECURITY_UPDATE,
 ];
 
 static REQUIREMENT: Code = Code::new("manifest-debian-requirement", Kind::Usage);
@@ -44,6 +45,8 @@ pub(crate) static NO_INDEX: Code = Code::new("debian-no-index", Kind::Denied);
 pub(crate) static HELD: Code = Code::new("debian-held", Kind::Denied);
 /// `exclude-newer` cannot be applied.
 pub(crate) static NO_TIMES: Code = Code::new("debian-no-publish-times", Kind::Denied);
+/// A security update that is left aside.
+pub(crate) static SECURITY_UPDATE: Code = Code::new("debian-security-update", Kind::Denied);
 /// Packages of the baseline that the archives do not have in SHA-256.
 static UNSIGNED_HASH: Code = Code::classed("upstream-debian-no-sha256", Class::E50);
 

@@ -23,6 +23,7 @@ mod index;
 mod names;
 #[cfg(feature = "connected")]
 pub mod offered;
+mod osv;
 mod packages;
 pub mod pins;
 #[cfg(feature = "connected")]
@@ -38,6 +39,8 @@ pub mod resolve;
 mod scan;
 #[cfg(feature = "connected")]
 mod section;
+#[cfg(feature = "connected")]
+mod security;
 #[cfg(feature = "connected")]
 pub mod solve;
 #[cfg(feature = "connected")]

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::index::Index;
-use super::records::{self, DebianRecords, SignedRelease};
+use super::records::{self, DebianRecords};
 use super::{architecture, control, release};
 use crate::base::platform::Platform;
 use crate::eco::EcoError;
@@ -42,7 +42,7 @@ pub fn indexes(records: &[u8], platform: Platform) -> Result<Vec<OfferedIndex>, 
             continue;
         };
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let Ok(release) = release::parse(&signed_text(signed)) else {
+        let Ok(release) = release::parse(&signed.signed()) else {
             continue;
         };
         let arch = architecture(platform);
@@ -67,20 +67,4 @@ pub fn indexes(records: &[u8], platform: Platform) -> Result<Vec<OfferedIndex>, 
 fn is_used(records: &DebianRecords, label: &str, index: &Index) -> bool {
     let mut all = records.entries();
     all.any(|(_, _, package)| package.release == label && package.index == index.path)
-}
-
-/// What was signed, of a text whose signature was verified when it came into the records (RFC 9580 §7).
-fn signed_text(signed: &SignedRelease) -> String {
-    if signed.signature.is_some() {
-        return signed.text.clone();
-    }
-    let mut lines = signed.text.lines();
-    // Headers of the armour end with an empty line.
-    lines.by_ref().find(|line| line.trim().is_empty());
-    let mut text = String::with_capacity(signed.text.len());
-    for line in lines.take_while(|line| !line.starts_with("-----BEGIN")) {
-        text.push_str(line.strip_prefix("- ").unwrap_or(line));
-        text.push('\n');
-    }
-    text
 }

@@ -97,6 +97,24 @@ impl DebianPackage {
     }
 }
 
+impl SignedRelease {
+    /// What was signed, of a text whose signature was verified when it came into the records (RFC 9580 §7).
+    pub(crate) fn signed(&self) -> String {
+        if self.signature.is_some() {
+            return self.text.clone();
+        }
+        let mut lines = self.text.lines();
+        // Headers of the armour end with an empty line.
+        lines.by_ref().find(|line| line.trim().is_empty());
+        let mut text = String::with_capacity(self.text.len());
+        for line in lines.take_while(|line| !line.starts_with("-----BEGIN")) {
+            text.push_str(line.strip_prefix("- ").unwrap_or(line));
+            text.push('\n');
+        }
+        text
+    }
+}
+
 /// One record with its place.
 pub type Entry<'a> = (ReleaseId, &'a str, &'a DebianPackage);
 

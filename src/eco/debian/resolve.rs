@@ -172,6 +172,20 @@ impl Suite {
         format!("{} {}/{file}", self.upstream, self.folder())
     }
 
+    /// Whether it has security updates: as Debian and Ubuntu call such suites, before bullseye and since.
+    pub(crate) fn is_security(&self) -> bool {
+        let release = self.release.as_ref();
+        let own = release.map(|r| [r.suite.as_deref(), r.codename.as_deref()]);
+        let names = own
+            .into_iter()
+            .flatten()
+            .flatten()
+            .chain([self.name.as_str()]);
+        names
+            .into_iter()
+            .any(|name| name.ends_with("-security") || name.ends_with("/updates"))
+    }
+
     /// The texts of the indexes for an architecture with their paths, in apt's order.
     pub(crate) fn texts(&self, arch: &str) -> impl Iterator<Item = (&str, &[u8])> {
         let of =

@@ -8,10 +8,12 @@ use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::time::Timestamp;
 use crate::eco::npm::records::{self, NpmVersion};
 use crate::eco::npm::{Npm, bootstrap, pins, repo};
+use crate::eco::osv::{self, OsvName};
 use crate::eco::{
     BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
     ReleaseFacts, RepoFile, RepoView,
 };
+use crate::lock::LockedPackage;
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
@@ -19,7 +21,7 @@ use crate::{
     eco::interpreter::{Interpreter, StagedInterpreter, Unfit},
     eco::npm::{closure, engines, section},
     eco::{OpenEdge, Unpacked},
-    lock::{Lock, LockedPackage},
+    lock::Lock,
     manifest::{ManifestError, table::Table},
 };
 
@@ -43,6 +45,19 @@ impl Ecosystem for Npm {
     fn order(&self, left: &str, right: &str) -> Option<Ordering> {
         let version = |text: &str| semver::Version::parse(text).ok();
         Some(version(left)?.cmp_precedence(&version(right)?))
+    }
+
+    fn osv_names(
+        &self,
+        packages: &[&LockedPackage],
+        _records: &[u8],
+    ) -> Result<Vec<OsvName>, EcoError> {
+        Ok(osv::as_they_are("npm", packages))
+    }
+
+    /// Old names differ in upper and lower case, and are packages of their own.
+    fn osv_key(&self, name: &str) -> String {
+        name.to_owned()
     }
 
     fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError> {

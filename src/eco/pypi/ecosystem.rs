@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::time::Timestamp;
+use crate::eco::osv::{self, OsvName};
 use crate::eco::pypi::{PyPi, bootstrap, clients, name, pins, records, repo};
 use crate::eco::{
     BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
     ReleaseFacts, RepoFile, RepoView,
 };
+use crate::lock::LockedPackage;
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
@@ -44,6 +46,14 @@ impl Ecosystem for PyPi {
     fn order(&self, left: &str, right: &str) -> Option<Ordering> {
         let version = |text: &str| text.parse::<pep440_rs::Version>().ok();
         Some(version(left)?.cmp(&version(right)?))
+    }
+
+    fn osv_names(
+        &self,
+        packages: &[&LockedPackage],
+        _records: &[u8],
+    ) -> Result<Vec<OsvName>, EcoError> {
+        Ok(osv::as_they_are("PyPI", packages))
     }
 
     fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError> {

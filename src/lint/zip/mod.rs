@@ -3,6 +3,7 @@
 
 mod central;
 mod local;
+mod members;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read, Seek, SeekFrom};
@@ -14,6 +15,8 @@ use crate::base::digest::{Digest, Hasher};
 use crate::lint::names::{Names, What};
 use crate::lint::zip::central::Entry;
 use crate::lint::{Problems, Rule, Stop, named, record, stream};
+
+pub use crate::lint::zip::members::{Member, ZipError, members};
 
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;

@@ -3,6 +3,7 @@
 mod audit;
 mod gc;
 mod packages;
+mod vulns;
 
 use std::path::{Path, PathBuf};
 
@@ -82,6 +83,8 @@ enum RepoCommand {
     Audit(audit::AuditArgs),
     /// Find a package: which bundles, generations and pins hold it
     Query(packages::QueryArgs),
+    /// Look up known vulnerabilities of everything that was imported, without a network
+    Vulns(vulns::VulnsArgs),
     /// Take a package out of every index at once, without a new bundle
     Block(packages::BlockArgs),
     /// Let a blocked package in again
@@ -192,6 +195,7 @@ pub(crate) fn run(ctx: &Context, args: &RepoArgs) -> CommandResult {
         RepoCommand::Gc(args) => gc::run(ctx, args),
         RepoCommand::Audit(args) => audit::run(ctx, args),
         RepoCommand::Query(args) => packages::query(args),
+        RepoCommand::Vulns(args) => vulns::run(ctx, args),
         RepoCommand::Block(args) => packages::block(ctx, args),
         RepoCommand::Unblock(args) => packages::unblock(ctx, args),
         RepoCommand::Serve(args) => serve(ctx, args),
