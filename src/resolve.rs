@@ -13,7 +13,9 @@ use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
 use crate::eco::install::{Given, Inputs, Install, Previous};
 use crate::eco::preference::Preference;
+use crate::eco::registry_keys::RegistryKeys;
 use crate::eco::{self, EcoError, interpreter};
+use crate::evidence;
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedFinding, LockedInput, LockedPackage, LockedRequirement, Records};
 use crate::upstream::{Resolver, Upstream};
@@ -114,6 +116,8 @@ pub struct Input<'a> {
     pub exclude_newer: Option<Timestamp>,
     /// What is to be installed.
     pub installs: Vec<PlannedInstall<'a>>,
+    /// Keys that registries sign with.
+    pub keys: RegistryKeys,
     /// The time now, for what expires.
     pub now: Timestamp,
 }
@@ -178,6 +182,10 @@ pub fn run(
     lock.sort();
     if let Some((before, _)) = previous {
         check_republished(before, &lock)?;
+    }
+    findings.extend(evidence::state(&mut lock, &records, &input.keys)?);
+    if let Some((before, _)) = previous {
+        findings.extend(evidence::dropped(before, &lock));
     }
     findings.extend(interpreter::check(&lock, &records)?);
     lock.findings = locked_findings(&findings);

@@ -14,6 +14,8 @@ pub mod npm;
 #[cfg(feature = "connected")]
 pub mod preference;
 pub mod pypi;
+pub mod registry_keys;
+pub mod vouched;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -25,6 +27,8 @@ use crate::base::fault::{Class, Code, Fault, Kind};
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::platform::Platform;
 use crate::base::time::Timestamp;
+use crate::eco::registry_keys::RegistryKeys;
+use crate::eco::vouched::Vouched;
 use crate::lock::{Lock, LockedPackage};
 #[cfg(feature = "connected")]
 use crate::{
@@ -321,6 +325,12 @@ pub trait Ecosystem: Sync {
 
     /// What the records say about each release.
     fn facts(&self, records: &[u8]) -> Result<BTreeMap<ReleaseId, ReleaseFacts>, EcoError>;
+
+    /// What the signatures in the records say about the files of releases. `keys` are those of registries, where the
+    /// records do not name keys that are pinned.
+    fn vouched(&self, _records: &[u8], _keys: &RegistryKeys) -> Result<Vouched, EcoError> {
+        Ok(Vouched::new())
+    }
 
     /// One records document for several installs of the same ecosystem. Where `kept` (the previous lock's document) has
     /// a release with the same files, its entry stays as it was.

@@ -122,6 +122,8 @@ pub struct Manifest {
     pub approved: Option<PathBuf>,
     /// `[policy] file`: the policy, relative to the manifest's folder as written.
     pub policy: Option<PathBuf>,
+    /// `[evidence] npm-keys`: keys that the npm registry signs with, relative to the manifest's folder as written.
+    pub npm_keys: Option<PathBuf>,
     /// `[ca] roots`: PEM files, relative to the manifest's folder as written.
     pub ca_roots: Vec<PathBuf>,
     /// `[network]`.
@@ -141,6 +143,9 @@ pub struct BundleSection {
     pub channel: String,
     /// How long a bundle may be imported; default 180 days.
     pub expires_after: Span,
+    /// Whether the signed indexes of archives travel, so that the enclave can prove where packages are from; they do by
+    /// default.
+    pub carry_indexes: bool,
 }
 
 /// `[resolve] exclude-newer` or `min-age`.

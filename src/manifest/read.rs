@@ -38,6 +38,7 @@ pub(super) fn manifest(
         exclude_newer,
         approved,
         policy: policy(top.take("policy"))?,
+        npm_keys: evidence(top.take("evidence"))?,
         ca_roots: ca(top.take("ca"))?,
         network: network(top.take("network"))?,
         runtime: runtime(top.take("runtime"))?,
@@ -53,6 +54,7 @@ fn bundle(found: Option<Found<'_>>) -> Result<BundleSection, ManifestError> {
     let mut section = BundleSection {
         channel: "default".to_owned(),
         expires_after: Span::days(EXPIRES_AFTER_DAYS),
+        carry_indexes: true,
     };
     let Some(found) = found else {
         return Ok(section);
@@ -68,6 +70,9 @@ fn bundle(found: Option<Found<'_>>) -> Result<BundleSection, ManifestError> {
     }
     if let Some(found) = table.take("expires-after") {
         section.expires_after = found.parsed("a duration such as \"180d\"")?;
+    }
+    if let Some(found) = table.take("carry-indexes") {
+        section.carry_indexes = found.boolean()?;
     }
     table.finish()?;
     Ok(section)
@@ -173,6 +178,14 @@ fn policy(found: Option<Found<'_>>) -> Result<Option<PathBuf>, ManifestError> {
     let file = table.require("file")?.string()?;
     table.finish()?;
     Ok(Some(PathBuf::from(file)))
+}
+
+fn evidence(found: Option<Found<'_>>) -> Result<Option<PathBuf>, ManifestError> {
+    let Some(found) = found else { return Ok(None) };
+    let mut table = found.table("[evidence]")?;
+    let keys = table.require("npm-keys")?.string()?;
+    table.finish()?;
+    Ok(Some(PathBuf::from(keys)))
 }
 
 fn ca(found: Option<Found<'_>>) -> Result<Vec<PathBuf>, ManifestError> {

@@ -81,6 +81,7 @@ pub static WEIGHED: &[Code] = &[
     plain("debian-no-index"),
     plain("debian-no-publish-times"),
     plain("debian-unmet-recommends"),
+    required("evidence-dropped"),
     plain("hole-build-download"),
     plain("hole-catalog"),
     plain("hole-first-start"),
@@ -114,6 +115,7 @@ pub static WEIGHED: &[Code] = &[
     plain("npm-optional-missing"),
     plain("npm-overridden"),
     plain("npm-peer-conflict"),
+    plain("npm-signature-absent"),
     plain("npm-signatures-stripped"),
     plain("npm-third-party-repack"),
     plain("pypi-requires-python"),
@@ -136,6 +138,11 @@ const fn of_class(name: &'static str) -> Code {
 /// Whether findings of this code come from a policy itself.
 pub(super) fn is_gate(name: &str) -> bool {
     GATES.iter().any(|(code, _)| code.name == name)
+}
+
+/// Evidence that a policy may require.
+const fn required(name: &'static str) -> Code {
+    Code::classed(name, Class::E52)
 }
 
 /// The code of this name, if a policy may weigh it.

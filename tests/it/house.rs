@@ -65,6 +65,7 @@ const BLAME: &[&str] = &[
     "internal",
     "fs",
     "eco",
+    "evidence",
     "store",
     "repo",
     "serve",

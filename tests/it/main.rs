@@ -86,6 +86,7 @@ mod net;
 mod npm_repo;
 #[cfg(feature = "connected")]
 mod npm_resolve;
+mod npm_signatures;
 mod openpgp;
 mod packages;
 #[cfg(feature = "connected")]
@@ -129,6 +130,8 @@ mod undo;
 mod upgrade;
 #[cfg(feature = "connected")]
 mod upkeep;
+#[cfg(feature = "connected")]
+mod vouched;
 #[cfg(feature = "connected")]
 mod walk;
 #[cfg(feature = "connected")]

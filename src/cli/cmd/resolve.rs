@@ -17,6 +17,7 @@ use crate::base::text::{escaped, quoted, shown};
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::connect;
+use crate::cli::evidence;
 use crate::cli::exit::Exit;
 use crate::cli::policy::{self, Rules};
 use crate::cli::project::Project;
@@ -236,6 +237,7 @@ fn input<'a>(
         target: project.manifest.target.clone(),
         exclude_newer,
         installs,
+        keys: evidence::registry_keys(project)?,
         now: ctx.now,
     })
 }

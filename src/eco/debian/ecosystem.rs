@@ -4,9 +4,12 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::base::digest::UpstreamChecksum;
+use crate::base::evidence::Level;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::eco::debian::version::Version;
 use crate::eco::debian::{Debian, deb_file, pins, records, repo};
+use crate::eco::registry_keys::RegistryKeys;
+use crate::eco::vouched::{Verdict, Vouched};
 use crate::eco::{
     BundleView, ClientFile, ClientSetup, EcoError, Ecosystem, ExportForm, ExportRequest,
     ExportedFile, Publishing, ReleaseFacts, RepoFile, RepoView,
@@ -65,6 +68,26 @@ impl Ecosystem for Debian {
             }
         }
         Ok(facts)
+    }
+
+    /// Every index was held against a release that a pinned key had signed when the lock was made; the records name the
+    /// keys.
+    fn vouched(&self, records: &[u8], _keys: &RegistryKeys) -> Result<Vouched, EcoError> {
+        let records = records::parse(records)?;
+        let mut found = Vouched::new();
+        for (id, arch, package) in records.entries() {
+            let file = deb_file(&id.name, &id.version, arch);
+            let release = records.releases.get(&package.release);
+            let verdict = match release.filter(|r| !r.signers.is_empty()) {
+                Some(release) => Verdict::Signed {
+                    level: Level::L4,
+                    by: release.signers.clone(),
+                },
+                None => Verdict::Unsigned,
+            };
+            found.insert((id, file), verdict);
+        }
+        Ok(found)
     }
 
     #[cfg(feature = "connected")]

@@ -253,6 +253,7 @@ mod tests {
                 upstream: "file".to_owned(),
                 path: "x".to_owned(),
                 size: None,
+                evidence: None,
             }],
         };
         Lock {

@@ -229,6 +229,7 @@ fn locked(path: &RelPath, sha256: Digest, platforms: Vec<Platform>) -> LockedPac
             upstream: "file".to_owned(),
             path: path.to_string(),
             size: None,
+            evidence: None,
         }],
     }
 }

@@ -7,7 +7,9 @@ use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::time::Timestamp;
 use crate::eco::npm::records::{self, NpmVersion};
-use crate::eco::npm::{Npm, bootstrap, pins, repo};
+use crate::eco::npm::{Npm, bootstrap, pins, repo, signatures};
+use crate::eco::registry_keys::RegistryKeys;
+use crate::eco::vouched::Vouched;
 use crate::eco::{
     BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
     ReleaseFacts, RepoFile, RepoView,
@@ -55,6 +57,10 @@ impl Ecosystem for Npm {
             }
         }
         Ok(facts)
+    }
+
+    fn vouched(&self, records: &[u8], keys: &RegistryKeys) -> Result<Vouched, EcoError> {
+        signatures::vouched(records, keys)
     }
 
     #[cfg(feature = "connected")]

@@ -38,6 +38,7 @@ mod scan;
 pub mod scripts;
 #[cfg(feature = "connected")]
 mod section;
+pub mod signatures;
 #[cfg(feature = "connected")]
 mod spec;
 #[cfg(feature = "connected")]

@@ -176,10 +176,16 @@ pub fn merge(parts: &[Vec<u8>], kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError
                 let (all, optional) = (v.dependencies.clone(), v.optional_dependencies.clone());
                 (all, optional, v.peer_dependencies.clone())
             };
-            if let Some(was) = before.versions.remove(number)
+            if let Some(mut was) = before.versions.remove(number)
                 && integrity(&was) == integrity(version)
                 && needs(&was) == needs(version)
             {
+                // Signatures hold for good: those that a mirror no longer sends stay, those that come late are taken.
+                if let (Some(was), Some(now)) = (&mut was.dist, &mut version.dist)
+                    && was.signatures.is_empty()
+                {
+                    was.signatures = std::mem::take(&mut now.signatures);
+                }
                 *version = was;
             }
         }
