@@ -1,24 +1,197 @@
-//! Evidence on the command line: keys of registries.
+//! Evidence on the command line: keys of registries, what travels so that the enclave can prove where packages are from,
+//! and that proof.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
-use crate::cli::project::Project;
-use crate::cli::ui::Failure;
+use clap::Args;
+
+use crate::base::digest::Digest;
+use crate::base::fault::Fault;
+use crate::base::package::EcosystemId;
+use crate::base::section::Section;
+use crate::base::time::Timestamp;
+use crate::bundle::manifest::BundleManifest;
+use crate::cli::UsageError;
 use crate::eco::registry_keys::{self, RegistryKeys};
+use crate::eco::vouched::{Anchors, CarriedFiles};
+use crate::evidence::prove::{self, Proof};
 use crate::fs;
-use crate::manifest;
+use crate::import::cas::Cas;
+use crate::lock::Records;
+use crate::openpgp::KEYRING_LIMIT;
+use crate::openpgp::keyring::Keyring;
+use crate::verify::Bundle;
+#[cfg(feature = "connected")]
+use crate::{
+    base::finding::Finding,
+    bundle::write::{PlannedFile, Source},
+    cli::ui::Failure,
+    cli::{Context, connect, project::Project},
+    evidence, fetch, manifest,
+    store::Store,
+};
 
 /// The keys that the npm registry signs with: those of the manifest, else those that travel with the program.
 #[cfg(feature = "connected")]
 pub(crate) fn registry_keys(project: &Project) -> Result<RegistryKeys, Failure> {
     match &project.manifest.npm_keys {
         None => Ok(RegistryKeys::npm()),
-        Some(file) => load(&manifest::beside(&project.manifest_path, file)),
+        Some(file) => Ok(load(&manifest::beside(&project.manifest_path, file))?),
     }
 }
 
 /// Reads a file of keys.
-pub(crate) fn load(path: &Path) -> Result<RegistryKeys, Failure> {
+fn load(path: &Path) -> Result<RegistryKeys, Box<dyn Fault>> {
     let bytes = fs::read(path, registry_keys::LIMIT)?;
     Ok(RegistryKeys::parse(&bytes)?)
+}
+
+/// What travels to prove where packages are from, fetched where it is not here; and what of it cannot be had.
+#[cfg(feature = "connected")]
+pub(crate) fn proofs(
+    ctx: &Context,
+    project: &Project,
+    records: &Records,
+    store: &Store,
+) -> Result<(Vec<PlannedFile>, Vec<Finding>), Failure> {
+    if !project.manifest.bundle.carry_indexes {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let mut connection = connect::open(ctx, project)?;
+    let found = fetch::proofs(records, store, &mut connection.upstream, ctx.now)?;
+    let documents = found.documents.into_iter();
+    let documents = documents.map(|(path, bytes)| PlannedFile::from_bytes(path, bytes));
+    let stored = found.stored.into_iter().map(|(path, stored)| PlannedFile {
+        path,
+        source: Source::Path(stored.path),
+        digests: stored.digests,
+        size: stored.size,
+    });
+    let missing = found.missing.iter();
+    let missing = missing.map(|(file, reason)| evidence::not_carried(file, reason));
+    Ok((documents.chain(stored).collect(), missing.collect()))
+}
+
+/// What `stage verify` is asked about upstreams.
+#[derive(Debug, Args)]
+pub struct UpstreamArgs {
+    /// Prove again what the lock states of upstreams: npm signatures, and Debian's chains from signed release to package,
+    /// from what the bundle carries. No network; reads the bundle a second time
+    #[arg(long)]
+    upstream: bool,
+    /// Keys that the npm registry signs with, as its `/-/npm/v1/keys` lists them [default: those of the public registry]
+    #[arg(long, value_name = "FILE", requires = "upstream")]
+    npm_keys: Option<PathBuf>,
+    /// Certificates that archives sign with, such as Debian's keyring; may be repeated [default: those that the signed
+    /// records name]
+    #[arg(long, value_name = "FILE", requires = "upstream")]
+    debian_keyring: Vec<PathBuf>,
+}
+
+/// The files of a bundle that was verified, where they are.
+struct BundleFiles<'a> {
+    file: &'a Path,
+    manifest: &'a BundleManifest,
+    carried: BTreeMap<Digest, (u64, u64)>,
+    cas: Option<&'a Cas>,
+}
+
+impl CarriedFiles for BundleFiles<'_> {
+    fn digest(&self, path: &str) -> Option<Digest> {
+        Some(self.manifest.file(path)?.digests.sha256)
+    }
+
+    fn open(&self, path: &str) -> io::Result<Box<dyn Read + '_>> {
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let digest = self.digest(path).ok_or_else(gone)?;
+        if let Some((start, length)) = self.carried.get(&digest) {
+            let file = fs::open(self.file).map_err(io::Error::other)?;
+            return Ok(Box::new(Section::new(file, *start, *length)?));
+        }
+        let cas = self.cas.ok_or_else(gone)?;
+        Ok(Box::new(cas.open(&digest).map_err(io::Error::other)?))
+    }
+}
+
+/// By whose keys a bundle is to be proved; read before any work is done. `None`: it is not asked for.
+pub(crate) fn anchors(
+    args: &UpstreamArgs,
+    bundle: &Path,
+) -> Result<Option<Anchors>, Box<dyn Fault>> {
+    if !args.upstream {
+        return Ok(None);
+    }
+    if bundle == Path::new("-") {
+        let message = "--upstream reads the bundle a second time, which a pipe does not allow";
+        return Err(UsageError::new(message)
+            .next("write the bundle to a file and verify that")
+            .into());
+    }
+    let registries = match &args.npm_keys {
+        Some(file) => load(file)?,
+        None => RegistryKeys::npm(),
+    };
+    let mut keyrings = Vec::new();
+    for file in &args.debian_keyring {
+        keyrings.push(fs::read(file, KEYRING_LIMIT as u64)?);
+    }
+    let archives = match keyrings.as_slice() {
+        [] => None,
+        files => Some(Keyring::parse_all(files)?),
+    };
+    Ok(Some(Anchors {
+        registries,
+        archives,
+        at: Timestamp::default(),
+    }))
+}
+
+/// Proves a bundle that was verified; `None` for one of plain files.
+pub(crate) fn prove(
+    bundle: &Bundle,
+    file: &Path,
+    cas: Option<&Cas>,
+    mut anchors: Anchors,
+) -> Result<Option<Proof>, Box<dyn Fault>> {
+    let Some(lock) = &bundle.lock else {
+        return Ok(None);
+    };
+    anchors.at = bundle.statement.created;
+    let files = BundleFiles {
+        file,
+        manifest: &bundle.manifest,
+        carried: bundle.manifest.offsets(fs::size(file)?),
+        cas,
+    };
+    let mut records = Records::new();
+    for (path, bytes) in &bundle.documents {
+        let name = path.as_str().strip_prefix("lock/records/");
+        let id = name.and_then(|name| name.strip_suffix(".json")?.parse().ok());
+        records.extend(id.map(|id: EcosystemId| (id, bytes.clone())));
+    }
+    Ok(Some(prove::prove(lock, &records, &files, &anchors)?))
+}
+
+/// What was proved, for people: a line for each ecosystem.
+pub(crate) fn proof_lines(proof: &Proof) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (number, (ecosystem, levels)) in proof.levels.iter().enumerate() {
+        let head = if number == 0 { "upstream" } else { "" };
+        let counts = levels.iter().rev();
+        let counts: Vec<String> = counts.map(|(level, n)| format!("{n} at {level}")).collect();
+        let files = || proof.files.iter().filter(|f| f.ecosystem == *ecosystem);
+        let gaps: BTreeSet<&str> = files().filter_map(|f| Some(f.gap?.as_str())).collect();
+        let keys: BTreeSet<&str> = files().flat_map(|f| &f.by).map(String::as_str).collect();
+        let mut line = format!("{head:10} {:8}{}", ecosystem.as_str(), counts.join(", "));
+        for (word, names) in [("no signature:", gaps), ("by", keys)] {
+            if !names.is_empty() {
+                let names: Vec<&str> = names.into_iter().collect();
+                line = format!("{line}; {word} {}", names.join(", "));
+            }
+        }
+        lines.push(line);
+    }
+    lines
 }

@@ -28,13 +28,14 @@ use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::platform::Platform;
 use crate::base::time::Timestamp;
 use crate::eco::registry_keys::RegistryKeys;
-use crate::eco::vouched::Vouched;
+use crate::eco::vouched::{Anchors, CarriedFiles, Vouched};
 use crate::lock::{Lock, LockedPackage};
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::Target,
     eco::install::Install,
     eco::interpreter::{Interpreter, StagedInterpreter, Unfit},
+    eco::vouched::Proof,
     lock::LockedArtifact,
     manifest::{Manifest, ManifestError, table::Table},
     upstream::{Request, Source},
@@ -330,6 +331,22 @@ pub trait Ecosystem: Sync {
     /// records do not name keys that are pinned.
     fn vouched(&self, _records: &[u8], _keys: &RegistryKeys) -> Result<Vouched, EcoError> {
         Ok(Vouched::new())
+    }
+
+    /// The same, proved again from the records and what travels beside them, with nothing taken on trust.
+    fn prove(
+        &self,
+        records: &[u8],
+        _files: &dyn CarriedFiles,
+        anchors: &Anchors,
+    ) -> Result<Vouched, EcoError> {
+        self.vouched(records, &anchors.registries)
+    }
+
+    /// What has to travel beside the records so that they can be proved.
+    #[cfg(feature = "connected")]
+    fn proofs(&self, _records: &[u8], _at: Timestamp) -> Result<Vec<Proof>, EcoError> {
+        Ok(Vec::new())
     }
 
     /// One records document for several installs of the same ecosystem. Where `kept` (the previous lock's document) has

@@ -12,6 +12,8 @@
 //!
 //! Below L3 a reason is told: `absent`, `stripped`, `unreachable` or `unsupported`.
 
+pub mod prove;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::evidence::{Gap, Level};
@@ -26,9 +28,11 @@ use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
 
 /// Codes of this module.
-pub const CODES: &[&Code] = &[&DROPPED, &UNSIGNED];
+pub const CODES: &[&Code] = &[&DROPPED, &NOT_CARRIED, &CONTRADICTED, &UNSIGNED];
 
 static DROPPED: Code = Code::classed("evidence-dropped", Class::E52);
+static NOT_CARRIED: Code = Code::classed("evidence-not-carried", Class::E52);
+static CONTRADICTED: Code = Code::classed("evidence-contradicted", Class::E51);
 static UNSIGNED: Code = Code::new("npm-signature-absent", Kind::Denied);
 
 /// Writes into the lock which signatures over its artifacts hold, and says which do not.
@@ -53,7 +57,7 @@ pub fn state(
                         wrong.push((id.clone(), release.clone(), *code, reason.clone()));
                         None
                     }
-                    Some(Verdict::Unsigned) | None => None,
+                    Some(Verdict::Unsigned | Verdict::Missing { .. }) | None => None,
                 };
             }
         }
@@ -131,6 +135,21 @@ pub fn dropped(before: &Lock, after: &Lock) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// A file that the enclave would need for a proof and that cannot be had. `file` and `reason` are safe to print.
+pub fn not_carried(file: &str, reason: &str) -> Finding {
+    Finding {
+        code: &NOT_CARRIED,
+        severity: Severity::Warn,
+        subject: file.to_owned(),
+        message: "does not travel, so the enclave cannot prove what stands in it".to_owned(),
+        chain: Vec::new(),
+        // Not in the message: that goes into bundles, and names no host.
+        fix: Some(format!(
+            "resolve again with --upgrade, since archives keep their indexes for some days; it was said: {reason}"
+        )),
+    }
 }
 
 fn finding(

@@ -82,6 +82,7 @@ pub static WEIGHED: &[Code] = &[
     plain("debian-no-publish-times"),
     plain("debian-unmet-recommends"),
     required("evidence-dropped"),
+    required("evidence-not-carried"),
     plain("hole-build-download"),
     plain("hole-catalog"),
     plain("hole-first-start"),

@@ -185,6 +185,8 @@ fn words(code: &str) -> BTreeSet<&str> {
 fn may_use_upstream(path: &Path) -> bool {
     let names = [
         "mod.rs",
+        "vouched.rs",
+        "carry.rs",
         "ecosystem.rs",
         "resolve.rs",
         "assemble.rs",

@@ -94,6 +94,8 @@ mod policy;
 #[cfg(feature = "connected")]
 mod programs;
 #[cfg(feature = "connected")]
+mod proofs;
+#[cfg(feature = "connected")]
 mod prove;
 #[cfg(feature = "connected")]
 mod pypi_confirm;

@@ -121,6 +121,15 @@ fn signed(
             date: Some(signed.date),
             ..input(request)
         });
+        for fingerprint in &signed.signers {
+            let before = request.previous.records.as_ref();
+            let known = before
+                .and_then(|b| b.certificates.get(fingerprint))
+                .cloned();
+            let certificate = known.or_else(|| suite.certificate(fingerprint));
+            let certificate = certificate.map(|text| (fingerprint.clone(), text));
+            document.certificates.extend(certificate);
+        }
         document.releases.insert(suite.label(), signed.clone());
     }
     inputs

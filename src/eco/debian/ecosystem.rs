@@ -7,9 +7,9 @@ use crate::base::digest::UpstreamChecksum;
 use crate::base::evidence::Level;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::eco::debian::version::Version;
-use crate::eco::debian::{Debian, deb_file, pins, records, repo};
+use crate::eco::debian::{Debian, chain, deb_file, pins, records, repo};
 use crate::eco::registry_keys::RegistryKeys;
-use crate::eco::vouched::{Verdict, Vouched};
+use crate::eco::vouched::{Anchors, CarriedFiles, Verdict, Vouched};
 use crate::eco::{
     BundleView, ClientFile, ClientSetup, EcoError, Ecosystem, ExportForm, ExportRequest,
     ExportedFile, Publishing, ReleaseFacts, RepoFile, RepoView,
@@ -17,10 +17,12 @@ use crate::eco::{
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
+    base::time::Timestamp,
     eco::OpenEdge,
-    eco::debian::{edges, section},
+    eco::debian::{carry, edges, section},
     eco::install::Install,
     eco::interpreter::{Interpreter, StagedInterpreter, leading_version},
+    eco::vouched::Proof,
     lock::Lock,
     manifest::{ManifestError, table::Table},
 };
@@ -88,6 +90,20 @@ impl Ecosystem for Debian {
             found.insert((id, file), verdict);
         }
         Ok(found)
+    }
+
+    fn prove(
+        &self,
+        records: &[u8],
+        files: &dyn CarriedFiles,
+        anchors: &Anchors,
+    ) -> Result<Vouched, EcoError> {
+        chain::prove(records, files, anchors.archives.as_ref(), anchors.at)
+    }
+
+    #[cfg(feature = "connected")]
+    fn proofs(&self, records: &[u8], at: Timestamp) -> Result<Vec<Proof>, EcoError> {
+        carry::proofs(records, at)
     }
 
     #[cfg(feature = "connected")]
