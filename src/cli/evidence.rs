@@ -6,16 +6,20 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use crate::base::digest::Digest;
+use crate::base::evidence::Gap;
 use crate::base::fault::Fault;
 use crate::base::package::EcosystemId;
 use crate::base::section::Section;
+use crate::base::text::escaped;
 use crate::base::time::Timestamp;
 use crate::bundle::manifest::BundleManifest;
 use crate::cli::UsageError;
 use crate::eco::registry_keys::{self, RegistryKeys};
 use crate::eco::vouched::{Anchors, CarriedFiles};
+use crate::evidence::Line;
 use crate::evidence::prove::{self, Proof};
 use crate::fs;
 use crate::import::cas::Cas;
@@ -25,11 +29,14 @@ use crate::openpgp::keyring::Keyring;
 use crate::verify::Bundle;
 #[cfg(feature = "connected")]
 use crate::{
+    base::evidence::Level,
     base::finding::Finding,
     bundle::write::{PlannedFile, Source},
     cli::ui::Failure,
     cli::{Context, connect, project::Project},
-    evidence, fetch, manifest,
+    evidence, fetch,
+    lock::Lock,
+    manifest,
     store::Store,
 };
 
@@ -194,4 +201,60 @@ pub(crate) fn proof_lines(proof: &Proof) -> Vec<String> {
         lines.push(line);
     }
     lines
+}
+
+/// How well upstreams vouch for what was resolved: what the lock before does not have is seen for the first time.
+#[cfg(feature = "connected")]
+pub(crate) fn resolved<'a>(lock: &'a Lock, before: Option<&Lock>) -> Vec<Line<'a>> {
+    let mut lines = evidence::lines(lock);
+    evidence::first_seen(&mut lines, before);
+    lines
+}
+
+/// How well upstreams vouch for every carried file, for reports.
+pub(crate) fn lines_json(lines: &[Line<'_>]) -> Value {
+    let line = |line: &Line<'_>| {
+        json!({
+            "ecosystem": line.package.ecosystem,
+            "release": line.package.id(),
+            "file": escaped(&line.artifact.file),
+            "level": line.level,
+            "gap": line.gap,
+        })
+    };
+    lines.iter().map(line).collect()
+}
+
+/// The same as a table for people, the weakest first.
+pub(crate) fn lines_table(lines: &[Line<'_>]) -> Vec<String> {
+    let mut sorted: Vec<&Line<'_>> = lines.iter().collect();
+    sorted.sort_by_key(|line| line.level);
+    let head = format!(
+        "{:6}{:13}{:10}{}",
+        "Level", "No signature", "Ecosystem", "File"
+    );
+    let rows = sorted.into_iter().map(|line| {
+        let release = escaped(&line.package.id().to_string());
+        let gap = line.gap.map_or("", Gap::as_str);
+        let id = line.package.ecosystem.as_str();
+        let file = escaped(&line.artifact.file);
+        format!("{:6}{gap:13}{id:10}{release} {file}", line.level.as_str())
+    });
+    std::iter::once(head).chain(rows).collect()
+}
+
+/// How many files stand where, in one line: `npm 2 at L3, 1 at L2; debian 3 at L4`.
+#[cfg(feature = "connected")]
+pub(crate) fn lines_summary(lines: &[Line<'_>]) -> String {
+    let mut levels: BTreeMap<&EcosystemId, BTreeMap<Level, usize>> = BTreeMap::new();
+    for line in lines {
+        let of = levels.entry(&line.package.ecosystem).or_default();
+        *of.entry(line.level).or_default() += 1;
+    }
+    let told = levels.iter().map(|(id, levels)| {
+        let counts = levels.iter().rev();
+        let counts: Vec<String> = counts.map(|(level, n)| format!("{n} at {level}")).collect();
+        format!("{id} {}", counts.join(", "))
+    });
+    told.collect::<Vec<_>>().join("; ")
 }

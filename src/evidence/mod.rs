@@ -189,36 +189,37 @@ pub struct Line<'a> {
     pub gap: Option<Gap>,
 }
 
-/// Every carried file of a lock, in its order. With the lock `before`, what was not in it is on its first level.
-pub fn lines<'a>(lock: &'a Lock, before: Option<&Lock>) -> Vec<Line<'a>> {
-    let signing: BTreeSet<&EcosystemId> = lock
-        .packages
-        .iter()
-        .map(|p| &p.ecosystem)
-        .filter(|id| signs(lock, id))
-        .collect();
-    let known: BTreeSet<_> = before
-        .into_iter()
-        .flat_map(Lock::carried_artifacts)
-        .map(|(package, artifact)| (&package.ecosystem, &artifact.checksum))
-        .collect();
+/// Every carried file of a lock, in its order.
+pub fn lines<'a>(lock: &'a Lock) -> Vec<Line<'a>> {
+    let ecosystems = lock.packages.iter().map(|p| &p.ecosystem);
+    let signing: BTreeSet<&EcosystemId> = ecosystems.filter(|id| signs(lock, id)).collect();
     let line = |(package, artifact): (&'a LockedPackage, &'a LockedArtifact)| {
-        let mut level = artifact.level();
-        let is_known = known.contains(&(&package.ecosystem, &artifact.checksum));
-        let pinned = package.ecosystem == EcosystemId::file();
-        if level == Level::L2 && before.is_some() && !is_known && !pinned {
-            level = Level::L1;
-        }
-        let gap =
-            (level < Level::L3).then(|| gap(lock, package, signing.contains(&package.ecosystem)));
+        let level = artifact.level();
+        let bare = level < Level::L3;
         Line {
             package,
             artifact,
             level,
-            gap,
+            gap: bare.then(|| gap(lock, package, signing.contains(&package.ecosystem))),
         }
     };
     lock.carried_artifacts().map(line).collect()
+}
+
+/// Puts what the lock before does not have, and nobody signed, on the level of what is seen for the first time. The
+/// digests of plain files are the manifest's.
+pub fn first_seen(lines: &mut [Line<'_>], before: Option<&Lock>) {
+    let known = before.into_iter().flat_map(Lock::carried_artifacts);
+    let known: BTreeSet<_> = known
+        .map(|(package, artifact)| (&package.ecosystem, &artifact.checksum))
+        .collect();
+    for line in lines {
+        let is_known = known.contains(&(&line.package.ecosystem, &line.artifact.checksum));
+        let is_pinned = line.package.ecosystem == EcosystemId::file();
+        if line.level == Level::L2 && !is_known && !is_pinned {
+            line.level = Level::L1;
+        }
+    }
 }
 
 /// Why there is no signature.

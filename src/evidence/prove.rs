@@ -96,7 +96,7 @@ pub fn prove(
         files: Vec::new(),
         contradictions: Vec::new(),
     };
-    for line in lines(lock, None) {
+    for line in lines(lock) {
         let (ecosystem, release) = (&line.package.ecosystem, line.package.id());
         let key = (release.clone(), line.artifact.file.clone());
         let verdict = found.get(ecosystem).and_then(|vouched| vouched.get(&key));

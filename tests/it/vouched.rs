@@ -109,6 +109,62 @@ fn a_registry_that_signs_lifts_its_packages_and_one_that_stops_is_noticed() {
     assert!(!told.iter().any(|t| t.contains("app@1.0.0")), "{told:?}");
 }
 
+/// Level and gap of each release.
+fn levels(report: &Value) -> Vec<String> {
+    let lines = report["evidence"].as_array().unwrap().iter();
+    let brief = |line: &Value| {
+        format!(
+            "{} {} {}",
+            line["release"].as_str().unwrap(),
+            line["level"].as_str().unwrap(),
+            line["gap"].as_str().unwrap_or("-")
+        )
+    };
+    lines.map(brief).collect()
+}
+
+#[test]
+fn report_inspect_and_sbom_say_how_well_each_file_is_vouched_for() {
+    let own = RegistryKey::new();
+    let (world, registry) = site("vouched-shown", &own);
+    let (_, report) = resolve(&world, &[]);
+    assert_eq!(
+        levels(&report),
+        ["app@1.0.0 L1 stripped", "lib@1.0.0 L1 stripped"]
+    );
+    // The second time, the lock's digests are what everything was held against.
+    let (_, report) = resolve(&world, &[]);
+    assert_eq!(
+        levels(&report),
+        ["app@1.0.0 L2 stripped", "lib@1.0.0 L2 stripped"]
+    );
+    sign(&registry, "app", &own);
+    let output = world.ok(&["resolve"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("Evidence: npm 1 at L3, 1 at L2"), "{said}");
+
+    let inspect = |more: &[&str]| {
+        let all = [&["inspect", "stage.lock", "--evidence"], more].concat();
+        String::from_utf8(world.ok(&all).stdout).unwrap()
+    };
+    let report: Value = serde_json::from_str(&inspect(&["--format", "json"])).unwrap();
+    assert_valid("inspect-report.json", &report);
+    assert_eq!(levels(&report), ["app@1.0.0 L3 -", "lib@1.0.0 L2 absent"]);
+    let table = inspect(&[]);
+    let rows = "L2    absent       npm       lib@1.0.0 lib-1.0.0.tgz\nL3                 npm       app@1.0.0 app-1.0.0.tgz\n";
+    assert!(table.ends_with(rows), "{table}");
+
+    world.ok(&["bundle", "--key", "k.pem", "-o", "claw.stage"]);
+    let (code, said) = world.import(&world.path("claw.stage"));
+    assert_eq!(code, 0, "{said}");
+    let bundle = std::fs::read(world.path("claw.stage")).unwrap();
+    let text = String::from_utf8_lossy(&bundle);
+    for (level, count) in [("L3", 1), ("L2", 1)] {
+        let property = format!("{{\"name\":\"stage:evidence\",\"value\":\"{level}\"}}");
+        assert_eq!(text.matches(&property).count(), count, "{level}");
+    }
+}
+
 #[test]
 fn a_release_with_a_wrong_signature_is_not_locked() {
     let (own, other) = (RegistryKey::new(), RegistryKey::new());

@@ -25,6 +25,7 @@ use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::{Context, UsageError};
 use crate::eco;
 use crate::eco::preference::Preference;
+use crate::evidence::Line;
 use crate::fetch::Supply;
 use crate::fs;
 use crate::lock::chain::Chains;
@@ -131,9 +132,14 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     let judgement = rules.judge((lock, records), found, &|_| None, ctx.now)?;
     let table = args.approval_request.as_deref();
     let asked = rules.write_request(table, (lock, records), ctx.now)?;
-    let fields = report(&closure, &project, &rules, &judgement, &connection.egress());
+    let vouched = evidence::resolved(lock, previous.as_ref().map(|(lock, _)| lock));
+    let egress = connection.egress();
+    let fields = report(&closure, &project, &rules, &judgement, &egress, &vouched);
     let mut outcome = finish(ctx, args, &project, &closure, started, (&judgement, fields))?;
     outcome.summary.extend(asked);
+    if outcome.exit == Exit::Ok {
+        outcome = outcome.line(format!("Evidence: {}", evidence::lines_summary(&vouched)));
+    }
     if args.trial && outcome.exit == Exit::Ok {
         return trial(ctx, &project, &closure, &rules, outcome);
     }
@@ -402,6 +408,7 @@ fn report(
     rules: &Rules,
     judgement: &Judgement,
     egress: &[String],
+    vouched: &[Line<'_>],
 ) -> Value {
     let lock = format::write(&closure.lock);
     let records: BTreeMap<&str, Digest> = closure
@@ -420,6 +427,7 @@ fn report(
         "approved": rules.approved_json(),
         "findings": judgement.findings.iter().map(ui::finding_json).collect::<Vec<_>>(),
         "egress": egress,
+        "evidence": evidence::lines_json(vouched),
     })
 }
 
