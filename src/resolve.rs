@@ -11,9 +11,10 @@ use crate::base::platform::{Platform, Target};
 use crate::base::progress::{Progress, Unit};
 use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
+use crate::eco::attestation::Expectation;
 use crate::eco::install::{Given, Inputs, Install, Previous};
 use crate::eco::preference::Preference;
-use crate::eco::registry_keys::RegistryKeys;
+use crate::eco::vouched::UpstreamKeys;
 use crate::eco::{self, EcoError, interpreter};
 use crate::evidence;
 use crate::lock::chain::Chains;
@@ -116,8 +117,8 @@ pub struct Input<'a> {
     pub exclude_newer: Option<Timestamp>,
     /// What is to be installed.
     pub installs: Vec<PlannedInstall<'a>>,
-    /// Keys that registries sign with.
-    pub keys: RegistryKeys,
+    /// Keys that upstreams sign with.
+    pub keys: UpstreamKeys,
     /// The time now, for what expires.
     pub now: Timestamp,
 }
@@ -164,7 +165,12 @@ pub fn run(
         let kept = previous
             .and_then(|(_, records)| records.get(&ecosystem))
             .map(Vec::as_slice);
-        let merged = ecosystem_of(&ecosystem)?.merge_records(&documents, kept)?;
+        let code = ecosystem_of(&ecosystem)?;
+        let merged = code.merge_records(&documents, kept)?;
+        let expected = expected(&input.installs, &ecosystem);
+        let (merged, missing) = code.attest(&merged, &expected, upstream)?;
+        let missing = missing.iter();
+        findings.extend(missing.map(|one| evidence::not_attested(&ecosystem, one)));
         records.insert(ecosystem, merged);
     }
     let mut lock = Lock {
@@ -304,6 +310,12 @@ fn merge(merged: &mut BTreeMap<(EcosystemId, ReleaseId), LockedPackage>, package
             known.install_script |= package.install_script;
         }
     }
+}
+
+/// Who should have signed releases of an ecosystem.
+fn expected(installs: &[PlannedInstall<'_>], ecosystem: &EcosystemId) -> Vec<Expectation> {
+    let own = installs.iter().filter(|i| i.ecosystem == *ecosystem);
+    own.flat_map(|i| i.install.expected()).cloned().collect()
 }
 
 fn requirements(installs: &[PlannedInstall<'_>]) -> Vec<LockedRequirement> {

@@ -17,8 +17,9 @@ use crate::base::text::escaped;
 use crate::base::time::Timestamp;
 use crate::bundle::manifest::BundleManifest;
 use crate::cli::UsageError;
+use crate::eco::attestation::{ROOT_LIMIT, SigstoreRoot};
 use crate::eco::registry_keys::{self, RegistryKeys};
-use crate::eco::vouched::{Anchors, CarriedFiles};
+use crate::eco::vouched::{Anchors, CarriedFiles, UpstreamKeys};
 use crate::evidence::Line;
 use crate::evidence::prove::{self, Proof};
 use crate::fs;
@@ -40,19 +41,28 @@ use crate::{
     store::Store,
 };
 
-/// The keys that the npm registry signs with: those of the manifest, else those that travel with the program.
+/// The keys that upstreams sign with: those of the manifest, else those that travel with the program.
 #[cfg(feature = "connected")]
-pub(crate) fn registry_keys(project: &Project) -> Result<RegistryKeys, Failure> {
-    match &project.manifest.npm_keys {
-        None => Ok(RegistryKeys::npm()),
-        Some(file) => Ok(load(&manifest::beside(&project.manifest_path, file))?),
-    }
+pub(crate) fn upstream_keys(project: &Project) -> Result<UpstreamKeys, Failure> {
+    let beside = |file: &Option<PathBuf>| {
+        let file = file.as_ref()?;
+        Some(manifest::beside(&project.manifest_path, file))
+    };
+    let npm = beside(&project.manifest.npm_keys);
+    let root = beside(&project.manifest.trusted_root);
+    Ok(keys(npm.as_deref(), root.as_deref())?)
 }
 
-/// Reads a file of keys.
-fn load(path: &Path) -> Result<RegistryKeys, Box<dyn Fault>> {
-    let bytes = fs::read(path, registry_keys::LIMIT)?;
-    Ok(RegistryKeys::parse(&bytes)?)
+/// The keys in these files, each else that which travels with the program.
+fn keys(npm: Option<&Path>, root: Option<&Path>) -> Result<UpstreamKeys, Box<dyn Fault>> {
+    let mut keys = UpstreamKeys::shipped()?;
+    if let Some(file) = npm {
+        keys.npm = RegistryKeys::parse(&fs::read(file, registry_keys::LIMIT)?)?;
+    }
+    if let Some(file) = root {
+        keys.sigstore = SigstoreRoot::parse(&fs::read(file, ROOT_LIMIT)?)?;
+    }
+    Ok(keys)
 }
 
 /// What travels to prove where packages are from, fetched where it is not here; and what of it cannot be had.
@@ -91,6 +101,9 @@ pub struct UpstreamArgs {
     /// Keys that the npm registry signs with, as its `/-/npm/v1/keys` lists them [default: those of the public registry]
     #[arg(long, value_name = "FILE", requires = "upstream")]
     npm_keys: Option<PathBuf>,
+    /// What Sigstore's signatures are verified by: a `trusted_root.json` [default: that of the public instance]
+    #[arg(long, value_name = "FILE", requires = "upstream")]
+    trusted_root: Option<PathBuf>,
     /// Certificates that archives sign with, such as Debian's keyring; may be repeated [default: those that the signed
     /// records name]
     #[arg(long, value_name = "FILE", requires = "upstream")]
@@ -136,10 +149,7 @@ pub(crate) fn anchors(
             .next("write the bundle to a file and verify that")
             .into());
     }
-    let registries = match &args.npm_keys {
-        Some(file) => load(file)?,
-        None => RegistryKeys::npm(),
-    };
+    let keys = keys(args.npm_keys.as_deref(), args.trusted_root.as_deref())?;
     let mut keyrings = Vec::new();
     for file in &args.debian_keyring {
         keyrings.push(fs::read(file, KEYRING_LIMIT as u64)?);
@@ -149,7 +159,7 @@ pub(crate) fn anchors(
         files => Some(Keyring::parse_all(files)?),
     };
     Ok(Some(Anchors {
-        registries,
+        keys,
         archives,
         at: Timestamp::default(),
     }))

@@ -3,6 +3,7 @@
 //!
 //! A further ecosystem is a folder of the same inner shape and one line in [`ALL`].
 
+pub mod attestation;
 pub mod cargo;
 pub mod debian;
 pub mod file;
@@ -27,18 +28,18 @@ use crate::base::fault::{Class, Code, Fault, Kind};
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::platform::Platform;
 use crate::base::time::Timestamp;
-use crate::eco::registry_keys::RegistryKeys;
-use crate::eco::vouched::{Anchors, CarriedFiles, Vouched};
+use crate::eco::vouched::{Anchors, CarriedFiles, UpstreamKeys, Vouched};
 use crate::lock::{Lock, LockedPackage};
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::Target,
+    eco::attestation::{Expectation, Missing},
     eco::install::Install,
     eco::interpreter::{Interpreter, StagedInterpreter, Unfit},
     eco::vouched::Proof,
     lock::LockedArtifact,
     manifest::{Manifest, ManifestError, table::Table},
-    upstream::{Request, Source},
+    upstream::{Request, Source, Upstream},
 };
 
 /// Codes of this module.
@@ -329,7 +330,7 @@ pub trait Ecosystem: Sync {
 
     /// What the signatures in the records say about the files of releases. `keys` are those of registries, where the
     /// records do not name keys that are pinned.
-    fn vouched(&self, _records: &[u8], _keys: &RegistryKeys) -> Result<Vouched, EcoError> {
+    fn vouched(&self, _records: &[u8], _keys: &UpstreamKeys) -> Result<Vouched, EcoError> {
         Ok(Vouched::new())
     }
 
@@ -340,13 +341,24 @@ pub trait Ecosystem: Sync {
         _files: &dyn CarriedFiles,
         anchors: &Anchors,
     ) -> Result<Vouched, EcoError> {
-        self.vouched(records, &anchors.registries)
+        self.vouched(records, &anchors.keys)
     }
 
     /// What has to travel beside the records so that they can be proved.
     #[cfg(feature = "connected")]
     fn proofs(&self, _records: &[u8], _at: Timestamp) -> Result<Vec<Proof>, EcoError> {
         Ok(Vec::new())
+    }
+
+    /// Asks for what is expected to attest releases, and puts it into the records; and what there is none of.
+    #[cfg(feature = "connected")]
+    fn attest(
+        &self,
+        records: &[u8],
+        _expected: &[Expectation],
+        _upstream: &mut dyn Upstream,
+    ) -> Result<(Vec<u8>, Vec<Missing>), EcoError> {
+        Ok((records.to_vec(), Vec::new()))
     }
 
     /// One records document for several installs of the same ecosystem. Where `kept` (the previous lock's document) has

@@ -8,6 +8,7 @@ use crate::base::evidence::Level;
 use crate::base::fault::Code;
 use crate::base::package::ReleaseId;
 use crate::base::time::Timestamp;
+use crate::eco::attestation::{RootError, SigstoreRoot};
 use crate::eco::registry_keys::RegistryKeys;
 use crate::openpgp::keyring::Keyring;
 #[cfg(feature = "connected")]
@@ -80,11 +81,30 @@ pub enum ProofSource {
     None(String),
 }
 
+/// Keys of upstreams that records do not name: dated data of ours or of the site.
+#[derive(Debug, Clone)]
+pub struct UpstreamKeys {
+    /// Those of the npm registry.
+    pub npm: RegistryKeys,
+    /// Those of Sigstore.
+    pub sigstore: SigstoreRoot,
+}
+
+impl UpstreamKeys {
+    /// Those that travel with the program.
+    pub fn shipped() -> Result<Self, RootError> {
+        Ok(Self {
+            npm: RegistryKeys::npm(),
+            sigstore: SigstoreRoot::public()?,
+        })
+    }
+}
+
 /// By whose keys a bundle is proved, and as of when.
 #[derive(Debug, Clone)]
 pub struct Anchors {
-    /// Keys of registries.
-    pub registries: RegistryKeys,
+    /// Those of registries and of Sigstore.
+    pub keys: UpstreamKeys,
     /// Certificates of archives that the reader brings, in the place of those that the records name.
     pub archives: Option<Keyring>,
     /// When the bundle was made.

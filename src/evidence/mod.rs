@@ -21,16 +21,24 @@ use crate::base::fault::{Class, Code, Kind};
 use crate::base::finding::{Finding, Severity};
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::text::escaped;
-use crate::eco::registry_keys::RegistryKeys;
-use crate::eco::vouched::Verdict;
+#[cfg(feature = "connected")]
+use crate::eco::attestation::Missing;
+use crate::eco::vouched::{UpstreamKeys, Verdict};
 use crate::eco::{self, EcoError};
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
 
 /// Codes of this module.
-pub const CODES: &[&Code] = &[&DROPPED, &NOT_CARRIED, &CONTRADICTED, &UNSIGNED];
+pub const CODES: &[&Code] = &[
+    &NOT_ATTESTED,
+    &DROPPED,
+    &NOT_CARRIED,
+    &CONTRADICTED,
+    &UNSIGNED,
+];
 
 static DROPPED: Code = Code::classed("evidence-dropped", Class::E52);
+static NOT_ATTESTED: Code = Code::classed("evidence-attestation-missing", Class::E52);
 static NOT_CARRIED: Code = Code::classed("evidence-not-carried", Class::E52);
 static CONTRADICTED: Code = Code::classed("evidence-contradicted", Class::E51);
 static UNSIGNED: Code = Code::new("npm-signature-absent", Kind::Denied);
@@ -39,7 +47,7 @@ static UNSIGNED: Code = Code::new("npm-signature-absent", Kind::Denied);
 pub fn state(
     lock: &mut Lock,
     records: &Records,
-    keys: &RegistryKeys,
+    keys: &UpstreamKeys,
 ) -> Result<Vec<Finding>, EcoError> {
     let mut wrong = Vec::new();
     for (id, bytes) in records {
@@ -135,6 +143,22 @@ pub fn dropped(before: &Lock, after: &Lock) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// A release that nobody attested, although the manifest says who should have.
+#[cfg(feature = "connected")]
+pub fn not_attested(ecosystem: &EcosystemId, missing: &Missing) -> Finding {
+    Finding {
+        code: &NOT_ATTESTED,
+        severity: Severity::Deny,
+        subject: format!("{ecosystem} {}", escaped(&missing.release.to_string())),
+        message: format!("should be attested and is not: {}", missing.reason),
+        chain: Vec::new(),
+        fix: Some(
+            "ask a registry that passes on attestations, or take the expectation out of the manifest"
+                .to_owned(),
+        ),
+    }
 }
 
 /// A file that the enclave would need for a proof and that cannot be had. `file` and `reason` are safe to print.

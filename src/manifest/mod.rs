@@ -124,6 +124,8 @@ pub struct Manifest {
     pub policy: Option<PathBuf>,
     /// `[evidence] npm-keys`: keys that the npm registry signs with, relative to the manifest's folder as written.
     pub npm_keys: Option<PathBuf>,
+    /// `[evidence] trusted-root`: what Sigstore's signatures are verified by, relative to the manifest's folder as written.
+    pub trusted_root: Option<PathBuf>,
     /// `[ca] roots`: PEM files, relative to the manifest's folder as written.
     pub ca_roots: Vec<PathBuf>,
     /// `[network]`.

@@ -32,13 +32,15 @@ pub(super) fn manifest(
     // Read by the module of that name, which the enclave build does not have.
     top.take("holes");
     let (exclude_newer, approved) = resolve(top.take("resolve"))?;
+    let [npm_keys, trusted_root] = evidence(top.take("evidence"))?;
     let manifest = Manifest {
         bundle: bundle(top.take("bundle"))?,
         target: target(top.take("target"))?,
         exclude_newer,
         approved,
         policy: policy(top.take("policy"))?,
-        npm_keys: evidence(top.take("evidence"))?,
+        npm_keys,
+        trusted_root,
         ca_roots: ca(top.take("ca"))?,
         network: network(top.take("network"))?,
         runtime: runtime(top.take("runtime"))?,
@@ -180,12 +182,16 @@ fn policy(found: Option<Found<'_>>) -> Result<Option<PathBuf>, ManifestError> {
     Ok(Some(PathBuf::from(file)))
 }
 
-fn evidence(found: Option<Found<'_>>) -> Result<Option<PathBuf>, ManifestError> {
-    let Some(found) = found else { return Ok(None) };
+/// `npm-keys` and `trusted-root`.
+fn evidence(found: Option<Found<'_>>) -> Result<[Option<PathBuf>; 2], ManifestError> {
+    let Some(found) = found else {
+        return Ok([None, None]);
+    };
     let mut table = found.table("[evidence]")?;
-    let keys = table.require("npm-keys")?.string()?;
+    let keys = table.take("npm-keys").map(Found::string).transpose()?;
+    let root = table.take("trusted-root").map(Found::string).transpose()?;
     table.finish()?;
-    Ok(Some(PathBuf::from(keys)))
+    Ok([keys, root].map(|file| file.map(PathBuf::from)))
 }
 
 fn ca(found: Option<Found<'_>>) -> Result<Vec<PathBuf>, ManifestError> {

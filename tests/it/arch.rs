@@ -187,6 +187,7 @@ fn may_use_upstream(path: &Path) -> bool {
         "mod.rs",
         "vouched.rs",
         "carry.rs",
+        "provenance.rs",
         "ecosystem.rs",
         "resolve.rs",
         "assemble.rs",

@@ -24,6 +24,8 @@ mod arch;
 mod asked;
 mod attacks;
 #[cfg(feature = "connected")]
+mod attested;
+#[cfg(feature = "connected")]
 mod audit;
 #[cfg(feature = "connected")]
 mod by_hand;

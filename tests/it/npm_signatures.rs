@@ -10,7 +10,7 @@ use stage::base::package::ReleaseId;
 use stage::eco::Ecosystem as _;
 use stage::eco::npm::Npm;
 use stage::eco::registry_keys::RegistryKeys;
-use stage::eco::vouched::Verdict;
+use stage::eco::vouched::{UpstreamKeys, Verdict};
 
 /// A registry's key that is made for the test.
 pub(crate) struct RegistryKey(EcdsaKeyPair);
@@ -100,7 +100,11 @@ fn judged_by(keys: &RegistryKeys, real: &Real, signatures: Value, time: Option<&
         version["time"] = time.into();
     }
     let records = json!({"schema": 1, "packages": {real.name: {"dist-tags": {}, "versions": {real.version: version}}}});
-    let found = Npm.vouched(records.to_string().as_bytes(), keys).unwrap();
+    let keys = UpstreamKeys {
+        npm: keys.clone(),
+        ..UpstreamKeys::shipped().unwrap()
+    };
+    let found = Npm.vouched(records.to_string().as_bytes(), &keys).unwrap();
     let release = ReleaseId::new(real.name, real.version);
     let (at, verdict) = found.into_iter().next().unwrap();
     assert_eq!(at.0, release);

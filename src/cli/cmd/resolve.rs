@@ -243,7 +243,7 @@ fn input<'a>(
         target: project.manifest.target.clone(),
         exclude_newer,
         installs,
-        keys: evidence::registry_keys(project)?,
+        keys: evidence::upstream_keys(project)?,
         now: ctx.now,
     })
 }

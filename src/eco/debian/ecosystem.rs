@@ -8,8 +8,7 @@ use crate::base::evidence::Level;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::eco::debian::version::Version;
 use crate::eco::debian::{Debian, chain, deb_file, pins, records, repo};
-use crate::eco::registry_keys::RegistryKeys;
-use crate::eco::vouched::{Anchors, CarriedFiles, Verdict, Vouched};
+use crate::eco::vouched::{Anchors, CarriedFiles, UpstreamKeys, Verdict, Vouched};
 use crate::eco::{
     BundleView, ClientFile, ClientSetup, EcoError, Ecosystem, ExportForm, ExportRequest,
     ExportedFile, Publishing, ReleaseFacts, RepoFile, RepoView,
@@ -74,7 +73,7 @@ impl Ecosystem for Debian {
 
     /// Every index was held against a release that a pinned key had signed when the lock was made; the records name the
     /// keys.
-    fn vouched(&self, records: &[u8], _keys: &RegistryKeys) -> Result<Vouched, EcoError> {
+    fn vouched(&self, records: &[u8], _keys: &UpstreamKeys) -> Result<Vouched, EcoError> {
         let records = records::parse(records)?;
         let mut found = Vouched::new();
         for (id, arch, package) in records.entries() {

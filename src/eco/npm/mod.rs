@@ -28,6 +28,8 @@ mod packument;
 mod pick;
 pub mod pins;
 pub mod placed;
+#[cfg(feature = "connected")]
+mod provenance;
 pub mod records;
 pub mod repo;
 #[cfg(feature = "connected")]

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::base::package::EcosystemId;
 use crate::eco::EcoError;
+use crate::eco::attestation::Attested;
 
 /// The document. Written as canonical JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +123,9 @@ pub struct NpmDist {
     /// Registry signatures, verbatim: `[{"keyid": …, "sig": …}]`; absent when the registry sent none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signatures: Vec<Value>,
+    /// Which workflow built it, where the manifest expects one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Attested>,
 }
 
 /// Reads the document.

@@ -15,7 +15,7 @@ use crate::eco::EcoError;
 use crate::eco::npm::records::{self, NpmDist};
 use crate::eco::npm::repo;
 use crate::eco::registry_keys::RegistryKeys;
-use crate::eco::vouched::{Verdict, Vouched};
+use crate::eco::vouched::{UpstreamKeys, Verdict, Vouched};
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[&INVALID, &UNKNOWN_KEY, &KEY_TIME];
@@ -28,14 +28,15 @@ static KEY_TIME: Code = Code::classed("npm-signature-key-time", Class::E51);
 const MOST: usize = 16;
 
 /// What the registry's signatures say about every release in the records.
-pub(crate) fn vouched(records: &[u8], keys: &RegistryKeys) -> Result<Vouched, EcoError> {
+pub(crate) fn vouched(records: &[u8], keys: &UpstreamKeys) -> Result<Vouched, EcoError> {
     let mut found = Vouched::new();
     for (name, package) in records::parse(records)?.packages {
         for (number, version) in package.versions {
             let Some(dist) = &version.dist else { continue };
             let release = ReleaseId::new(&name, &number);
             let published = version.time.as_deref().and_then(Timestamp::published);
-            let verdict = judge(&release, dist, published, keys);
+            let verdict = judge(&release, dist, published, &keys.npm);
+            let verdict = both(verdict, provenance(dist, keys));
             found.insert(
                 (release.clone(), repo::tarball_file(None, &release)),
                 verdict,
@@ -43,6 +44,30 @@ pub(crate) fn vouched(records: &[u8], keys: &RegistryKeys) -> Result<Vouched, Ec
         }
     }
     Ok(found)
+}
+
+/// What is said about how a release was built.
+fn provenance(dist: &NpmDist, keys: &UpstreamKeys) -> Verdict {
+    let Some(attested) = &dist.provenance else {
+        return Verdict::Unsigned;
+    };
+    let checksum = dist.integrity.as_deref().map(UpstreamChecksum::from_sri);
+    match checksum {
+        Some(Ok(checksum)) => keys.sigstore.judge(attested, &checksum),
+        _ => refused(&INVALID, "what is attested is not its SHA-512".to_owned()),
+    }
+}
+
+/// Two signatures of two kinds: one that does not hold is not outvoted.
+fn both(registry: Verdict, provenance: Verdict) -> Verdict {
+    match (registry, provenance) {
+        (Verdict::Signed { level, mut by }, Verdict::Signed { by: more, .. }) => {
+            by.extend(more);
+            Verdict::Signed { level, by }
+        }
+        (refused @ Verdict::Refused { .. }, _) | (refused, Verdict::Unsigned) => refused,
+        (_, provenance) => provenance,
+    }
 }
 
 fn refused(code: &'static Code, reason: String) -> Verdict {
