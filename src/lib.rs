@@ -33,6 +33,7 @@
 //! | [`lint`], [`archives`] | archives that clients read differently; those of a lock |
 //! | [`release`] | `releases.toml`: serials and times of bundles already made |
 //! | [`eco`] | what each ecosystem knows: npm, PyPI, Debian, crates, plain files |
+//! | [`evidence`] | how well upstreams vouch for what is carried, and proving it again |
 //! | `resolve` * | requirements to closure; the closure check |
 //! | `net` * | the only client sockets |
 //! | `fetch` * | lock to store |
@@ -75,6 +76,7 @@ pub mod ca;
 pub mod cli;
 pub mod eco;
 pub mod enrolment;
+pub mod evidence;
 #[cfg(feature = "connected")]
 pub mod fetch;
 pub mod fs;

@@ -128,6 +128,8 @@ pub struct Contents<'a> {
     pub described: Option<Lock>,
     /// Documents that say what was checked before, by their name in the folder `evidence`.
     pub evidence: BTreeMap<&'static str, Vec<u8>>,
+    /// What proves where packages are from.
+    pub proofs: Vec<PlannedFile>,
     stored: BTreeMap<(EcosystemId, String), Stored>,
 }
 
@@ -191,6 +193,7 @@ impl<'a> Contents<'a> {
             ca,
             described: None,
             evidence: BTreeMap::new(),
+            proofs: Vec::new(),
             stored,
         })
     }
@@ -207,15 +210,20 @@ impl<'a> Contents<'a> {
             .iter()
             .map(|(name, bytes)| (*name, Digest::of(bytes)))
             .collect();
-        inputs_digest(
-            settings,
-            &json!({
-                "lock": Digest::of(&format::write(self.lock)),
-                "records": records,
-                "ca": self.ca.as_deref().map(Digest::of),
-                "evidence": evidence,
-            }),
-        )
+        let mut content = json!({
+            "lock": Digest::of(&format::write(self.lock)),
+            "records": records,
+            "ca": self.ca.as_deref().map(Digest::of),
+            "evidence": evidence,
+        });
+        let proofs = self.proofs.iter();
+        let proofs: BTreeMap<&str, Digest> = proofs
+            .map(|file| (file.path.as_str(), file.digests.sha256))
+            .collect();
+        if let Some(content) = content.as_object_mut().filter(|_| !proofs.is_empty()) {
+            content.insert("upstream".to_owned(), json!(proofs));
+        }
+        inputs_digest(settings, &content)
     }
 
     /// Every file of the bundle.
@@ -267,6 +275,9 @@ impl<'a> Contents<'a> {
         for (name, bytes) in &self.evidence {
             let path = format!("{EVIDENCE}/{name}");
             add(path.clone(), document(&path, bytes.clone())?);
+        }
+        for file in &self.proofs {
+            add(file.path.to_string(), file.clone());
         }
         Ok(files.into_values().collect())
     }

@@ -11,9 +11,12 @@ use crate::base::platform::{Platform, Target};
 use crate::base::progress::{Progress, Unit};
 use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
+use crate::eco::attestation::Expectation;
 use crate::eco::install::{Given, Inputs, Install, Previous};
 use crate::eco::preference::Preference;
+use crate::eco::vouched::UpstreamKeys;
 use crate::eco::{self, EcoError, interpreter};
+use crate::evidence;
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedFinding, LockedInput, LockedPackage, LockedRequirement, Records};
 use crate::upstream::{Resolver, Upstream};
@@ -114,6 +117,8 @@ pub struct Input<'a> {
     pub exclude_newer: Option<Timestamp>,
     /// What is to be installed.
     pub installs: Vec<PlannedInstall<'a>>,
+    /// Keys that upstreams sign with.
+    pub keys: UpstreamKeys,
     /// The time now, for what expires.
     pub now: Timestamp,
 }
@@ -160,7 +165,12 @@ pub fn run(
         let kept = previous
             .and_then(|(_, records)| records.get(&ecosystem))
             .map(Vec::as_slice);
-        let merged = ecosystem_of(&ecosystem)?.merge_records(&documents, kept)?;
+        let code = ecosystem_of(&ecosystem)?;
+        let merged = code.merge_records(&documents, kept)?;
+        let expected = expected(&input.installs, &ecosystem);
+        let (merged, missing) = code.attest(&merged, &expected, upstream)?;
+        let missing = missing.iter();
+        findings.extend(missing.map(|one| evidence::not_attested(&ecosystem, one)));
         records.insert(ecosystem, merged);
     }
     let mut lock = Lock {
@@ -178,6 +188,10 @@ pub fn run(
     lock.sort();
     if let Some((before, _)) = previous {
         check_republished(before, &lock)?;
+    }
+    findings.extend(evidence::state(&mut lock, &records, &input.keys)?);
+    if let Some((before, _)) = previous {
+        findings.extend(evidence::dropped(before, &lock));
     }
     findings.extend(interpreter::check(&lock, &records)?);
     lock.findings = locked_findings(&findings);
@@ -296,6 +310,12 @@ fn merge(merged: &mut BTreeMap<(EcosystemId, ReleaseId), LockedPackage>, package
             known.install_script |= package.install_script;
         }
     }
+}
+
+/// Who should have signed releases of an ecosystem.
+fn expected(installs: &[PlannedInstall<'_>], ecosystem: &EcosystemId) -> Vec<Expectation> {
+    let own = installs.iter().filter(|i| i.ecosystem == *ecosystem);
+    own.flat_map(|i| i.install.expected()).cloned().collect()
 }
 
 fn requirements(installs: &[PlannedInstall<'_>]) -> Vec<LockedRequirement> {

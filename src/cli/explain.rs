@@ -39,14 +39,19 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 22] = [
+    let shared: [&[&Code]; 27] = [
         crate::bundle::CODES,
         crate::ca::CODES,
         crate::cli::CODES,
         crate::cli::apt_signer::CODES,
         crate::cli::cmd::repo::CODES,
         crate::eco::CODES,
+        crate::eco::attestation::CODES,
+        crate::eco::debian::chain::CODES,
+        crate::eco::npm::signatures::CODES,
+        crate::eco::registry_keys::CODES,
         crate::enrolment::CODES,
+        crate::evidence::CODES,
         crate::fs::CODES,
         crate::import::CODES,
         crate::lint::CODES,

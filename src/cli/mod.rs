@@ -8,6 +8,7 @@ mod clients;
 pub mod cmd;
 #[cfg(feature = "connected")]
 pub mod connect;
+pub mod evidence;
 pub mod exit;
 pub mod explain;
 #[cfg(feature = "connected")]

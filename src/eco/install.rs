@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use crate::base::fault::Fault;
 use crate::base::platform::Target;
 use crate::base::time::Timestamp;
+use crate::eco::attestation::Expectation;
 use crate::eco::preference::Preference;
 use crate::lock::Lock;
 use crate::upstream::Resolver;
@@ -118,6 +119,11 @@ pub trait Install: fmt::Debug {
 
     /// Its requirements as the lock names them.
     fn requirements(&self, inputs: &Inputs) -> Result<Vec<String>, Box<dyn Fault>>;
+
+    /// Who should have signed its releases.
+    fn expected(&self) -> &[Expectation] {
+        &[]
+    }
 
     /// Its resolver.
     fn resolver(&self, given: Given<'_>) -> Result<Box<dyn Resolver>, Box<dyn Fault>>;

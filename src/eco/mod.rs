@@ -3,6 +3,7 @@
 //!
 //! A further ecosystem is a folder of the same inner shape and one line in [`ALL`].
 
+pub mod attestation;
 pub mod cargo;
 pub mod debian;
 pub mod file;
@@ -15,6 +16,8 @@ pub mod osv;
 #[cfg(feature = "connected")]
 pub mod preference;
 pub mod pypi;
+pub mod registry_keys;
+pub mod vouched;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -27,15 +30,18 @@ use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::platform::Platform;
 use crate::base::time::Timestamp;
 use crate::eco::osv::OsvName;
+use crate::eco::vouched::{Anchors, CarriedFiles, UpstreamKeys, Vouched};
 use crate::lock::{Lock, LockedPackage};
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::Target,
+    eco::attestation::{Expectation, Missing},
     eco::install::Install,
     eco::interpreter::{Interpreter, StagedInterpreter, Unfit},
+    eco::vouched::Proof,
     lock::LockedArtifact,
     manifest::{Manifest, ManifestError, table::Table},
-    upstream::{Request, Source},
+    upstream::{Request, Source, Upstream},
 };
 
 /// Codes of this module.
@@ -336,6 +342,39 @@ pub trait Ecosystem: Sync {
     /// A name in a database of advisories as it is compared.
     fn osv_key(&self, name: &str) -> String {
         self.normalized(name)
+    }
+
+    /// What the signatures in the records say about the files of releases. `keys` are those of registries, where the
+    /// records do not name keys that are pinned.
+    fn vouched(&self, _records: &[u8], _keys: &UpstreamKeys) -> Result<Vouched, EcoError> {
+        Ok(Vouched::new())
+    }
+
+    /// The same, proved again from the records and what travels beside them, with nothing taken on trust.
+    fn prove(
+        &self,
+        records: &[u8],
+        _files: &dyn CarriedFiles,
+        anchors: &Anchors,
+    ) -> Result<Vouched, EcoError> {
+        self.vouched(records, &anchors.keys)
+    }
+
+    /// What has to travel beside the records so that they can be proved.
+    #[cfg(feature = "connected")]
+    fn proofs(&self, _records: &[u8], _at: Timestamp) -> Result<Vec<Proof>, EcoError> {
+        Ok(Vec::new())
+    }
+
+    /// Asks for what is expected to attest releases, and puts it into the records; and what there is none of.
+    #[cfg(feature = "connected")]
+    fn attest(
+        &self,
+        records: &[u8],
+        _expected: &[Expectation],
+        _upstream: &mut dyn Upstream,
+    ) -> Result<(Vec<u8>, Vec<Missing>), EcoError> {
+        Ok((records.to_vec(), Vec::new()))
     }
 
     /// One records document for several installs of the same ecosystem. Where `kept` (the previous lock's document) has

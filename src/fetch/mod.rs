@@ -5,6 +5,7 @@
 mod artifact;
 mod confirm;
 mod locate;
+mod proofs;
 mod supply;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::progress::{Progress, Unit};
 use crate::eco::EcoError;
 use crate::fetch::artifact::{Meter, NotStored};
+pub use crate::fetch::proofs::{Proofs, proofs};
 pub use crate::fetch::supply::Supply;
 use crate::fs::FsError;
 use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};

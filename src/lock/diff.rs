@@ -304,6 +304,7 @@ pub(crate) mod tests {
                 path: format!("{name}/-/{file}"),
                 size: Some(100),
                 file,
+                evidence: None,
             }],
         }
     }

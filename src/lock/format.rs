@@ -40,6 +40,7 @@
 //! checksum = "sha512:…"
 //! upstream = "npm"
 //! path = "left-pad/-/left-pad-1.3.0.tgz"
+//! evidence = "L3"                    # the signature that was verified over its digest; only where there was one
 //! ```
 
 use std::collections::BTreeMap;
@@ -49,6 +50,7 @@ use serde::Deserialize;
 
 use super::{Lock, LockedArtifact, LockedFinding, LockedInput, LockedPackage, LockedRequirement};
 use crate::base::digest::Digest;
+use crate::base::evidence::Level;
 use crate::base::fault::{Class, Code, Fault, Kind, Place};
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::platform::{Libc, Platform, Target};
@@ -401,6 +403,7 @@ impl Writer {
             if let Some(size) = artifact.size {
                 self.line(&format!("size = {size}"));
             }
+            self.optional("evidence", artifact.evidence.map(Level::as_str));
         }
     }
 }
@@ -428,6 +431,7 @@ fn string(text: &str) -> String {
 mod tests {
     use super::{LockError, parse, parse_canonical, write};
     use crate::base::digest::{Digest, UpstreamChecksum};
+    use crate::base::evidence::Level;
     use crate::base::finding::Severity;
     use crate::base::package::{EcosystemId, ReleaseId};
     use crate::base::platform::{Libc, Platform, Target};
@@ -455,6 +459,7 @@ mod tests {
                 upstream: "npm".to_owned(),
                 path: "a/-/a-1.0.0.tgz".to_owned(),
                 size: Some(5),
+                evidence: Some(Level::L3),
             }],
         };
         Lock {

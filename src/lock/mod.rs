@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::{Digest, UpstreamChecksum};
+use crate::base::evidence::Level;
 use crate::base::finding::Severity;
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::platform::{Platform, Target};
@@ -132,6 +133,20 @@ pub struct LockedArtifact {
     /// Size in bytes, where known before the download.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// What signature was verified over its digest when the lock was made; `None` = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Level>,
+}
+
+impl LockedArtifact {
+    /// How well it is vouched for: by the signature that the lock states, else by the lock's own digest.
+    pub fn level(&self) -> Level {
+        let own = match self.checksum {
+            UpstreamChecksum::Sha512(_) | UpstreamChecksum::Sha256(_) => Level::L2,
+            UpstreamChecksum::Sha1(_) => Level::L0,
+        };
+        self.evidence.map_or(own, |stated| stated.max(own))
+    }
 }
 
 /// A finding as the lock keeps it.

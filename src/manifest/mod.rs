@@ -124,6 +124,10 @@ pub struct Manifest {
     pub policy: Option<PathBuf>,
     /// `[policy] osv`: a database of advisories, relative to the manifest's folder as written.
     pub osv: Option<PathBuf>,
+    /// `[evidence] npm-keys`: keys that the npm registry signs with, relative to the manifest's folder as written.
+    pub npm_keys: Option<PathBuf>,
+    /// `[evidence] trusted-root`: what Sigstore's signatures are verified by, relative to the manifest's folder as written.
+    pub trusted_root: Option<PathBuf>,
     /// `[ca] roots`: PEM files, relative to the manifest's folder as written.
     pub ca_roots: Vec<PathBuf>,
     /// `[network]`.
@@ -145,6 +149,9 @@ pub struct BundleSection {
     pub expires_after: Span,
     /// Whether the records of the vulnerability database travel along.
     pub carry_osv: bool,
+    /// Whether the signed indexes of archives travel, so that the enclave can prove where packages are from; they do by
+    /// default.
+    pub carry_indexes: bool,
 }
 
 /// `[resolve] exclude-newer` or `min-age`.

@@ -33,6 +33,7 @@ pub(super) fn manifest(
     top.take("holes");
     let (exclude_newer, approved) = resolve(top.take("resolve"))?;
     let (policy, osv) = policy(top.take("policy"))?;
+    let [npm_keys, trusted_root] = evidence(top.take("evidence"))?;
     let manifest = Manifest {
         policy,
         osv,
@@ -40,6 +41,8 @@ pub(super) fn manifest(
         target: target(top.take("target"))?,
         exclude_newer,
         approved,
+        npm_keys,
+        trusted_root,
         ca_roots: ca(top.take("ca"))?,
         network: network(top.take("network"))?,
         runtime: runtime(top.take("runtime"))?,
@@ -56,6 +59,7 @@ fn bundle(found: Option<Found<'_>>) -> Result<BundleSection, ManifestError> {
         channel: "default".to_owned(),
         expires_after: Span::days(EXPIRES_AFTER_DAYS),
         carry_osv: false,
+        carry_indexes: true,
     };
     let Some(found) = found else {
         return Ok(section);
@@ -74,6 +78,9 @@ fn bundle(found: Option<Found<'_>>) -> Result<BundleSection, ManifestError> {
     }
     if let Some(found) = table.take("carry-osv") {
         section.carry_osv = found.boolean()?;
+    }
+    if let Some(found) = table.take("carry-indexes") {
+        section.carry_indexes = found.boolean()?;
     }
     table.finish()?;
     Ok(section)
@@ -187,6 +194,18 @@ fn policy(found: Option<Found<'_>>) -> Result<(Option<PathBuf>, Option<PathBuf>)
     };
     table.finish()?;
     Ok((file.map(PathBuf::from), osv.map(PathBuf::from)))
+}
+
+/// `npm-keys` and `trusted-root`.
+fn evidence(found: Option<Found<'_>>) -> Result<[Option<PathBuf>; 2], ManifestError> {
+    let Some(found) = found else {
+        return Ok([None, None]);
+    };
+    let mut table = found.table("[evidence]")?;
+    let keys = table.take("npm-keys").map(Found::string).transpose()?;
+    let root = table.take("trusted-root").map(Found::string).transpose()?;
+    table.finish()?;
+    Ok([keys, root].map(|file| file.map(PathBuf::from)))
 }
 
 fn ca(found: Option<Found<'_>>) -> Result<Vec<PathBuf>, ManifestError> {

@@ -81,6 +81,17 @@ impl Keyring {
         all
     }
 
+    /// The packets of the certificate with this fingerprint. One that stands several times, each time with other
+    /// signatures on it, comes as often.
+    pub fn certificate(&self, fingerprint: &str) -> Option<Vec<u8>> {
+        let same = |c: &&SignedPublicKey| Fingerprint::of(&c.primary_key).as_str() == fingerprint;
+        let mut packets = Vec::new();
+        for certificate in self.certificates.iter().filter(same) {
+            packets.extend(certificate.to_bytes().ok()?);
+        }
+        (!packets.is_empty()).then_some(packets)
+    }
+
     /// The keys that a signature says it is by; it names at least a key id.
     pub(super) fn candidates(&self, signature: &Signature) -> Vec<Candidate<'_>> {
         let mut found = Vec::new();

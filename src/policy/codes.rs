@@ -85,6 +85,8 @@ pub static WEIGHED: &[Code] = &[
     plain("debian-no-publish-times"),
     plain("debian-security-update"),
     plain("debian-unmet-recommends"),
+    required("evidence-dropped"),
+    required("evidence-not-carried"),
     plain("hole-build-download"),
     plain("hole-catalog"),
     plain("hole-first-start"),
@@ -118,6 +120,7 @@ pub static WEIGHED: &[Code] = &[
     plain("npm-optional-missing"),
     plain("npm-overridden"),
     plain("npm-peer-conflict"),
+    plain("npm-signature-absent"),
     plain("npm-signatures-stripped"),
     plain("npm-third-party-repack"),
     plain("prove-asks-for-name"),
@@ -144,6 +147,11 @@ const fn of_class(name: &'static str) -> Code {
 /// Whether findings of this code come from a policy itself.
 pub(super) fn is_gate(name: &str) -> bool {
     GATES.iter().any(|(code, _)| code.name == name)
+}
+
+/// Evidence that a policy may require.
+const fn required(name: &'static str) -> Code {
+    Code::classed(name, Class::E52)
 }
 
 /// The code of this name, if a policy may weigh it.

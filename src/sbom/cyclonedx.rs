@@ -35,8 +35,8 @@ use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
 use crate::eco::ReleaseFacts;
-use crate::lock::Lock;
 use crate::lock::chain::Chains;
+use crate::lock::{Lock, LockedArtifact};
 use crate::sbom::{BUNDLED_IN, Member, Members, SbomError, members};
 
 /// How an unknown value is declared.
@@ -369,6 +369,10 @@ fn properties(
         let text = format!("{} {} {}", file.file, file.digests.sha256, file.size);
         out.push(property("bsi:component:filename", &file.file));
         out.push(property("stage:file", &text));
+    }
+    let levels = member.package.artifacts.iter().map(LockedArtifact::level);
+    if let Some(weakest) = levels.min() {
+        out.push(property("stage:evidence", weakest.as_str()));
     }
     for holder in &member.bundled_in {
         out.push(property(BUNDLED_IN, &holder.to_string()));

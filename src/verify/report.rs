@@ -194,6 +194,16 @@ impl VerifyReport {
         }
     }
 
+    /// Every check passed, and it is refused for something else: what that was, and the code.
+    pub fn refused_for(&mut self, what: &'static str, code: &'static Code) {
+        self.bundle = None;
+        self.refused = Some(Refusal {
+            check: what,
+            code: code.name,
+            class: code.class,
+        });
+    }
+
     /// For a bundle that was refused after `passed` checks.
     pub fn refused(
         passed: &[Check],

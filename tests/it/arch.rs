@@ -25,13 +25,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // `upstream` only in the connected files named in `may_use_upstream`.
     ("eco", &["manifest", "lock", "upstream", "openpgp"]),
     ("vulns", &["fs", "lint", "lock", "eco"]),
+    ("evidence", &["lock", "eco", "openpgp"]),
     ("policy", &["fs", "manifest", "lock", "eco", "vulns"]),
     ("vex", &["eco", "vulns", "policy"]),
     ("sbom", &["lock", "eco"]),
     ("bundle", &["fs", "lock", "store", "trust"]),
     ("sign", &["fs", "trust"]),
     ("agent", &["sign", "trust"]),
-    ("resolve", &["manifest", "lock", "eco", "upstream"]),
+    (
+        "resolve",
+        &["manifest", "lock", "eco", "evidence", "upstream"],
+    ),
     ("net", &["fs", "upstream"]),
     ("fetch", &["fs", "lock", "store", "upstream", "eco", "net"]),
     ("unpack", &["fs"]),
@@ -84,6 +88,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "openpgp",
             "eco",
             "vulns",
+            "evidence",
             "policy",
             "vex",
             "sbom",
@@ -188,6 +193,9 @@ fn words(code: &str) -> BTreeSet<&str> {
 fn may_use_upstream(path: &Path) -> bool {
     let names = [
         "mod.rs",
+        "vouched.rs",
+        "carry.rs",
+        "provenance.rs",
         "ecosystem.rs",
         "resolve.rs",
         "assemble.rs",

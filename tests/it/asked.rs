@@ -35,6 +35,7 @@ impl<R: Clone + Debug> Asked<R> {
             target,
             exclude_newer,
             now: Timestamp::default(),
+            keys: stage::eco::vouched::UpstreamKeys::shipped().unwrap(),
             installs: vec![PlannedInstall {
                 ecosystem: self.ecosystem.clone(),
                 number: 1,

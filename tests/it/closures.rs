@@ -171,6 +171,7 @@ fn package(ecosystem: &EcosystemId, one: &Only, file: String) -> LockedPackage {
             checksum: UpstreamChecksum::Sha256(Digest::of(&one.bytes)),
             upstream: "x".to_owned(),
             size: None,
+            evidence: None,
         }],
     }
 }

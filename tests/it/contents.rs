@@ -47,6 +47,7 @@ fn package(name: &str, version: &str) -> LockedPackage {
             path: format!("{name}/-/{file}"),
             size: None,
             file,
+            evidence: None,
         }],
     }
 }

@@ -46,6 +46,7 @@ fn lock(names: &[&str], bytes: impl Fn(&str) -> Vec<u8>) -> Lock {
             upstream: "npm".to_owned(),
             path: format!("{name}/-/{name}-1.0.0.tgz"),
             size: None,
+            evidence: None,
         }],
     };
     Lock {

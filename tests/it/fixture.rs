@@ -31,6 +31,7 @@ pub(crate) fn package(name: &str, version: &str, edges: &[&str]) -> LockedPackag
             path: format!("{name}/-/{file}"),
             size: Some(bytes.len() as u64),
             file,
+            evidence: None,
         }],
     }
 }

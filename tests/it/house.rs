@@ -12,8 +12,8 @@ const MOST_LINES: usize = 600;
 const LONGER: &[(&str, &str)] = &[];
 
 /// Most packages in `Cargo.lock`, and in the tree of the enclave build: a new one is a decision.
-const MOST_PACKAGES: usize = 585;
-const MOST_ENCLAVE_PACKAGES: usize = 260;
+const MOST_PACKAGES: usize = 605;
+const MOST_ENCLAVE_PACKAGES: usize = 280;
 
 /// Packages that may not be in the enclave build, by exact name, and why.
 const BANNED: &[(&str, &[&str])] = &[
@@ -65,6 +65,7 @@ const BLAME: &[&str] = &[
     "internal",
     "fs",
     "eco",
+    "evidence",
     "store",
     "repo",
     "serve",

@@ -26,6 +26,8 @@ mod arch;
 mod asked;
 mod attacks;
 #[cfg(feature = "connected")]
+mod attested;
+#[cfg(feature = "connected")]
 mod audit;
 #[cfg(feature = "connected")]
 mod by_hand;
@@ -88,6 +90,7 @@ mod net;
 mod npm_repo;
 #[cfg(feature = "connected")]
 mod npm_resolve;
+mod npm_signatures;
 mod openpgp;
 #[cfg(feature = "connected")]
 mod osv;
@@ -96,6 +99,8 @@ mod packages;
 mod policy;
 #[cfg(feature = "connected")]
 mod programs;
+#[cfg(feature = "connected")]
+mod proofs;
 #[cfg(feature = "connected")]
 mod prove;
 #[cfg(feature = "connected")]
@@ -135,6 +140,8 @@ mod upgrade;
 mod upkeep;
 #[cfg(feature = "connected")]
 mod vex;
+#[cfg(feature = "connected")]
+mod vouched;
 #[cfg(feature = "connected")]
 mod vulns;
 #[cfg(feature = "connected")]

@@ -155,6 +155,7 @@ fn artifact(name: &str, version: &str, checksum: UpstreamChecksum) -> LockedArti
         checksum,
         upstream: "npm".to_owned(),
         size: None,
+        evidence: None,
     }
 }
 

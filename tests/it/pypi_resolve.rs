@@ -531,6 +531,7 @@ fn from_manifest(
         target: manifest.target.clone(),
         exclude_newer: None,
         now: Timestamp::default(),
+        keys: stage::eco::vouched::UpstreamKeys::shipped().unwrap(),
         installs: vec![PlannedInstall {
             ecosystem: EcosystemId::pypi(),
             number: 1,

@@ -259,6 +259,7 @@ fn records() {
             shasum: Some("0".repeat(40)),
             unpacked_size: Some(7),
             signatures: vec![json!({"keyid": "SHA256:x", "sig": "MEU="})],
+            provenance: None,
         }),
         ..npm_records::NpmVersion::default()
     };

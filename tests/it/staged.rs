@@ -85,6 +85,7 @@ impl Staged {
                 upstream: "x".to_owned(),
                 path: name.to_owned(),
                 size: None,
+                evidence: None,
             }],
         });
         self.lock.sort();

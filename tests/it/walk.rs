@@ -58,6 +58,11 @@ impl Registry {
         packages.get_mut(name).unwrap()["time"] = time.map_or(json!({}), |at| json!({"1.0.0": at}));
     }
 
+    /// Changes what the registry says of a package.
+    pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        change(self.packages.lock().unwrap().get_mut(name).unwrap());
+    }
+
     /// A file at this path, which is nobody's package.
     pub(crate) fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
         let mut files = self.tarballs.lock().unwrap();

@@ -179,6 +179,7 @@ impl Shelf {
                 upstream: "pypi".to_owned(),
                 path: format!("{name}/{}", wheel.file()),
                 size: None,
+                evidence: None,
             });
             artifacts.insert(digest.hex(), Digests::of(&bytes));
             blobs.insert(digest.hex(), bytes);

@@ -21,6 +21,7 @@ use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::cmd::init::file_option;
 use crate::cli::cmd::resolve::denied;
 use crate::cli::connect;
+use crate::cli::evidence;
 use crate::cli::exit::Exit;
 use crate::cli::holes;
 use crate::cli::known::{self, Known};
@@ -268,9 +269,9 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let native = native::check(ctx, Some(project), &lock, &store)?;
     let holes = holes::check(ctx, project, &lock, &store)?;
     let size = |artifact: &LockedArtifact| Some(store.find(&artifact.checksum).ok()??.size);
+    let (proofs, missing) = evidence::proofs(ctx, project, &records, &store)?;
     let seen = [native.findings.clone(), holes.findings(), linted.findings];
-    let mut found = seen.concat();
-    found.extend(misplaced);
+    let found = [seen.concat(), misplaced, missing].concat();
     let licenses = licenses::read(&lock, &store, &ctx.ui)?;
     let described = licenses.described(&lock);
     let judgement = judge(&rules, (&described, &records), found, &size, at)?;
@@ -279,6 +280,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
         return Ok(refused);
     }
     let mut contents = Contents::gather(&lock, &records, ca, &store)?;
+    contents.proofs = proofs;
     contents.evidence.insert("lint.json", linted.document);
     if !licenses.is_empty() {
         let document = licenses.document();

@@ -11,6 +11,7 @@ use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::init::file_option;
 use crate::cli::cmd::resolve::denied;
 use crate::cli::connect::{self, Connection};
+use crate::cli::evidence;
 use crate::cli::policy::{self, Rules};
 use crate::cli::project::Project;
 use crate::cli::ui::{self, Failure, Outcome};
@@ -68,7 +69,9 @@ pub(crate) fn run(ctx: &Context, args: &FetchArgs) -> CommandResult {
     if report.failures.is_empty() {
         let found = native::check(ctx, Some(&project), &lock, &store)?;
         let holes = holes::check(ctx, &project, &lock, &store)?;
-        let seen = [found.findings.clone(), holes.findings()].concat();
+        // They may be gone from the archive when the bundle is made.
+        let (_, missing) = evidence::proofs(ctx, &project, &records, &store)?;
+        let seen = [found.findings.clone(), holes.findings(), missing].concat();
         let judgement = rules.judge_found(seen, ctx.now);
         policy::show(ctx, &judgement);
         native::summarize(&found, &mut outcome);

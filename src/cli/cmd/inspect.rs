@@ -10,9 +10,11 @@ use crate::base::package::EcosystemId;
 use crate::base::platform::{Libc, Platform, Target};
 use crate::base::text::{escaped, quoted};
 use crate::cli::cmd::CommandResult;
+use crate::cli::evidence::{lines_json, lines_table};
 use crate::cli::subject::{BundleView, Subject};
 use crate::cli::ui::{self, Format, Outcome};
 use crate::cli::{Context, UsageError, subject};
+use crate::evidence;
 use crate::import::generation::Loaded;
 use crate::import::layout::Layout;
 use crate::import::state;
@@ -44,6 +46,10 @@ pub struct InspectArgs {
     #[cfg(feature = "connected")]
     #[arg(long, conflicts_with_all = ["repo", "trust"])]
     native: bool,
+    /// How well upstreams vouch for every carried file: L4 a chain of signatures, L3 a registry's signature, L2 the digest
+    /// in the lock; and why there is no signature
+    #[arg(long, conflicts_with = "repo")]
+    evidence: bool,
     /// The trust root to verify a bundle by
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
@@ -163,12 +169,27 @@ fn file(ctx: &Context, args: &InspectArgs, path: &Path) -> CommandResult {
     if let (Some(lock), Value::Object(report)) = (subject.lock(), &mut report) {
         report.insert("lock".to_owned(), lock_json(lock, &members)?);
         lock_lines(&mut lines, lock, &members);
+        if args.evidence {
+            report.insert("evidence".to_owned(), vouched(&mut lines, args, lock));
+        }
     }
     let text: String = lines
         .iter()
         .map(|l| l.trim_end().to_owned() + "\n")
         .collect();
     Ok(Outcome::new("stage/inspect-report/v1", report).data(text))
+}
+
+/// Adds the table of how well each file is vouched for, and returns it for the report.
+fn vouched(lines: &mut Vec<String>, args: &InspectArgs, lock: &Lock) -> Value {
+    let mut found = evidence::lines(lock);
+    found.retain(|line| {
+        let platforms = &line.package.platforms;
+        args.platform.is_none_or(|only| platforms.contains(&only))
+    });
+    lines.push(String::new());
+    lines.extend(lines_table(&found));
+    lines_json(&found)
 }
 
 fn bundle_json(view: &BundleView) -> Value {

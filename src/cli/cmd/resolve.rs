@@ -17,6 +17,7 @@ use crate::base::text::{escaped, quoted, shown};
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::fetch::fetch_missing;
 use crate::cli::connect;
+use crate::cli::evidence;
 use crate::cli::exit::Exit;
 use crate::cli::known;
 use crate::cli::policy::{self, Rules};
@@ -26,6 +27,7 @@ use crate::cli::vulns::{self, OsvArgs};
 use crate::cli::{Context, UsageError};
 use crate::eco;
 use crate::eco::preference::Preference;
+use crate::evidence::Line;
 use crate::fetch::Supply;
 use crate::fs;
 use crate::lock::chain::Chains;
@@ -138,10 +140,15 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     let judgement = judgement.with(of_known);
     let table = args.approval_request.as_deref();
     let asked = rules.write_request(table, (lock, records), ctx.now)?;
-    let fields = report(&closure, &project, &rules, &judgement, &connection.egress());
+    let vouched = evidence::resolved(lock, previous.as_ref().map(|(lock, _)| lock));
+    let egress = connection.egress();
+    let fields = report(&closure, &project, &rules, &judgement, &egress, &vouched);
     let mut outcome = finish(ctx, args, &project, &closure, started, (&judgement, fields))?;
     outcome.summary.extend(asked);
     vulns::tell(&mut outcome, &checked);
+    if outcome.exit == Exit::Ok {
+        outcome = outcome.line(format!("Evidence: {}", evidence::lines_summary(&vouched)));
+    }
     if args.trial && outcome.exit == Exit::Ok {
         return trial(ctx, &project, &closure, &rules, outcome);
     }
@@ -245,6 +252,7 @@ fn input<'a>(
         target: project.manifest.target.clone(),
         exclude_newer,
         installs,
+        keys: evidence::upstream_keys(project)?,
         now: ctx.now,
     })
 }
@@ -409,6 +417,7 @@ fn report(
     rules: &Rules,
     judgement: &Judgement,
     egress: &[String],
+    vouched: &[Line<'_>],
 ) -> Value {
     let lock = format::write(&closure.lock);
     let records: BTreeMap<&str, Digest> = closure
@@ -427,6 +436,7 @@ fn report(
         "approved": rules.approved_json(),
         "findings": judgement.findings.iter().map(ui::finding_json).collect::<Vec<_>>(),
         "egress": egress,
+        "evidence": evidence::lines_json(vouched),
     })
 }
 

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use crate::base::fault::Fault;
 use crate::base::time::Timestamp;
@@ -11,17 +12,19 @@ use crate::bundle::BundleError;
 use crate::cli::Context;
 use crate::cli::approval::{self, ApprovalsFile};
 use crate::cli::cmd::CommandResult;
+use crate::cli::evidence::{self, UpstreamArgs};
 use crate::cli::proof::ProofFile;
 use crate::cli::receipt::{self, ReceiptArgs};
 use crate::cli::ui::{Failure, Outcome, bytes, plural};
+use crate::evidence::prove::Proof;
 use crate::fs::FsError;
 use crate::import::ImportError;
 use crate::import::cas::Cas;
 use crate::import::layout::Layout;
-use crate::import::state;
+use crate::import::state::{self, Memory};
 use crate::trust::root::TrustRoot;
 use crate::verify::report::{CheckLine, Recorder, Verdict, VerifyReport};
-use crate::verify::{self, Bundle, Judge, VerifyError};
+use crate::verify::{self, Bundle, Judge, Verified, VerifyError};
 
 /// Check a bundle: signatures, freshness, every byte, and that its contents agree.
 ///
@@ -30,7 +33,8 @@ use crate::verify::{self, Bundle, Judge, VerifyError};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  stage verify openclaw.stage --trust root.json\n  \
-    zstd -dc openclaw.stage.zst | stage verify - --trust root.json"
+    zstd -dc openclaw.stage.zst | stage verify - --trust root.json\n  \
+    stage verify openclaw.stage --trust root.json --upstream --debian-keyring keys/debian.gpg"
 )]
 pub struct VerifyArgs {
     /// The bundle; `-` reads stdin
@@ -45,6 +49,9 @@ pub struct VerifyArgs {
     /// Judge against what this repository has seen as well: newer roots, serials, times; nothing in it is changed
     #[arg(long, value_name = "DIR")]
     repo: Option<PathBuf>,
+    /// What its upstreams signed.
+    #[command(flatten)]
+    upstream: UpstreamArgs,
     /// What came with it.
     #[command(flatten)]
     approvals: ApprovalsFile,
@@ -61,6 +68,7 @@ pub struct VerifyArgs {
 
 pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
     let receipt_file = args.receipt.prepare(ctx)?;
+    let anchors = evidence::anchors(&args.upstream, &args.bundle)?;
     let root = TrustRoot::load(&args.trust)?;
     let layout = args.repo.as_deref().map(Layout::new);
     let memory = layout.as_ref().map(state::read).transpose()?;
@@ -81,35 +89,40 @@ pub(crate) fn run(ctx: &Context, args: &VerifyArgs) -> CommandResult {
     let result = open(&args.bundle)
         .and_then(|reader| verify::bundle(reader, &judge, &mut recorder, &ctx.ui));
     let at_given = args.at.is_some();
-    let report = match &result {
+    let mut report = match &result {
         Ok(bundle) => VerifyReport::passed(bundle, now, at_given),
         Err(error) => VerifyReport::refused(&recorder.passed, error, now, at_given),
     };
+    let upstream = match (&result, anchors) {
+        (Ok(bundle), Some(anchors)) => {
+            evidence::prove(bundle, &args.bundle, cas.as_ref(), anchors)?
+        }
+        _ => None,
+    };
+    if let Some(first) = upstream.as_ref().and_then(|u| u.contradictions().first()) {
+        report.refused_for("upstream", first.code());
+    }
     let floor = seen.as_ref().and_then(|seen| seen.time_floor);
-    let json = receipt::of_verification(&report, floor, ctx.fips_host());
+    let mut json = receipt::of_verification(&report, floor, ctx.fips_host());
+    if let (Value::Object(map), Some(upstream)) = (&mut json, &upstream) {
+        map.insert("upstream".to_owned(), json!(upstream));
+    }
     if let Some(file) = &receipt_file {
         file.write(format!("{json}\n").as_bytes())?;
     }
-    let fault: Box<dyn Fault> = match result {
+    let faults = match accepted(args, result, upstream.as_ref(), memory.as_ref()) {
         Ok(bundle) => {
-            // Authentic, and all the same not what the repository would import.
-            let memory = memory.as_ref();
-            let allowed = memory.map_or(Ok(()), |m| m.state.check_demands(&bundle));
-            let allowed = allowed.and_then(|()| proved(args, &bundle));
-            let Err(denied) = allowed else {
-                return Ok(Outcome::new(report.schema, json)
-                    .data(data(&report, &bundle))
-                    .line(summary(&bundle)));
-            };
-            denied.into()
+            return Ok(Outcome::new(report.schema, json)
+                .data(data(&report, &bundle, upstream.as_ref()))
+                .line(summary(&bundle)));
         }
-        Err(error) => error.into(),
+        Err(faults) => faults,
     };
     for line in report.checks.iter().take(recorder.passed.len()) {
         ctx.ui.talk(&check_line(line));
     }
     Err(Failure {
-        faults: vec![fault],
+        faults,
         report: Some(json),
     })
 }
@@ -120,6 +133,26 @@ fn proved(args: &VerifyArgs, bundle: &Bundle) -> Result<(), ImportError> {
         state::check_proved(bundle)?;
     }
     Ok(())
+}
+
+/// The bundle, if nothing speaks against it.
+fn accepted(
+    args: &VerifyArgs,
+    result: Result<Verified<Bundle>, VerifyError>,
+    upstream: Option<&Proof>,
+    memory: Option<&Memory>,
+) -> Result<Verified<Bundle>, Vec<Box<dyn Fault>>> {
+    let bundle = result.map_err(|error| vec![error.into()])?;
+    let contradicted = upstream.map_or(&[][..], Proof::contradictions);
+    if !contradicted.is_empty() {
+        let all = contradicted.iter().cloned();
+        return Err(all.map(|one| Box::new(one) as Box<dyn Fault>).collect());
+    }
+    // Authentic, and all the same not what the repository would import.
+    let allowed = memory.map_or(Ok(()), |m| m.state.check_demands(&bundle));
+    let allowed = allowed.and_then(|()| proved(args, &bundle));
+    allowed.map_err(|denied| vec![denied.into()])?;
+    Ok(bundle)
 }
 
 /// Opens the bundle; `-` is stdin. A directory is no bundle.
@@ -146,7 +179,7 @@ fn check_line(line: &CheckLine) -> String {
 }
 
 /// The human report: checks, identity, what the statement says, who signed.
-fn data(report: &VerifyReport, bundle: &Bundle) -> String {
+fn data(report: &VerifyReport, bundle: &Bundle, upstream: Option<&Proof>) -> String {
     let mut lines: Vec<String> = report.checks.iter().map(check_line).collect();
     let statement = &bundle.statement;
     let root = &bundle.root;
@@ -188,6 +221,7 @@ fn data(report: &VerifyReport, bundle: &Bundle) -> String {
     if let Some(proof) = &bundle.proof {
         lines.push(format!("proof      {}", proof.words()));
     }
+    lines.extend(upstream.map(evidence::proof_lines).unwrap_or_default());
     lines.join("\n") + "\n"
 }
 

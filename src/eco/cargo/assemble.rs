@@ -182,6 +182,7 @@ fn package(
             upstream: UPSTREAM.to_owned(),
             path: crate_path(id),
             size: None,
+            evidence: None,
         }],
     })
 }

@@ -123,6 +123,15 @@ fn signed(
             date: Some(signed.date),
             ..input(request)
         });
+        for fingerprint in &signed.signers {
+            let before = request.previous.records.as_ref();
+            let known = before
+                .and_then(|b| b.certificates.get(fingerprint))
+                .cloned();
+            let certificate = known.or_else(|| suite.certificate(fingerprint));
+            let certificate = certificate.map(|text| (fingerprint.clone(), text));
+            document.certificates.extend(certificate);
+        }
         document.releases.insert(suite.label(), signed.clone());
     }
     inputs
@@ -387,6 +396,7 @@ fn artifact(candidate: &Candidate<'_>, suite: &Suite) -> Result<LockedArtifact, 
         upstream: suite.upstream.clone(),
         path: path.ok_or_else(|| fail("its Filename is no path below the archive"))?,
         size: Some(candidate.size().ok_or_else(|| fail("it has no Size"))?),
+        evidence: None,
     })
 }
 

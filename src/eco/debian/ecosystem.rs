@@ -4,10 +4,12 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::base::digest::UpstreamChecksum;
+use crate::base::evidence::Level;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::eco::debian::version::Version;
-use crate::eco::debian::{Debian, deb_file, osv, pins, records, repo};
+use crate::eco::debian::{Debian, chain, deb_file, osv, pins, records, repo};
 use crate::eco::osv::OsvName;
+use crate::eco::vouched::{Anchors, CarriedFiles, UpstreamKeys, Verdict, Vouched};
 use crate::eco::{
     BundleView, ClientFile, ClientSetup, EcoError, Ecosystem, ExportForm, ExportRequest,
     ExportedFile, Publishing, ReleaseFacts, RepoFile, RepoView,
@@ -16,10 +18,12 @@ use crate::lock::LockedPackage;
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
+    base::time::Timestamp,
     eco::OpenEdge,
-    eco::debian::{edges, section},
+    eco::debian::{carry, edges, section},
     eco::install::Install,
     eco::interpreter::{Interpreter, StagedInterpreter, leading_version},
+    eco::vouched::Proof,
     lock::Lock,
     manifest::{ManifestError, table::Table},
 };
@@ -75,6 +79,40 @@ impl Ecosystem for Debian {
             }
         }
         Ok(facts)
+    }
+
+    /// Every index was held against a release that a pinned key had signed when the lock was made; the records name the
+    /// keys.
+    fn vouched(&self, records: &[u8], _keys: &UpstreamKeys) -> Result<Vouched, EcoError> {
+        let records = records::parse(records)?;
+        let mut found = Vouched::new();
+        for (id, arch, package) in records.entries() {
+            let file = deb_file(&id.name, &id.version, arch);
+            let release = records.releases.get(&package.release);
+            let verdict = match release.filter(|r| !r.signers.is_empty()) {
+                Some(release) => Verdict::Signed {
+                    level: Level::L4,
+                    by: release.signers.clone(),
+                },
+                None => Verdict::Unsigned,
+            };
+            found.insert((id, file), verdict);
+        }
+        Ok(found)
+    }
+
+    fn prove(
+        &self,
+        records: &[u8],
+        files: &dyn CarriedFiles,
+        anchors: &Anchors,
+    ) -> Result<Vouched, EcoError> {
+        chain::prove(records, files, anchors.archives.as_ref(), anchors.at)
+    }
+
+    #[cfg(feature = "connected")]
+    fn proofs(&self, records: &[u8], at: Timestamp) -> Result<Vec<Proof>, EcoError> {
+        carry::proofs(records, at)
     }
 
     #[cfg(feature = "connected")]

@@ -49,15 +49,19 @@ pub(crate) struct Index {
 impl Index {
     /// The smallest form of `<component>/binary-<arch>/Packages` that a release lists.
     pub(crate) fn choose(release: &Release, component: &str, arch: &str) -> Option<Self> {
-        let path = format!("{component}/binary-{arch}/Packages");
+        Self::listed(release, &format!("{component}/binary-{arch}/Packages"))
+    }
+
+    /// The smallest form of the index at a path without its packing.
+    pub(crate) fn listed(release: &Release, path: &str) -> Option<Self> {
         let listed = Packing::ALL.into_iter().filter_map(|packing| {
             let (digest, size) = release.files.get(&format!("{path}{}", packing.suffix()))?;
             Some((*size, packing, *digest))
         });
         let (size, packing, digest) = listed.min()?;
-        let plain = release.files.get(&path).copied();
+        let plain = release.files.get(path).copied();
         Some(Self {
-            path,
+            path: path.to_owned(),
             digest,
             size,
             plain,

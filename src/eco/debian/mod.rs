@@ -9,6 +9,9 @@ mod assemble;
 #[cfg(feature = "connected")]
 mod candidate;
 #[cfg(feature = "connected")]
+mod carry;
+pub mod chain;
+#[cfg(feature = "connected")]
 pub mod closure;
 pub mod control;
 pub mod copyright;

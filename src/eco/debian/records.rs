@@ -23,6 +23,9 @@ pub struct DebianRecords {
     pub packages: BTreeMap<String, BTreeMap<String, BTreeMap<String, DebianPackage>>>,
     /// Signed releases by upstream and path, such as `debian dists/bookworm/InRelease`.
     pub releases: BTreeMap<String, SignedRelease>,
+    /// The pinned certificates that signed them, by fingerprint: Base64 of their packets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub certificates: BTreeMap<String, String>,
     /// Installs by number.
     pub installs: BTreeMap<u32, DebianInstall>,
 }
@@ -75,6 +78,7 @@ impl Default for DebianRecords {
             schema: 1,
             packages: BTreeMap::new(),
             releases: BTreeMap::new(),
+            certificates: BTreeMap::new(),
             installs: BTreeMap::new(),
         }
     }
@@ -221,13 +225,20 @@ pub fn merge(parts: &[Vec<u8>], kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError
                 merged.releases.insert(name, release);
             }
         }
+        for (fingerprint, certificate) in part.certificates {
+            merged
+                .certificates
+                .entry(fingerprint)
+                .or_insert(certificate);
+        }
         merged.installs.extend(part.installs);
     }
     let old = kept.map(parse).transpose()?.unwrap_or_default();
     for (id, arch, was) in old.entries() {
-        let same = |new: &DebianPackage| {
-            new.sha256() == was.sha256() && merged.releases.contains_key(&was.release)
-        };
+        // An entry belongs to the release whose index has it.
+        let release = old.releases.get(&was.release);
+        let is_kept = release.is_some() && release == merged.releases.get(&was.release);
+        let same = |new: &DebianPackage| is_kept && new.sha256() == was.sha256();
         if merged
             .get(&id)
             .and_then(|archs| archs.get(arch))

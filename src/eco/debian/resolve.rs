@@ -186,6 +186,12 @@ impl Suite {
             .any(|name| name.ends_with("-security") || name.ends_with("/updates"))
     }
 
+    /// A pinned certificate, as the records keep it.
+    pub(crate) fn certificate(&self, fingerprint: &str) -> Option<String> {
+        let bytes = self.keyring.certificate(fingerprint)?;
+        Some(data_encoding::BASE64.encode(&bytes))
+    }
+
     /// The texts of the indexes for an architecture with their paths, in apt's order.
     pub(crate) fn texts(&self, arch: &str) -> impl Iterator<Item = (&str, &[u8])> {
         let of =

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use crate::base::digest::{Digest, UpstreamChecksum};
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::path::RelPath;
+use crate::eco::vouched::{UpstreamKeys, Vouched};
 use crate::eco::{
     BundleView, ClientFile, EcoError, Ecosystem, ReleaseFacts, RepoContent, RepoFile, RepoView,
 };
@@ -62,6 +63,19 @@ impl Ecosystem for PlainFile {
                 (ReleaseId::new(path, record.sha256.hex()), facts)
             })
             .collect())
+    }
+
+    fn vouched(&self, records: &[u8], keys: &UpstreamKeys) -> Result<Vouched, EcoError> {
+        let mut found = Vouched::new();
+        for (path, record) in records::parse(records)?.files {
+            let Some(attested) = &record.attested else {
+                continue;
+            };
+            let checksum = UpstreamChecksum::Sha256(record.sha256);
+            let release = ReleaseId::new(&path, record.sha256.hex());
+            found.insert((release, path), keys.sigstore.judge(attested, &checksum));
+        }
+        Ok(found)
     }
 
     #[cfg(feature = "connected")]
@@ -253,6 +267,7 @@ mod tests {
                 upstream: "file".to_owned(),
                 path: "x".to_owned(),
                 size: None,
+                evidence: None,
             }],
         };
         Lock {

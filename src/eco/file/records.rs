@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::digest::Digest;
 use crate::base::package::EcosystemId;
 use crate::eco::EcoError;
+use crate::eco::attestation::Attested;
 
 /// The document. Written as canonical JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub struct FileRecord {
     pub sha256: Digest,
     /// Last segment of the URL it was downloaded from.
     pub source_name: String,
+    /// Who signed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested: Option<Attested>,
 }
 
 /// Reads the document.

@@ -10,6 +10,7 @@ use crate::base::path::RelPath;
 use crate::base::platform::Platform;
 use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
+use crate::eco::attestation::{Attested, BUNDLE_LIMIT, Signer};
 use crate::eco::file::checksums::Documents;
 use crate::eco::file::fault::FileError;
 use crate::eco::file::records::{self, FileRecord, FileRecords};
@@ -64,7 +65,12 @@ pub(crate) fn resolver(sources: &[FileSource], given: &Given<'_>) -> Box<dyn Res
                 }
             }
         };
+        if source.attested.is_some() {
+            let limit = usize::try_from(BUNDLE_LIMIT).unwrap_or(usize::MAX);
+            requests.push(ask(&source.path, "sigstore", limit));
+        }
         files.push(File {
+            signer: source.attested.as_ref().map(|by| by.signer.clone()),
             path: source.path.clone(),
             name: source_name(&source.url).to_owned(),
             platforms,
@@ -97,6 +103,8 @@ struct File {
     name: String,
     platforms: Vec<Platform>,
     expected: Wanted,
+    /// Who should have signed it.
+    signer: Option<Signer>,
 }
 
 /// What it must be.
@@ -170,6 +178,19 @@ impl FileResolver {
     }
 }
 
+impl FileResolver {
+    /// The bundle of a file with who should have signed it. Whether that holds is judged with the closure.
+    fn attested(&mut self, file: &File) -> Result<Option<Attested>, FileError> {
+        let Some(signer) = file.signer.clone() else {
+            return Ok(None);
+        };
+        let bytes = self.take(&file.path, "sigstore")?;
+        // What is no text is no bundle either, and is refused as one.
+        let bundle = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Some(Attested { bundle, signer }))
+    }
+}
+
 impl Resolver for FileResolver {
     fn take_requests(&mut self) -> Vec<Request> {
         std::mem::take(&mut self.requests)
@@ -196,6 +217,7 @@ impl Resolver for FileResolver {
             let record = FileRecord {
                 sha256,
                 source_name: file.name.clone(),
+                attested: self.attested(&file)?,
             };
             known.insert(file.path.to_string(), record);
             resolution
@@ -229,6 +251,7 @@ fn locked(path: &RelPath, sha256: Digest, platforms: Vec<Platform>) -> LockedPac
             upstream: "file".to_owned(),
             path: path.to_string(),
             size: None,
+            evidence: None,
         }],
     }
 }

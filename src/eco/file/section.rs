@@ -6,6 +6,7 @@ use crate::base::digest::Digest;
 use crate::base::fault::Fault;
 use crate::base::path::RelPath;
 use crate::base::platform::{Platform, Target};
+use crate::eco::attestation::{self, Signer};
 use crate::eco::file::resolve;
 use crate::eco::install::{Address, Given, InputFile, Inputs, Install};
 use crate::manifest::ManifestError;
@@ -20,6 +21,8 @@ pub(crate) struct FileSource {
     pub(crate) url: String,
     /// What it must be.
     pub(crate) expected: Expected,
+    /// Its Sigstore bundle, and who should have signed it.
+    pub(crate) attested: Option<AttestedBy>,
     /// Where it goes in the enclave, below `files/<channel>/`.
     pub(crate) path: RelPath,
     /// Platforms it is for; empty = all of the target.
@@ -46,6 +49,15 @@ pub(crate) struct Published {
     pub(crate) keyring: String,
 }
 
+/// `sigstore` and `signer`.
+#[derive(Debug)]
+pub(crate) struct AttestedBy {
+    /// URL of the bundle.
+    pub(crate) bundle: String,
+    /// Who should have signed.
+    pub(crate) signer: Signer,
+}
+
 /// All `[[file]]` tables, which are one install.
 #[derive(Debug)]
 pub(crate) struct FileInstall(Vec<FileSource>);
@@ -59,6 +71,7 @@ pub(crate) fn read(tables: Vec<Table<'_>>, target: &Target) -> Result<FileInstal
 fn source(mut table: Table<'_>, target: &Target) -> Result<FileSource, ManifestError> {
     let url = table.require("url")?.web_address()?;
     let expected = expected(&mut table)?;
+    let attested = attested(&mut table)?;
     let path = table
         .require("path")?
         .parsed("a relative path of plain ASCII names")?;
@@ -69,9 +82,19 @@ fn source(mut table: Table<'_>, target: &Target) -> Result<FileSource, ManifestE
     Ok(FileSource {
         url,
         expected,
+        attested,
         path,
         platforms,
     })
+}
+
+fn attested(table: &mut Table<'_>) -> Result<Option<AttestedBy>, ManifestError> {
+    let Some(found) = table.take("sigstore") else {
+        return Ok(None);
+    };
+    let bundle = found.web_address()?;
+    let signer = attestation::signer(table.require("signer")?.table("signer")?)?;
+    Ok(Some(AttestedBy { bundle, signer }))
 }
 
 fn expected(table: &mut Table<'_>) -> Result<Expected, ManifestError> {
@@ -128,6 +151,9 @@ impl Install for FileInstall {
                 });
             };
             add(file.path.to_string(), &file.url);
+            if let Some(attested) = &file.attested {
+                add(document(&file.path, "sigstore"), &attested.bundle);
+            }
             if let Expected::Published(published) = &file.expected {
                 add(document(&file.path, "checksums"), &published.checksums);
                 if let Some(signature) = &published.signature {

@@ -326,5 +326,6 @@ fn artifact(manifest: &Manifest) -> Option<LockedArtifact> {
         upstream: UPSTREAM.to_owned(),
         path: tarball.path.clone(),
         size: None,
+        evidence: None,
     })
 }

@@ -7,8 +7,9 @@ use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::time::Timestamp;
 use crate::eco::npm::records::{self, NpmVersion};
-use crate::eco::npm::{Npm, bootstrap, pins, repo};
+use crate::eco::npm::{Npm, bootstrap, pins, repo, signatures};
 use crate::eco::osv::{self, OsvName};
+use crate::eco::vouched::{UpstreamKeys, Vouched};
 use crate::eco::{
     BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
     ReleaseFacts, RepoFile, RepoView,
@@ -17,12 +18,14 @@ use crate::lock::LockedPackage;
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
+    eco::attestation::{Expectation, Missing},
     eco::install::Install,
     eco::interpreter::{Interpreter, StagedInterpreter, Unfit},
-    eco::npm::{closure, engines, section},
+    eco::npm::{closure, engines, provenance, section},
     eco::{OpenEdge, Unpacked},
     lock::Lock,
     manifest::{ManifestError, table::Table},
+    upstream::Upstream,
 };
 
 impl Ecosystem for Npm {
@@ -70,6 +73,20 @@ impl Ecosystem for Npm {
             }
         }
         Ok(facts)
+    }
+
+    fn vouched(&self, records: &[u8], keys: &UpstreamKeys) -> Result<Vouched, EcoError> {
+        signatures::vouched(records, keys)
+    }
+
+    #[cfg(feature = "connected")]
+    fn attest(
+        &self,
+        records: &[u8],
+        expected: &[Expectation],
+        upstream: &mut dyn Upstream,
+    ) -> Result<(Vec<u8>, Vec<Missing>), EcoError> {
+        provenance::attest(records, expected, upstream)
     }
 
     #[cfg(feature = "connected")]

@@ -111,6 +111,7 @@ impl Manifest {
             shasum,
             unpacked_size: dist.get("unpackedSize").and_then(Value::as_u64),
             signatures: signatures(dist.get("signatures")),
+            provenance: None,
         });
         manifest
     }

@@ -28,6 +28,8 @@ mod packument;
 mod pick;
 pub mod pins;
 pub mod placed;
+#[cfg(feature = "connected")]
+mod provenance;
 pub mod records;
 pub mod repo;
 #[cfg(feature = "connected")]
@@ -38,6 +40,7 @@ mod scan;
 pub mod scripts;
 #[cfg(feature = "connected")]
 mod section;
+pub mod signatures;
 #[cfg(feature = "connected")]
 mod spec;
 #[cfg(feature = "connected")]

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::base::package::EcosystemId;
 use crate::eco::EcoError;
+use crate::eco::attestation::Attested;
 
 /// The document. Written as canonical JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +123,9 @@ pub struct NpmDist {
     /// Registry signatures, verbatim: `[{"keyid": …, "sig": …}]`; absent when the registry sent none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signatures: Vec<Value>,
+    /// Which workflow built it, where the manifest expects one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Attested>,
 }
 
 /// Reads the document.
@@ -176,10 +180,16 @@ pub fn merge(parts: &[Vec<u8>], kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError
                 let (all, optional) = (v.dependencies.clone(), v.optional_dependencies.clone());
                 (all, optional, v.peer_dependencies.clone())
             };
-            if let Some(was) = before.versions.remove(number)
+            if let Some(mut was) = before.versions.remove(number)
                 && integrity(&was) == integrity(version)
                 && needs(&was) == needs(version)
             {
+                // Signatures hold for good: those that a mirror no longer sends stay, those that come late are taken.
+                if let (Some(was), Some(now)) = (&mut was.dist, &mut version.dist)
+                    && was.signatures.is_empty()
+                {
+                    was.signatures = std::mem::take(&mut now.signatures);
+                }
                 *version = was;
             }
         }

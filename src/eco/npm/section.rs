@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::base::fault::Fault;
 use crate::base::limits::LIMITS;
 use crate::base::platform::Target;
+use crate::eco::attestation::Expectation;
 use crate::eco::install::{Address, Given, InputFile, Inputs, Install, mirrors};
 use crate::eco::npm::assemble::UPSTREAM;
 use crate::eco::npm::lockfile;
@@ -35,6 +36,8 @@ pub(crate) struct NpmInstall {
     include: Vec<String>,
     /// `overrides`: what to take in the place of dependencies with these names.
     overrides: BTreeMap<String, String>,
+    /// `provenance`: which workflows should have built releases.
+    provenance: Vec<Expectation>,
 }
 
 /// Reads one table.
@@ -60,6 +63,13 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<NpmInstall, 
         include.dedup();
     }
     let overrides = table.take("overrides").map(overrides).transpose()?;
+    let provenance = match table.take("provenance") {
+        None => Vec::new(),
+        Some(found) => {
+            let tables = found.tables("[[npm.provenance]]")?.into_iter();
+            tables.map(Expectation::read).collect::<Result<_, _>>()?
+        }
+    };
     table.finish()?;
     let install = NpmInstall {
         packages: packages.transpose()?.unwrap_or_default(),
@@ -68,6 +78,7 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<NpmInstall, 
         mirrors: mirrors.unwrap_or_default(),
         include,
         overrides: overrides.unwrap_or_default(),
+        provenance,
     };
     if install.lockfile.is_some() && !install.overrides.is_empty() {
         return Err(ManifestError::Value {
@@ -133,6 +144,10 @@ impl Install for NpmInstall {
             Some(bytes) => Ok(lockfile::requirements_from_lockfile(bytes, &self.include)?),
             None => Ok(self.packages.iter().map(|r| r.spec.clone()).collect()),
         }
+    }
+
+    fn expected(&self) -> &[Expectation] {
+        &self.provenance
     }
 
     fn resolver(&self, given: Given<'_>) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {

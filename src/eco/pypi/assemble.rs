@@ -197,6 +197,7 @@ impl Assembly {
             upstream: UPSTREAM.to_owned(),
             path: file_path(name, &file.name),
             size: file.size,
+            evidence: None,
         };
         if !package.artifacts.contains(&artifact) {
             package.artifacts.push(artifact);
