@@ -141,7 +141,7 @@ impl SigstoreRoot {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signer {
-    /// Who vouches for the identity: the address of an OpenID Connect issuer.
+    /// Who vouches for the identity: the address of an OIDC issuer.
     pub issuer: String,
     /// The whole identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]

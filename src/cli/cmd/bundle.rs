@@ -36,7 +36,7 @@ use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::vulns::{self, OsvArgs};
 use crate::cli::{Context, UsageError};
 use crate::fs::{self, Draft};
-use crate::licenses;
+use crate::licenses::{self, Licenses};
 use crate::lock::{Lock, LockedArtifact, Records};
 use crate::manifest;
 use crate::pack::{self, Contents, Settings};
@@ -252,8 +252,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let of_known = known::judge(rules.policy.as_ref(), &known.checked, &lock, at);
     // Before anything is fetched, and again with what only the files say.
     let misplaced = rules.check_sources(&lock, &connect::open(ctx, project)?);
-    let early = judge(&rules, closure, misplaced.clone(), &|_| None, at)?;
-    let early = early.with(of_known.clone());
+    let early = judge(&rules, closure, misplaced.clone(), &|_| None, at)?.with(of_known.clone());
     if let Some(refused) = denied_by(ctx, &rules, &early) {
         return Ok(refused);
     }
@@ -274,26 +273,17 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let found = [seen.concat(), misplaced, missing].concat();
     let licenses = licenses::read(&lock, &store, &ctx.ui)?;
     let described = licenses.described(&lock);
-    let judgement = judge(&rules, (&described, &records), found, &size, at)?;
-    let judgement = judgement.with(of_known);
+    let judgement = judge(&rules, (&described, &records), found, &size, at)?.with(of_known);
     if let Some(refused) = denied_by(ctx, &rules, &judgement) {
         return Ok(refused);
     }
     let mut contents = Contents::gather(&lock, &records, ca, &store)?;
     contents.proofs = proofs;
     contents.evidence.insert("lint.json", linted.document);
-    if !licenses.is_empty() {
-        let document = licenses.document();
-        contents.evidence.insert(licenses::DOCUMENT, document);
-    }
     contents.described = Some(described);
-    contents
-        .evidence
-        .extend(rules.evidence(&judgement, &lock, at));
-    let checks = check::document(&project.manifest.prove);
-    contents
-        .evidence
-        .extend(checks.map(|list| (check::NAME, list)));
+    contents.evidence.extend(documents(&licenses, project));
+    let judged = rules.evidence(&judgement, &lock, at);
+    contents.evidence.extend(judged);
     contents.evidence.extend(known.documents);
     let settings = job.settings()?;
     let inputs = contents.inputs(&settings);
@@ -307,6 +297,13 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     holes::summarize(&holes, &file_option(&job.args.file), &mut outcome);
     vulns::tell(&mut outcome, &known.checked);
     Ok(outcome)
+}
+
+/// Documents that say what else travels: the licenses of Debian packages, and the checks of the proof.
+fn documents(licenses: &Licenses, project: &Project) -> Vec<(&'static str, Vec<u8>)> {
+    let texts = (!licenses.is_empty()).then(|| (licenses::DOCUMENT, licenses.document()));
+    let checks = check::document(&project.manifest.prove).map(|list| (check::NAME, list));
+    texts.into_iter().chain(checks).collect()
 }
 
 /// What the policy says of a closure: of what resolving found and the lock kept, and of `more`.
