@@ -22,9 +22,16 @@ use crate::lock::{Lock, LockedFinding, LockedInput, LockedPackage, LockedRequire
 use crate::upstream::{Resolver, Upstream};
 
 /// Codes of this module.
-pub const CODES: &[&Code] = &[&OPEN_EDGE, &REPUBLISHED, &LOCK_RECORDS, &NO_ECOSYSTEM];
+pub const CODES: &[&Code] = &[
+    &OPEN_EDGE,
+    &BUNDLED_EDGE,
+    &REPUBLISHED,
+    &LOCK_RECORDS,
+    &NO_ECOSYSTEM,
+];
 
 static OPEN_EDGE: Code = Code::new("lock-open-edge", Kind::Denied);
+static BUNDLED_EDGE: Code = Code::new("lock-bundled-edge", Kind::Denied);
 static REPUBLISHED: Code = Code::classed("upstream-republished", Class::E51);
 static LOCK_RECORDS: Code = Code::new("lock-records", Kind::Usage);
 static NO_ECOSYSTEM: Code = Code::new("lock-unknown-ecosystem", Kind::Usage);
@@ -368,7 +375,7 @@ fn check_republished(before: &Lock, after: &Lock) -> Result<(), ResolveError> {
 }
 
 /// Every edge of every carried package, for each platform, must lead to a package in the lock; each that does not is
-/// a finding that denies.
+/// a finding that denies. Copies inside of other packages only warn: nobody but their publisher can change them.
 pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, ResolveError> {
     let mut open: BTreeMap<_, BTreeSet<Platform>> = BTreeMap::new();
     let ecosystems: BTreeSet<&EcosystemId> = lock.packages.iter().map(|p| &p.ecosystem).collect();
@@ -406,6 +413,13 @@ pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, Res
                 quoted(&edge.name),
                 on.join(", ")
             ),
+            "bundled" => format!(
+                "is a copy inside of another package and wants {} {}, which is not there on {}: it was published so, and \
+                 npm installs it so",
+                quoted(&edge.name),
+                quoted(&edge.range),
+                on.join(", ")
+            ),
             kind => format!(
                 "{kind} dependency {} {} is not in the lock for {}",
                 quoted(&edge.name),
@@ -413,9 +427,17 @@ pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, Res
                 on.join(", ")
             ),
         };
+        let is_copy = edge.kind == "bundled";
+        let (code, severity, fix) = if is_copy {
+            let fix = "where it matters, ask its publisher, or take another version";
+            (&BUNDLED_EDGE, Severity::Warn, fix)
+        } else {
+            let fix = "run `stage resolve` again; do not edit the lock by hand";
+            (&OPEN_EDGE, Severity::Deny, fix)
+        };
         findings.push(Finding {
-            code: &OPEN_EDGE,
-            severity: Severity::Deny,
+            code,
+            severity,
             subject: format!("{id} {}", edge.from),
             message,
             chain: chains
@@ -423,7 +445,7 @@ pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, Res
                 .iter()
                 .map(|c| escaped(c))
                 .collect(),
-            fix: Some("run `stage resolve` again; do not edit the lock by hand".to_owned()),
+            fix: Some(fix.to_owned()),
         });
     }
     Ok(findings)

@@ -107,6 +107,7 @@ pub static WEIGHED: &[Code] = &[
     lint("lint-path"),
     lint("lint-record"),
     lint("lint-special"),
+    plain("lock-bundled-edge"),
     plain("native-glibc-too-old"),
     plain("native-missing-interpreter"),
     plain("native-missing-library"),

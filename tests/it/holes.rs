@@ -536,3 +536,39 @@ fn an_interpreter_that_nobody_staged_is_on_the_list_with_its_line() {
     let report = holes(&desk, 0);
     assert_eq!(report["holes"], json!([]), "{report:#}");
 }
+
+#[test]
+fn a_plugin_whose_copies_do_not_fit_each_other_is_staged_as_it_was_published() {
+    let registry = Registry::new();
+    let copies = [
+        (
+            "node_modules/sdk/package.json",
+            r#"{"name": "sdk", "version": "1.0.0", "dependencies": {"uuid": "^11.0.0"}}"#,
+        ),
+        (
+            "node_modules/uuid/package.json",
+            r#"{"name": "uuid", "version": "14.0.0"}"#,
+        ),
+    ];
+    let fields = json!({"dependencies": {"sdk": "1.0.0", "uuid": "14.0.0"}, "bundleDependencies": ["sdk", "uuid"]});
+    registry.publish_files(("plugin", "1.0.0"), fields, &copies);
+    let npm = "[npm]\nregistry = \"REGISTRY/\"\npackages = [\"plugin\"]\n";
+    let desk = project(&registry, npm);
+    let ran = desk.stage("resolve").ok();
+    let said = "warning[lock-bundled-edge]: npm sdk@1.0.0: is a copy inside of another package and wants \"uuid\" \"^11.0.0\"";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    desk.key("k");
+    desk.stage("trust init --key k.pem -o root.json").ok();
+    desk.stage("bundle --key k.pem -o plugin.stage").ok();
+    // Taken out of the lock it is missing all the same.
+    let lock = String::from_utf8(desk.read("stage.lock")).unwrap();
+    let at = lock
+        .find("[[package]]\necosystem = \"npm\"\nname = \"uuid\"")
+        .unwrap();
+    let end = lock[at + 1..]
+        .find("\n[[")
+        .map_or(lock.len(), |end| at + 2 + end);
+    desk.write("stage.lock", format!("{}{}", &lock[..at], &lock[end..]));
+    desk.stage("bundle --key k.pem -o less.stage")
+        .refused(3, "lock-open-edge");
+}

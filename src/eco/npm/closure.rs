@@ -69,12 +69,14 @@ impl<'a> Check<'a> {
                 .optional_dependencies
                 .iter()
                 .map(|(n, r)| (n, r, EdgeKind::Optional));
+            // npm takes what is inside of a tarball as it was published, and resolves nothing there.
+            let is_copy = package.artifacts.is_empty() && !package.bundled_in.is_empty();
             for (name, range, kind) in required.chain(optional) {
                 if !self.satisfied(name, range, kind) {
-                    let word = if let EdgeKind::Required(word) = kind {
-                        word
-                    } else {
-                        "optional"
+                    let word = match kind {
+                        _ if is_copy => "bundled",
+                        EdgeKind::Required(word) => word,
+                        EdgeKind::Optional => "optional",
                     };
                     open.push(edge(&from, name, range, word));
                 }
