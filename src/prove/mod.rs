@@ -26,7 +26,7 @@ use crate::base::check::{Check, Expect};
 use crate::base::fault::{Class, Code, Fault, Kind};
 use crate::base::package::EcosystemId;
 use crate::base::platform::Platform;
-use crate::base::text::escaped;
+use crate::base::text::visible;
 use crate::base::time::Timestamp;
 use crate::eco::EcoError;
 use crate::fs::{self, FsError};
@@ -516,10 +516,10 @@ impl Run<'_> {
         let mut line = format!(
             "{:8}{} ({seconds}.{tenth} s)",
             result.as_str(),
-            escaped(name)
+            visible(name)
         );
         if !detail.is_empty() {
-            line.extend([": ", &escaped(detail)]);
+            line.extend([": ", &visible(detail)]);
         }
         (self.tell)(&line);
     }

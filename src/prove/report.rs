@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::base::fault::{Code, Kind};
 use crate::base::finding::{Finding, Severity};
-use crate::base::text::escaped;
+use crate::base::text::{escaped, visible};
 use crate::trust::proof::{Hole, HoleKind, Proof};
 
 pub(super) static CONNECTS: Code = Code::new("prove-connects-outside", Kind::Denied);
@@ -72,21 +72,19 @@ pub fn table(proof: &Proof) -> String {
         ),
         format!(
             "host       {}, {}, {}",
-            escaped(&proof.host.system),
-            escaped(&proof.host.kernel),
+            visible(&proof.host.system),
+            visible(&proof.host.kernel),
             proof.host.sandbox
         ),
     ];
     happened(proof, &mut lines);
     let holes = proof.holes.iter().map(|hole| {
-        format!(
-            "{} {} by {}, {} times, in {}",
-            hole.kind.as_str(),
-            hole.what,
-            hole.program,
-            hole.times,
-            hole.during
-        )
+        let by = match hole.program.as_str() {
+            "" => String::new(),
+            program => format!(" by {program}"),
+        };
+        let (kind, what) = (hole.kind.as_str(), &hole.what);
+        format!("{kind} {what}{by} in {} ({}x)", hole.during, hole.times)
     });
     list(&mut lines, "hole", holes);
     let ports = proof
@@ -111,14 +109,14 @@ fn happened(proof: &Proof, lines: &mut Vec<String>) {
     let tracer = proof.host.tracer.as_deref();
     lines.push(format!(
         "traced by  {}",
-        tracer.map_or_else(|| "nothing".to_owned(), escaped)
+        tracer.map_or_else(|| "nothing".to_owned(), visible)
     ));
     for client in &proof.clients {
-        let name = escaped(&client.name);
+        let name = visible(&client.name);
         lines.push(format!(
             "client     {name} {} ({})",
-            escaped(&client.version),
-            escaped(&client.source)
+            visible(&client.version),
+            visible(&client.source)
         ));
     }
     for step in &proof.steps {
@@ -136,10 +134,10 @@ fn happened(proof: &Proof, lines: &mut Vec<String>) {
 }
 
 fn row(kind: &str, result: &str, name: &str, detail: &str) -> String {
-    let text = format!("{kind:10} {result:8} {}", escaped(name));
+    let text = format!("{kind:10} {result:8} {}", visible(name));
     match detail {
         "" => text,
-        detail => format!("{text}: {}", escaped(detail)),
+        detail => format!("{text}: {}", visible(detail)),
     }
 }
 
@@ -148,7 +146,7 @@ fn list(lines: &mut Vec<String>, kind: &str, entries: impl Iterator<Item = Strin
     let entries: BTreeSet<String> = entries.collect();
     for (at, entry) in entries.iter().enumerate() {
         if at < MOST {
-            lines.push(format!("{kind:10} {}", escaped(entry)));
+            lines.push(format!("{kind:10} {}", visible(entry)));
         } else {
             left += 1;
         }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::approvals::{openssl_verifies, payload};
-use crate::desk::{Desk, Ran};
+use crate::desk::{Desk, Ran, ran};
 use crate::schemas::assert_valid;
 use crate::walk::Registry;
 
@@ -284,4 +284,45 @@ fn what_is_not_there_fails_and_is_named_and_the_failed_proof_is_refused() {
     repository(&desk, "r", "--require-proof");
     desk.stage("import demo.stage --repo r")
         .refused(3, "import-proof-failed");
+}
+
+#[test]
+fn an_account_proves_in_a_user_namespace_or_is_told_why_not() {
+    let desk = desk(&check("demo version", "output = \"demo 1.0.0 tester\""));
+    let program = desk.path("stage");
+    if std::fs::hard_link(env!("CARGO_BIN_EXE_stage"), &program).is_err() {
+        std::fs::copy(env!("CARGO_BIN_EXE_stage"), &program).unwrap();
+    }
+    // What a run as an account of these tests makes there must be its own.
+    let root = rustix::process::geteuid().is_root();
+    let account = 4242;
+    if root {
+        for file in ["demo.stage", "root.json", "stage.toml", "bob.pem", "."] {
+            std::os::unix::fs::chown(desk.path(file), Some(account), Some(account)).unwrap();
+        }
+    }
+    let as_account = |words: &str| {
+        if root {
+            let words = format!("--reuid={account} --regid={account} --clear-groups {words}");
+            ran(desk.command("setpriv", &words))
+        } else {
+            let (program, words) = words.split_once(' ').unwrap();
+            ran(desk.command(program, words))
+        }
+    };
+    let allowed = as_account("unshare --user --map-root-user --net true").code == 0;
+    let proved = as_account(&format!(
+        "{} prove demo.stage --trust root.json --key bob.pem --format json",
+        program.display()
+    ));
+    if !allowed {
+        proved.refused(5, "prove-impossible");
+        return;
+    }
+    let report = proved.ok().json();
+    assert_valid("prove-report.json", &report);
+    let proof = &report["proof"];
+    assert_eq!(proof["host"]["sandbox"], "user-namespace");
+    assert_eq!(proof["result"], "passed", "{report:#}");
+    assert!(desk.path("demo.stage.proof.json").exists());
 }

@@ -103,8 +103,7 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
     let tools = tools(ctx, args.python.as_deref())?;
     let path = search_path(ctx);
     let program = std::env::current_exe().map_err(|e| UsageError::new(e.to_string()))?;
-    let parent = PathBuf::from(ctx.env("TMPDIR").unwrap_or_else(|| "/tmp".to_owned()));
-    let folder = fs::canonicalize(&fs::temporary_folder(&parent, "stage-prove")?)?;
+    let folder = scratch(ctx)?;
     let request = Request {
         bundle: &args.bundle,
         channel: &bundle.statement.channel,
@@ -132,12 +131,7 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
         tool: TOOL,
     };
     let result = prove::run(&request, &|line| ctx.ui.talk(line));
-    if args.keep {
-        ctx.ui
-            .talk(&format!("Everything is left in {}", shown(&folder)));
-    } else {
-        fs::remove_tree(&folder)?;
-    }
+    leave(ctx, args, &folder)?;
     let mut proof = result?;
     let judgement = rules.judge_found(report::findings(&proof), ctx.stamp()?);
     if denied(&judgement.findings) != Exit::Ok {
@@ -150,6 +144,22 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
     policy::show(ctx, &judgement);
     let outcome = told(&bundle, &proof, written.as_deref());
     Ok(policy::judged(outcome, &rules, &judgement))
+}
+
+/// A folder of its own to work in.
+fn scratch(ctx: &Context) -> Result<PathBuf, FsError> {
+    let parent = PathBuf::from(ctx.env("TMPDIR").unwrap_or_else(|| "/tmp".to_owned()));
+    fs::canonicalize(&fs::temporary_folder(&parent, "stage-prove")?)
+}
+
+/// Removes it, or says where it is.
+fn leave(ctx: &Context, args: &ProveArgs, folder: &Path) -> Result<(), FsError> {
+    if args.keep {
+        ctx.ui
+            .talk(&format!("Everything is left in {}", shown(folder)));
+        return Ok(());
+    }
+    fs::remove_tree(folder)
 }
 
 /// The key that will sign, which must be one that is accepted.
