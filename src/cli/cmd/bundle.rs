@@ -1,5 +1,6 @@
 //! `stage bundle`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -36,7 +37,7 @@ use crate::cli::ui::{self, Failure, Outcome};
 use crate::cli::vulns::{self, OsvArgs};
 use crate::cli::{Context, UsageError};
 use crate::fs::{self, Draft};
-use crate::licenses;
+use crate::licenses::{self, Licenses};
 use crate::lock::{Lock, LockedArtifact, Records};
 use crate::manifest;
 use crate::pack::{self, Contents, Settings};
@@ -281,19 +282,10 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     }
     let mut contents = Contents::gather(&lock, &records, ca, &store)?;
     contents.proofs = proofs;
-    contents.evidence.insert("lint.json", linted.document);
-    if !licenses.is_empty() {
-        let document = licenses.document();
-        contents.evidence.insert(licenses::DOCUMENT, document);
-    }
     contents.described = Some(described);
-    contents
-        .evidence
-        .extend(rules.evidence(&judgement, &lock, at));
-    let checks = check::document(&project.manifest.prove);
-    contents
-        .evidence
-        .extend(checks.map(|list| (check::NAME, list)));
+    contents.evidence = documents(project, &licenses, linted.document);
+    let said = rules.evidence(&judgement, &lock, at);
+    contents.evidence.extend(said);
     contents.evidence.extend(known.documents);
     let settings = job.settings()?;
     let inputs = contents.inputs(&settings);
@@ -307,6 +299,21 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     holes::summarize(&holes, &file_option(&job.args.file), &mut outcome);
     vulns::tell(&mut outcome, &known.checked);
     Ok(outcome)
+}
+
+/// Documents that travel whatever is said of a closure: what the archives and the manifest hold.
+fn documents(
+    project: &Project,
+    licenses: &Licenses,
+    lint: Vec<u8>,
+) -> BTreeMap<&'static str, Vec<u8>> {
+    let mut documents = BTreeMap::from([("lint.json", lint)]);
+    if !licenses.is_empty() {
+        documents.insert(licenses::DOCUMENT, licenses.document());
+    }
+    let checks = check::document(&project.manifest.prove);
+    documents.extend(checks.map(|list| (check::NAME, list)));
+    documents
 }
 
 /// What the policy says of a closure: of what resolving found and the lock kept, and of `more`.
