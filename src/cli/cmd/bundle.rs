@@ -1,5 +1,6 @@
 //! `stage bundle`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -279,11 +280,10 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     }
     let mut contents = Contents::gather(&lock, &records, ca, &store)?;
     contents.proofs = proofs;
-    contents.evidence.insert("lint.json", linted.document);
     contents.described = Some(described);
-    contents.evidence.extend(documents(&licenses, project));
-    let judged = rules.evidence(&judgement, &lock, at);
-    contents.evidence.extend(judged);
+    contents.evidence = documents(project, &licenses, linted.document);
+    let said = rules.evidence(&judgement, &lock, at);
+    contents.evidence.extend(said);
     contents.evidence.extend(known.documents);
     let settings = job.settings()?;
     let inputs = contents.inputs(&settings);
@@ -299,11 +299,19 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     Ok(outcome)
 }
 
-/// Documents that say what else travels: the licenses of Debian packages, and the checks of the proof.
-fn documents(licenses: &Licenses, project: &Project) -> Vec<(&'static str, Vec<u8>)> {
-    let texts = (!licenses.is_empty()).then(|| (licenses::DOCUMENT, licenses.document()));
-    let checks = check::document(&project.manifest.prove).map(|list| (check::NAME, list));
-    texts.into_iter().chain(checks).collect()
+/// Documents that travel whatever is said of a closure: what the archives and the manifest hold.
+fn documents(
+    project: &Project,
+    licenses: &Licenses,
+    lint: Vec<u8>,
+) -> BTreeMap<&'static str, Vec<u8>> {
+    let mut documents = BTreeMap::from([("lint.json", lint)]);
+    if !licenses.is_empty() {
+        documents.insert(licenses::DOCUMENT, licenses.document());
+    }
+    let checks = check::document(&project.manifest.prove);
+    documents.extend(checks.map(|list| (check::NAME, list)));
+    documents
 }
 
 /// What the policy says of a closure: of what resolving found and the lock kept, and of `more`.

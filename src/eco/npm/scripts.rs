@@ -44,6 +44,10 @@ pub fn read(package_json: &[u8]) -> Option<Installed> {
     let text = package_json
         .strip_prefix(b"\xef\xbb\xbf")
         .unwrap_or(package_json);
+    // A list would be read as the fields in their order.
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
     let manifest: Manifest = serde_json::from_slice(text).ok()?;
     let command = |event: &'static str| {
         let command = manifest.scripts.get(event)?.as_str()?.trim();
@@ -73,7 +77,7 @@ pub fn files_of(command: &str) -> Vec<String> {
     let split =
         |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';' | '&' | '|' | '(' | ')');
     let mut found = Vec::new();
-    let mut after_runner = false;
+    let (mut after_runner, mut is_argument) = (false, false);
     for word in command.split(split).filter(|word| !word.is_empty()) {
         let named = SCRIPTS.iter().any(|end| word.ends_with(end));
         let is_option = word.starts_with('-');
@@ -81,7 +85,9 @@ pub fn files_of(command: &str) -> Vec<String> {
             found.extend(candidates(word));
         }
         // `node --require x y` still runs y.
-        after_runner = matches!(word, "node" | "sh" | "bash") || (after_runner && is_option);
+        let runs = matches!(word, "node" | "sh" | "bash");
+        after_runner = runs || (after_runner && (is_option || is_argument));
+        is_argument = matches!(word, "-r" | "--require" | "--import" | "--loader");
     }
     found
 }
