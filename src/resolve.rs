@@ -394,39 +394,6 @@ pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, Res
     let chains = Chains::new(lock);
     let mut findings = Vec::new();
     for ((id, edge), platforms) in open {
-        let on: Vec<&str> = platforms.iter().map(|p| p.as_str()).collect();
-        let message = match edge.kind {
-            "lock" => "is in the records, but the lock has no such package".to_owned(),
-            "records" => "is in the lock, but the records have no such release".to_owned(),
-            "platform" => format!("is not in the lock for {}", on.join(", ")),
-            "file" => format!(
-                "has no file in the lock for {} that is the one of the records",
-                on.join(", ")
-            ),
-            "runs" => format!(
-                "has no file in the lock that runs on {}",
-                escaped(&edge.range)
-            ),
-            "edge" => format!(
-                "{} {} has no edge in the lock to what satisfies it on {}",
-                edge.range,
-                quoted(&edge.name),
-                on.join(", ")
-            ),
-            "bundled" => format!(
-                "is a copy inside of another package and wants {} {}, which is not there on {}: it was published so, and \
-                 npm installs it so",
-                quoted(&edge.name),
-                quoted(&edge.range),
-                on.join(", ")
-            ),
-            kind => format!(
-                "{kind} dependency {} {} is not in the lock for {}",
-                quoted(&edge.name),
-                quoted(&edge.range),
-                on.join(", ")
-            ),
-        };
         let is_copy = edge.kind == "bundled";
         let (code, severity, fix) = if is_copy {
             let fix = "where it matters, ask its publisher, or take another version";
@@ -435,20 +402,54 @@ pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, Res
             let fix = "run `stage resolve` again; do not edit the lock by hand";
             (&OPEN_EDGE, Severity::Deny, fix)
         };
+        let chain = chains.chain(&id, &edge.from);
         findings.push(Finding {
             code,
             severity,
             subject: format!("{id} {}", edge.from),
-            message,
-            chain: chains
-                .chain(&id, &edge.from)
-                .iter()
-                .map(|c| escaped(c))
-                .collect(),
+            message: open_edge(&edge, &platforms),
+            chain: chain.iter().map(|c| escaped(c)).collect(),
             fix: Some(fix.to_owned()),
         });
     }
     Ok(findings)
+}
+
+/// What is said of an edge that leads to nothing.
+fn open_edge(edge: &eco::OpenEdge, platforms: &BTreeSet<Platform>) -> String {
+    let on: Vec<&str> = platforms.iter().map(|p| p.as_str()).collect();
+    match edge.kind {
+        "lock" => "is in the records, but the lock has no such package".to_owned(),
+        "records" => "is in the lock, but the records have no such release".to_owned(),
+        "platform" => format!("is not in the lock for {}", on.join(", ")),
+        "file" => format!(
+            "has no file in the lock for {} that is the one of the records",
+            on.join(", ")
+        ),
+        "runs" => format!(
+            "has no file in the lock that runs on {}",
+            escaped(&edge.range)
+        ),
+        "edge" => format!(
+            "{} {} has no edge in the lock to what satisfies it on {}",
+            edge.range,
+            quoted(&edge.name),
+            on.join(", ")
+        ),
+        "bundled" => format!(
+            "is a copy inside of another package and wants {} {}, which is not there on {}: it was published so, and \
+         npm installs it so",
+            quoted(&edge.name),
+            quoted(&edge.range),
+            on.join(", ")
+        ),
+        kind => format!(
+            "{kind} dependency {} {} is not in the lock for {}",
+            quoted(&edge.name),
+            quoted(&edge.range),
+            on.join(", ")
+        ),
+    }
 }
 
 /// The records document must be the one whose digest the lock has.
