@@ -26,6 +26,7 @@
 //! | [`vulns`] | known vulnerabilities, from a database that somebody brought along |
 //! | [`policy`] | what may be carried, how much a finding weighs, who waived what |
 //! | [`licenses`] | licenses that only files tell |
+//! | `changelogs` * | vulnerabilities that changelogs of Debian packages mention |
 //! | [`vex`] | what is said to others of known vulnerabilities: OpenVEX, CycloneDX |
 //! | [`sbom`] | CycloneDX |
 //! | [`bundle`] | the format of what travels: statement, manifest, blobs |
@@ -73,6 +74,8 @@ pub mod archives;
 pub mod base;
 pub mod bundle;
 pub mod ca;
+#[cfg(feature = "connected")]
+pub mod changelogs;
 pub mod cli;
 pub mod eco;
 pub mod enrolment;

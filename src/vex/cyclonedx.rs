@@ -9,6 +9,7 @@ use super::{Issuer, Statement, Status};
 use crate::base::digest::Digest;
 use crate::base::json::canonical;
 use crate::policy::Justification;
+use crate::vulns::Vulnerability;
 
 /// The SBOM that is pointed into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub fn write(statements: &[Statement<'_>], issuer: &Issuer<'_>, sbom: Option<&Sb
 fn components(statements: &[Statement<'_>]) -> Value {
     let mut all = BTreeMap::new();
     for said in statements {
-        let release = &said.about.release;
+        let release = said.release;
         let purl = said.purl.as_str();
         let component = json!({
             "type": "library",
@@ -81,26 +82,25 @@ fn components(statements: &[Statement<'_>]) -> Value {
 }
 
 fn vulnerability(said: &Statement<'_>, sbom: Option<&Sbom>) -> Value {
-    let about = said.about;
     let purl = said.purl.as_str();
     let affects = match sbom {
         Some(sbom) => format!("urn:cdx:{}/{}#{purl}", sbom.serial, sbom.version),
         None => purl.to_owned(),
     };
-    let references: Vec<Value> = about
-        .aliases
-        .iter()
-        .map(|id| json!({"id": id, "source": {"name": source(id)}}))
-        .collect();
     let mut fields = Map::new();
     let mut put = |key: &str, value: Value| fields.insert(key.to_owned(), value);
-    put("id", json!(about.id));
-    put("source", json!({"name": source(&about.id)}));
-    put("references", json!(references));
-    put("ratings", ratings(said));
-    put("updated", json!(about.modified));
+    put("id", json!(said.id));
+    put("source", json!({"name": source(said.id)}));
     put("analysis", analysis(said));
     put("affects", json!([{"ref": affects}]));
+    let Some(about) = said.about else {
+        return Value::Object(fields);
+    };
+    let reference = |id: &String| json!({"id": id, "source": {"name": source(id)}});
+    let references: Vec<Value> = about.aliases.iter().map(reference).collect();
+    put("references", json!(references));
+    put("ratings", ratings(about));
+    put("updated", json!(about.modified));
     put("recommendation", json!(said.action));
     if !about.summary.is_empty() {
         put("description", json!(about.summary));
@@ -113,8 +113,8 @@ fn source(id: &str) -> &str {
     id.split('-').next().unwrap_or(id)
 }
 
-fn ratings(said: &Statement<'_>) -> Value {
-    let level = said.about.level.map_or("unknown", |level| level.as_str());
+fn ratings(about: &Vulnerability) -> Value {
+    let level = about.level.map_or("unknown", |level| level.as_str());
     let method = |vector: &String| match vector.as_str() {
         v if v.starts_with("CVSS:4.0/") => "CVSSv4",
         v if v.starts_with("CVSS:3.1/") => "CVSSv31",
@@ -123,7 +123,7 @@ fn ratings(said: &Statement<'_>) -> Value {
     };
     let of =
         |vector: &String| json!({"severity": level, "method": method(vector), "vector": vector});
-    let vectors: Vec<Value> = said.about.vectors.iter().map(of).collect();
+    let vectors: Vec<Value> = about.vectors.iter().map(of).collect();
     if vectors.is_empty() {
         return json!([{"severity": level}]);
     }
@@ -135,6 +135,7 @@ fn analysis(said: &Statement<'_>) -> Value {
         Status::Affected => "exploitable",
         Status::UnderInvestigation => "in_triage",
         Status::NotAffected(_) => "not_affected",
+        Status::Fixed => "resolved",
     };
     let mut analysis = json!({"state": state, "detail": said.detail});
     if let (Value::Object(fields), Status::NotAffected(why)) = (&mut analysis, said.status) {

@@ -5,7 +5,7 @@
 pub mod cyclonedx;
 pub mod openvex;
 
-use crate::base::package::Purl;
+use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::text::escaped;
 use crate::base::time::Timestamp;
 use crate::eco;
@@ -21,13 +21,19 @@ pub enum Status {
     Affected,
     /// Nobody knows yet.
     UnderInvestigation,
+    /// What is carried has something done about it, as its maintainer wrote down.
+    Fixed,
 }
 
 /// One statement. Texts are safe to print.
 #[derive(Debug, Clone)]
 pub struct Statement<'s> {
-    /// The vulnerability, with its package.
-    pub about: &'s Vulnerability,
+    /// Id of the vulnerability.
+    pub id: &'s str,
+    /// The package.
+    pub release: &'s ReleaseId,
+    /// What the database says of it; `None`: it is known from elsewhere.
+    pub about: Option<&'s Vulnerability>,
     /// Package URL.
     pub purl: Purl,
     /// What holds.
@@ -67,7 +73,9 @@ pub fn statements<'s>(
                 None => open(about),
             };
             Some(Statement {
-                about,
+                id: &about.id,
+                release: &about.release,
+                about: Some(about),
                 purl,
                 status,
                 detail,
@@ -75,6 +83,35 @@ pub fn statements<'s>(
             })
         })
         .collect()
+}
+
+/// A statement for a vulnerability that the changelog of a package mentions in the entry of `version`, if nothing is said
+/// of it already.
+pub fn mentioned<'s>(
+    known: &[Statement<'_>],
+    (ecosystem, release): (&EcosystemId, &'s ReleaseId),
+    id: &'s str,
+    version: &str,
+) -> Option<Statement<'s>> {
+    let purl = eco::by_id(ecosystem)?.purl(release);
+    let is_it = |s: &Statement<'_>| {
+        s.purl == purl && (s.id == id || s.about.is_some_and(|about| about.is(id)))
+    };
+    if known.iter().any(is_it) {
+        return None;
+    }
+    Some(Statement {
+        id,
+        release,
+        about: None,
+        purl,
+        status: Status::Fixed,
+        detail: format!(
+            "mentioned in the changelog of the package, in the entry of {}; nobody checked what was done",
+            escaped(version)
+        ),
+        action: String::new(),
+    })
 }
 
 fn waived(about: &Vulnerability, waiver: &Waiver) -> (Status, String, String) {

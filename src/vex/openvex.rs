@@ -28,10 +28,12 @@ pub fn write(statements: &[Statement<'_>], issuer: &Issuer<'_>) -> Vec<u8> {
 }
 
 fn statement(said: &Statement<'_>) -> Value {
-    let about = said.about;
-    let mut vulnerability = json!({"name": about.id, "aliases": about.aliases});
-    if let (Value::Object(fields), false) = (&mut vulnerability, about.summary.is_empty()) {
-        fields.insert("description".to_owned(), json!(about.summary));
+    let mut vulnerability = json!({"name": said.id});
+    if let (Value::Object(fields), Some(about)) = (&mut vulnerability, said.about) {
+        fields.insert("aliases".to_owned(), json!(about.aliases));
+        if !about.summary.is_empty() {
+            fields.insert("description".to_owned(), json!(about.summary));
+        }
     }
     let purl = said.purl.as_str();
     let mut fields = Map::new();
@@ -50,6 +52,10 @@ fn statement(said: &Statement<'_>) -> Value {
         Status::Affected => {
             put("status", json!("affected"));
             put("action_statement", json!(said.action));
+        }
+        Status::Fixed => {
+            put("status", json!("fixed"));
+            put("status_notes", json!(said.detail));
         }
         Status::UnderInvestigation => {
             put("status", json!("under_investigation"));

@@ -41,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("unpack", &["fs"]),
     // `store`, `eco` and `unpack` only where it reads archives.
     ("licenses", &["fs", "lock", "store", "eco", "unpack"]),
+    ("changelogs", &["fs", "lock", "store", "unpack"]),
     ("native", &["fs", "lock", "store", "eco", "unpack"]),
     (
         "holes",
@@ -101,6 +102,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "native",
             "holes",
             "licenses",
+            "changelogs",
             "pack",
             "trial",
             "prove",

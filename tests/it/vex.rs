@@ -2,13 +2,17 @@
 //! implementations of OpenVEX and CycloneDX.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::debian_archive::{Archive, Deb, Suite, key};
+use crate::debian_chain::{manifest, resolved};
 use crate::desk::Desk;
 use crate::osv::{CRITICAL, HIGH, also, flat, rated, record, with};
 use crate::schemas::assert_valid;
 use crate::walk::Registry;
+use crate::world::World;
 
 /// A desk with a lock of six packages, a bundle of it and a database that knows something of five of them.
 fn desk() -> Desk {
@@ -199,6 +203,92 @@ fn a_bundle_is_asked_with_its_own_records_and_its_sbom_is_pointed_into() {
     let ran = desk.stage("vex y.stage --as cyclonedx -o z.json");
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     assert!(!desk.path("z.json").exists());
+}
+
+#[test]
+fn what_changelogs_mention_is_said_to_be_no_more_than_that() {
+    let gzip = |text: &str| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    };
+    let log = "libone (1.0-1+deb12u1) bookworm-security; urgency=high\n\n  * CVE-2026-0001, CVE-2026-0002\n\n -- T <t@debs.example>  \
+               Thu, 01 Jan 2026 00:00:00 +0000\n\nlibone (1.0-1) unstable; urgency=low\n\n  * CVE-2025-1234\u{1b}[31m\n";
+    let path = "./usr/share/doc/libone/changelog.Debian.gz";
+    let debs = [
+        Deb::new("libone", "1.0-1+deb12u1", "amd64").installs(path, gzip(log)),
+        Deb::new("silent", "1-1", "amd64"),
+        Deb::new("damaged", "1-1", "amd64").installs(
+            "./usr/share/doc/damaged/changelog.Debian.gz",
+            b"\x1f\x8b\x08".to_vec(),
+        ),
+    ];
+    let mut suite = Suite::new("bookworm", "bookworm").with("main", &debs);
+    suite.fields = format!("{}Version: 12.1\n", suite.fields);
+    let archive = Archive::new(&[suite], &key(1));
+    let world = World::new("vex-changelogs");
+    manifest(
+        &world,
+        &archive,
+        "\"bookworm\"",
+        "packages = [\"libone\", \"silent\", \"damaged\"]",
+    );
+    resolved(&world, &[]);
+    world.ok(&["fetch"]);
+    let folder = world.path("osv");
+    std::fs::create_dir_all(&folder).unwrap();
+    let ask = |form: &str| {
+        let osv = folder.to_str().unwrap();
+        let words = [
+            "vex",
+            "stage.lock",
+            "--osv",
+            osv,
+            "--changelogs",
+            "--as",
+            form,
+            "-o",
+            "v.json",
+        ];
+        let output = world.ok(&words);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains("no changelog was read of 2 Debian packages"),
+            "{said}"
+        );
+        let document: Value =
+            serde_json::from_slice(&std::fs::read(world.path("v.json")).unwrap()).unwrap();
+        document
+    };
+    // Nobody's archive: the database has nothing of it, and what the changelog mentions is said all the same.
+    let other = record("GHSA-9", "npm", "other", "1.0.1");
+    std::fs::write(folder.join("a.json"), other.to_string()).unwrap();
+    let document = ask("openvex");
+    let said = document["statements"].as_array().unwrap();
+    let ids: Vec<_> = said
+        .iter()
+        .map(|s| s["vulnerability"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, ["CVE-2025-1234", "CVE-2026-0001", "CVE-2026-0002"]);
+    assert!(said.iter().all(|s| s["status"] == "fixed"));
+    assert_eq!(
+        said[0]["status_notes"],
+        "mentioned in the changelog of the package, in the entry of 1.0-1; nobody checked what was done"
+    );
+    let document = ask("cyclonedx");
+    assert_eq!(
+        document["vulnerabilities"][1]["analysis"]["state"],
+        "resolved"
+    );
+    crate::fixture::file(
+        "sample-debian.vex.cdx.json",
+        &std::fs::read(world.path("v.json")).unwrap(),
+    );
+    ask("openvex");
+    crate::fixture::file(
+        "sample-debian.openvex.json",
+        &std::fs::read(world.path("v.json")).unwrap(),
+    );
 }
 
 /// The documents for `scripts/vex-check`.

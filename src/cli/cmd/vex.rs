@@ -1,5 +1,6 @@
 //! `stage vex`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -7,6 +8,7 @@ use serde_json::json;
 
 use crate::base::digest::Digest;
 use crate::base::limits::LIMITS;
+use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::section::Section;
 use crate::base::text::{quoted, shown};
 use crate::cli::cmd::CommandResult;
@@ -49,6 +51,11 @@ pub struct VexArgs {
     /// Who says it
     #[arg(long, value_name = "NAME", default_value = "unknown")]
     author: String,
+    /// Also say `fixed` of every vulnerability that the changelog of a carried Debian package mentions; reads the packages
+    /// in the store. Nobody checked what was done about it, and the statement says so
+    #[cfg(feature = "connected")]
+    #[arg(long)]
+    changelogs: bool,
     /// Look up known vulnerabilities in this export of OSV [default: the records that the bundle carries]
     #[command(flatten)]
     osv: OsvArgs,
@@ -80,7 +87,17 @@ pub(crate) fn run(ctx: &Context, args: &VexArgs) -> CommandResult {
     let subject = open(ctx, &args.subject)?;
     let checked = look_up(args, &subject)?;
     let now = ctx.stamp()?;
-    let statements = vex::statements(&checked, policy.as_ref(), now);
+    let mut statements = vex::statements(&checked, policy.as_ref(), now);
+    let mentions = mentions(ctx, args, &subject)?;
+    let debian = EcosystemId::debian();
+    let mut fixed = Vec::new();
+    for (release, ids) in &mentions {
+        let of = ids.iter();
+        fixed.extend(of.filter_map(|(id, version)| {
+            vex::mentioned(&statements, (&debian, release), id, version)
+        }));
+    }
+    statements.extend(fixed);
     let author = crate::base::text::visible(&args.author);
     let issuer = Issuer {
         author: &author,
@@ -103,19 +120,45 @@ pub(crate) fn run(ctx: &Context, args: &VexArgs) -> CommandResult {
     let not_affected = count(&|s| matches!(s, Status::NotAffected(_)));
     let affected = count(&|s| *s == Status::Affected);
     let open = count(&|s| *s == Status::UnderInvestigation);
+    let fixed = count(&|s| *s == Status::Fixed);
     let report = json!({
         "written": args.output.to_string_lossy(),
         "digest": Digest::of(&bytes),
         "affected": affected,
         "not_affected": not_affected,
         "under_investigation": open,
+        "fixed": fixed,
         "vulnerabilities": checked.json(),
     });
     Ok(Outcome::new("stage/vex-report/v1", report).line(format!(
-        "Wrote {}: {}, {affected} affected, {not_affected} not affected, {open} under investigation",
+        "Wrote {}: {}, {affected} affected, {not_affected} not affected, {open} under investigation, {fixed} fixed",
         shown(&args.output),
         ui::plural(statements.len(), "statement"),
     )))
+}
+
+/// What changelogs mention, by package and id.
+type Mentions = BTreeMap<ReleaseId, BTreeMap<String, String>>;
+
+#[cfg(feature = "connected")]
+fn mentions(ctx: &Context, args: &VexArgs, subject: &Subject) -> Result<Mentions, Failure> {
+    if !args.changelogs {
+        return Ok(Mentions::new());
+    }
+    let store = crate::cli::connect::store(ctx)?;
+    let found = crate::changelogs::read(&subject.lock, &store, &ctx.ui)?;
+    if !found.unread.is_empty() {
+        let count = ui::plural(found.unread.len(), "Debian package");
+        ctx.ui.warn(&format!(
+            "no changelog was read of {count}: not in the store, or without one of its own"
+        ));
+    }
+    Ok(found.mentions)
+}
+
+#[cfg(not(feature = "connected"))]
+fn mentions(_ctx: &Context, _args: &VexArgs, _subject: &Subject) -> Result<Mentions, Failure> {
+    Ok(Mentions::new())
 }
 
 fn open(ctx: &Context, path: &Path) -> Result<Subject, Failure> {
