@@ -88,7 +88,10 @@ pub(crate) fn run(ctx: &Context, args: &VexArgs) -> CommandResult {
     let checked = look_up(args, &subject)?;
     let now = ctx.stamp()?;
     let mut statements = vex::statements(&checked, policy.as_ref(), now);
+    #[cfg(feature = "connected")]
     let mentions = mentions(ctx, args, &subject)?;
+    #[cfg(not(feature = "connected"))]
+    let mentions = Mentions::new();
     let debian = EcosystemId::debian();
     let mut fixed = Vec::new();
     for (release, ids) in &mentions {
@@ -154,11 +157,6 @@ fn mentions(ctx: &Context, args: &VexArgs, subject: &Subject) -> Result<Mentions
         ));
     }
     Ok(found.mentions)
-}
-
-#[cfg(not(feature = "connected"))]
-fn mentions(_ctx: &Context, _args: &VexArgs, _subject: &Subject) -> Result<Mentions, Failure> {
-    Ok(Mentions::new())
 }
 
 fn open(ctx: &Context, path: &Path) -> Result<Subject, Failure> {
