@@ -247,6 +247,14 @@ impl<'a> Found<'a> {
         }
     }
 
+    /// A whole number that is not negative.
+    pub fn number(&self) -> Option<u64> {
+        match self.value.get_ref() {
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            _ => None,
+        }
+    }
+
     /// Whether it is a table.
     pub fn is_table(&self) -> bool {
         matches!(self.value.get_ref(), DeValue::Table(_))

@@ -12,6 +12,7 @@ pub const CODES: &[&Code] = &[
     &UNKNOWN_CODE,
     &PACKAGE_DENIED,
     &PACKAGE_NOT_ALLOWED,
+    &EVIDENCE_LOW,
     &INDEX_PIN,
     &PACKAGE_NOT_APPROVED,
     &APPROVED_UNREAD,
@@ -36,6 +37,7 @@ pub(super) static UNKNOWN_CODE: Code = Code::new("policy-unknown-code", Kind::Us
 pub(super) static PACKAGE_DENIED: Code = Code::classed("policy-package-denied", Class::E50);
 pub(super) static PACKAGE_NOT_ALLOWED: Code =
     Code::classed("policy-package-not-allowed", Class::E50);
+pub(super) static EVIDENCE_LOW: Code = Code::classed("policy-evidence-low", Class::E52);
 pub(super) static INDEX_PIN: Code = Code::classed("policy-index-pin", Class::E50);
 pub(super) static PACKAGE_NOT_APPROVED: Code =
     Code::classed("policy-package-not-approved", Class::E50);
@@ -56,6 +58,7 @@ pub(super) static WAIVER_UNUSED: Code = Code::classed("policy-waiver-unused", Cl
 pub(super) const GATES: &[(&Code, Severity)] = &[
     (&PACKAGE_DENIED, Severity::Deny),
     (&PACKAGE_NOT_ALLOWED, Severity::Deny),
+    (&EVIDENCE_LOW, Severity::Deny),
     (&INDEX_PIN, Severity::Deny),
     (&PACKAGE_NOT_APPROVED, Severity::Deny),
     (&APPROVED_UNREAD, Severity::Note),

@@ -58,6 +58,7 @@ pub(super) fn check(
         gates.names(package);
         gates.age(package);
         gates.license(package);
+        gates.evidence(package);
     }
     gates.licenses_to_read();
     gates.sizes(size);
@@ -153,6 +154,19 @@ impl Gates<'_> {
             ),
         };
         self.add(code, package, message, WAIVE);
+    }
+
+    /// What the lock states of the signatures that were verified when it was resolved; `verify --upstream` proves it.
+    fn evidence(&mut self, package: &LockedPackage) {
+        let floor = self.policy.rules.floors.get(&package.ecosystem);
+        let weakest = package.artifacts.iter().map(LockedArtifact::level).min();
+        if let (Some(floor), Some(level)) = (floor, weakest)
+            && level < *floor
+        {
+            let message = format!("is vouched for at {level}, and the policy asks for {floor}");
+            let fix = "take it from a registry that passes signatures on, another version, or add a [[waiver]]";
+            self.add(&codes::EVIDENCE_LOW, package, message, fix);
+        }
     }
 
     /// Licenses that `stage bundle` reads before it judges again.

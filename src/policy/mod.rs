@@ -23,8 +23,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::base::digest::Digest;
+use crate::base::evidence::Level;
 use crate::base::fault::{Code, Fault, Place};
 use crate::base::finding::Severity;
+use crate::base::package::EcosystemId;
 use crate::base::text::{escaped, quoted};
 use crate::base::time::{Span, Timestamp};
 use crate::fs::{self, FsError};
@@ -151,6 +153,8 @@ struct Rules {
     unlicensed: Vec<PackagePattern>,
     scripts: Vec<PackagePattern>,
     pins: Vec<pins::Pin>,
+    /// The least evidence for every file of an ecosystem.
+    floors: BTreeMap<EcosystemId, Level>,
     most_artifact: Option<u64>,
     most_total: Option<u64>,
     vulns: crate::vulns::Rules,

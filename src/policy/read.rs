@@ -3,10 +3,15 @@
 use super::pins::Pin;
 use super::profile::starter;
 use super::{PackagePattern, Policy, PolicyError, Profile, Rules, Waiver, codes, license, vulns};
+use std::collections::BTreeMap;
+
 use crate::base::digest::Digest;
+use crate::base::evidence::Level;
 use crate::base::finding::Severity;
+use crate::base::package::EcosystemId;
 use crate::base::text::quoted;
 use crate::base::time::Timestamp;
+use crate::eco;
 use crate::manifest::ManifestError;
 use crate::manifest::table::{Found, Source, Table};
 
@@ -88,6 +93,9 @@ fn add(rules: &mut Rules, top: &mut Table<'_>) -> Result<(), PolicyError> {
     if let Some(found) = top.take("vuln") {
         vulns::rules(&mut rules.vulns, found.table("[vuln]")?)?;
     }
+    if let Some(found) = top.take("evidence") {
+        rules.floors = floors(found.table("[evidence]")?)?;
+    }
     if let Some(found) = top.take("size") {
         let mut table = found.table("[size]")?;
         if let Some(found) = table.take("artifact") {
@@ -143,6 +151,20 @@ fn pattern(found: &Found<'_>) -> Result<PackagePattern, ManifestError> {
     let text = found.text()?;
     text.parse::<PackagePattern>()
         .map_err(|bad| found.error(bad.to_string()))
+}
+
+/// `npm = 3`: every file of npm needs at least L3.
+fn floors(mut table: Table<'_>) -> Result<BTreeMap<EcosystemId, Level>, ManifestError> {
+    let mut floors = BTreeMap::new();
+    for ecosystem in eco::ALL {
+        if let Some(found) = table.take(ecosystem.key()) {
+            let fail = found.error("a level from 0 to 4");
+            let level = found.number().and_then(Level::from_number).ok_or(fail)?;
+            floors.insert(ecosystem.id(), level);
+        }
+    }
+    table.finish()?;
+    Ok(floors)
 }
 
 fn pin(mut table: Table<'_>) -> Result<Pin, ManifestError> {

@@ -931,3 +931,25 @@ fn licenses_of_debian_packages_are_read_before_they_are_bundled() {
         assert_eq!(ran.code, code, "{policy}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn a_floor_of_evidence_denies_what_upstreams_do_not_sign() {
+    let registry = registry();
+    let desk = desk(&registry, &["app@1.0.0"]);
+    for (floor, code) in [(0, 0), (2, 0), (3, 3), (4, 3)] {
+        let policy = format!("[evidence]\nnpm = {floor}\n");
+        assert_valid("policy.json", &from_toml(&policy));
+        desk.write("policy.toml", policy);
+        let ran = desk.stage("resolve --format json");
+        assert_eq!(ran.code, code, "{floor}: {}", ran.stderr);
+        let denied = of(&ran.json(), "deny");
+        let low = denied
+            .iter()
+            .filter(|d| d.starts_with("policy-evidence-low npm "));
+        assert_eq!(low.count(), if code == 0 { 0 } else { 6 }, "{denied:?}");
+    }
+    for bad in ["npm = 5", "npm = -1", "npm = \"L3\"", "nmp = 3"] {
+        desk.write("policy.toml", format!("[evidence]\n{bad}\n"));
+        desk.stage("resolve").refused(2, "policy.toml:2");
+    }
+}
