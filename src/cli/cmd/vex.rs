@@ -31,7 +31,7 @@ const SBOM: &str = "sbom/bundle.cdx.json";
 /// Say of every known vulnerability whether it affects what is carried: OpenVEX, or CycloneDX VEX that points into a
 /// bundle's SBOM.
 ///
-/// What a [[waiver]] says with `status` and `justification` is said; a waiver without them says `affected`, and accepted
+/// What a waiver says with `status` and `justification` is said; a waiver without them says `affected`, and accepted
 /// by whom. What nobody waived is `affected`, or `under_investigation` where versions cannot be compared.
 #[derive(Debug, Args)]
 #[command(
