@@ -1,6 +1,5 @@
 //! Approvals on the command line: the file beside a bundle or its head, and what a signer says.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,6 +9,7 @@ use crate::base::limits::LIMITS;
 use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
 use crate::cli::UsageError;
+use crate::cli::beside::Beside;
 use crate::cli::ui::Failure;
 use crate::fs;
 use crate::sign::SecretKey;
@@ -20,8 +20,15 @@ use crate::trust::approval::{
 use crate::trust::envelope::Signable;
 use crate::trust::root::TrustRoot;
 
-/// What the name of a bundle's approvals adds to its own.
-const SUFFIX: &str = ".approvals.json";
+/// How approvals lie beside a bundle.
+const APPROVALS: Beside = Beside {
+    suffix: ".approvals.json",
+    limit: LIMITS.approvals,
+    irregular: || {
+        let reason = "they are not in a regular file";
+        ApprovalError::Format { reason }.into()
+    },
+};
 
 /// What a signer says.
 #[derive(Debug, Clone, Args)]
@@ -86,42 +93,18 @@ pub struct ApprovalsFile {
 impl ApprovalsFile {
     /// Reads them; `None` when none came with the bundle.
     pub fn load(&self, bundle: &Path) -> Result<Option<Vec<u8>>, Box<dyn Fault>> {
-        match &self.approvals {
-            Some(file) => read(file).map(Some),
-            None if bundle == Path::new("-") => Ok(None),
-            None => read_beside(bundle),
-        }
+        APPROVALS.load(self.approvals.as_deref(), bundle)
     }
 }
 
 /// The file of approvals beside a bundle or a head.
 pub fn beside(bundle: &Path) -> PathBuf {
-    let mut name = bundle.as_os_str().to_owned();
-    name.push(SUFFIX);
-    PathBuf::from(name)
+    APPROVALS.path(bundle)
 }
 
 /// Reads the file beside; `None` when there is none.
 pub fn read_beside(bundle: &Path) -> Result<Option<Vec<u8>>, Box<dyn Fault>> {
-    let file = beside(bundle);
-    if !fs::exists(&file) {
-        return Ok(None);
-    }
-    read(&file).map(Some)
-}
-
-/// Too long a file is read far enough to be refused.
-fn read(path: &Path) -> Result<Vec<u8>, Box<dyn Fault>> {
-    if !fs::metadata(path)?.is_file() {
-        let reason = "they are not in a regular file";
-        return Err(ApprovalError::Format { reason }.into());
-    }
-    let mut bytes = Vec::new();
-    fs::open(path)?
-        .take(LIMITS.approvals + 1)
-        .read_to_end(&mut bytes)
-        .map_err(fs::context("read", path))?;
-    Ok(bytes)
+    APPROVALS.read_beside(bundle)
 }
 
 /// Writes the file beside, all or nothing; returns its name.

@@ -13,7 +13,7 @@ use stage::lock::format;
 
 use crate::crates::Crate;
 use crate::credentials::{self, Shelf, Site};
-use crate::debian_archive::{Archive, Deb, key};
+use crate::debian_archive::{Archive, Deb, Suite, key};
 use crate::debian_chain::{BOTH, debian};
 use crate::fixture;
 use crate::loopback::{Reply, Server};
@@ -156,6 +156,18 @@ impl Bench {
         true
     }
 
+    /// The same, of a package of an archive with these suites.
+    fn walk_archive(&self, what: &str, suites: &[Suite]) -> bool {
+        self.write("archive.asc", key(1).armored_certificate().unwrap());
+        let archive = Archive::new(suites, &key(1));
+        self.site.manifest(&format!(
+            "[debian]\npackages = [\"aa\"]\n[[debian.source]]\nuri = \"{}\"\nsuites = [{BOTH}]\ncomponents = [\"main\"]\n\
+             signed-by = \"archive.asc\"\n",
+            archive.server.url()
+        ));
+        self.walk(what)
+    }
+
     /// One document of the registry after the other is poisoned; the others stay.
     fn each(&self, at: usize, lines: bool) -> usize {
         let good = self.shelf.lock().unwrap()[at].1.clone();
@@ -279,8 +291,6 @@ fn indexes_of_crates() {
 #[test]
 fn stanzas_of_debian_packages() {
     let bench = Bench::new("escapes-debian");
-    let certificate = key(1).armored_certificate().unwrap();
-    bench.write("archive.asc", certificate);
     let line = POISON.replace("\r\n", " ").replace('\0', "");
     for name in [
         "Section",
@@ -297,21 +307,13 @@ fn stanzas_of_debian_packages() {
     ] {
         let [main, security] = debian();
         let deb = Deb::new("aa", "1-1", "amd64").field(name, &line);
-        let archive = Archive::new(&[main.with("main", &[deb]), security], &key(1));
-        bench.site.manifest(&format!(
-            "[debian]\npackages = [\"aa\"]\n[[debian.source]]\nuri = \"{}\"\nsuites = [{BOTH}]\ncomponents = [\"main\"]\n\
-             signed-by = \"archive.asc\"\n",
-            archive.server.url()
-        ));
-        bench.walk(name);
+        bench.walk_archive(name, &[main.with("main", &[deb]), security]);
     }
 }
 
 #[test]
 fn fields_of_signed_releases() {
     let bench = Bench::new("escapes-release");
-    let certificate = key(1).armored_certificate().unwrap();
-    bench.write("archive.asc", certificate);
     let line = POISON.replace("\r\n", " ").replace('\0', "");
     for name in [
         "Suite",
@@ -331,13 +333,7 @@ fn fields_of_signed_releases() {
         let others: String = others.flat_map(|field| [field, "\n"]).collect();
         main.fields = format!("{others}{name}: {line}\n");
         let deb = Deb::new("aa", "1-1", "amd64");
-        let archive = Archive::new(&[main.with("main", &[deb]), security], &key(1));
-        bench.site.manifest(&format!(
-            "[debian]\npackages = [\"aa\"]\n[[debian.source]]\nuri = \"{}\"\nsuites = [{BOTH}]\ncomponents = [\"main\"]\n\
-             signed-by = \"archive.asc\"\n",
-            archive.server.url()
-        ));
-        bench.walk(name);
+        bench.walk_archive(name, &[main.with("main", &[deb]), security]);
     }
 }
 
