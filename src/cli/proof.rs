@@ -7,6 +7,7 @@ use clap::Args;
 use crate::base::fault::Fault;
 use crate::base::limits::LIMITS;
 use crate::cli::beside::Beside;
+#[cfg(feature = "connected")]
 use crate::fs;
 use crate::trust::proof::ProofError;
 
