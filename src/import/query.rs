@@ -120,7 +120,6 @@ fn plain(bundle: &Shelved, state: &State, wanted: &Wanted) -> Vec<Hit> {
 }
 
 fn of(bundle: &Shelved, state: &State) -> Hit {
-    let shows = state.generations.iter();
     Hit {
         purl: None,
         files: Vec::new(),
@@ -129,10 +128,7 @@ fn of(bundle: &Shelved, state: &State) -> Hit {
         serial: bundle.entry.serial,
         bundle: bundle.id,
         published: state.active.contains(&bundle.id),
-        generations: shows
-            .filter(|(_, g)| g.bundles.contains(&bundle.id))
-            .map(|(number, _)| *number)
-            .collect(),
+        generations: state.generations_with(&bundle.id),
         pins: None,
         blocked: None,
     }

@@ -124,6 +124,13 @@ pub struct State {
 }
 
 impl State {
+    /// Kept generations that show a bundle, by number.
+    pub fn generations_with(&self, bundle: &Digest) -> Vec<u64> {
+        let shows = self.generations.iter();
+        let shows = shows.filter(|(_, generation)| generation.bundles.contains(bundle));
+        shows.map(|(number, _)| *number).collect()
+    }
+
     /// The state of a new repository.
     pub fn new(base_url: &str, root: &TrustRoot) -> Self {
         Self {

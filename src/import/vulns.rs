@@ -175,16 +175,12 @@ fn carried(
 }
 
 fn holder(bundle: &Loaded, state: &State) -> Holder {
-    let shows = state.generations.iter();
     Holder {
         channel: bundle.entry.channel.clone(),
         serial: bundle.entry.serial,
         bundle: bundle.id,
         published: state.active.contains(&bundle.id),
-        generations: shows
-            .filter(|(_, g)| g.bundles.contains(&bundle.id))
-            .map(|(number, _)| *number)
-            .collect(),
+        generations: state.generations_with(&bundle.id),
     }
 }
 
