@@ -223,6 +223,7 @@ fn a_lock_is_judged_again_without_a_network_and_before_it_is_bundled() {
         "npm script@1.0.0"
     );
     desk.stage("policy check --sarif out.sarif").ok();
+    crate::fixture::file("sample.sarif", &desk.read("out.sarif"));
     let sarif: Value = serde_json::from_slice(&desk.read("out.sarif")).unwrap();
     let results = sarif["runs"][0]["results"].as_array().unwrap().iter();
     let suppressed: Vec<_> = results.filter(|r| !r["suppressions"].is_null()).collect();
