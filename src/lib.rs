@@ -44,6 +44,7 @@
 //! | `pack` * | lock, store and CA to a bundle |
 //! | `trial` * | install scripts, run without a network |
 //! | `prove` * | a bundle, installed and run by the real clients without a network |
+//! | [`flows`] | network flows of a runtime: rules, tables, pictures |
 //! | [`verify`] | bundle to `Verified<Bundle>`, the only way to get one |
 //! | [`import`] | `Verified<Bundle>` to a new generation of the repository |
 //! | [`serve`] | a small read-only web server for the repository |
@@ -82,6 +83,7 @@ pub mod enrolment;
 pub mod evidence;
 #[cfg(feature = "connected")]
 pub mod fetch;
+pub mod flows;
 pub mod fs;
 #[cfg(all(any(test, fuzzing), feature = "connected"))]
 pub mod fuzz;

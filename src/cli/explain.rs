@@ -39,7 +39,7 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 27] = [
+    let shared: [&[&Code]; 28] = [
         crate::bundle::CODES,
         crate::ca::CODES,
         crate::cli::CODES,
@@ -52,6 +52,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::eco::registry_keys::CODES,
         crate::enrolment::CODES,
         crate::evidence::CODES,
+        crate::flows::CODES,
         crate::fs::CODES,
         crate::import::CODES,
         crate::lint::CODES,

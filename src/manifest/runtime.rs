@@ -80,7 +80,7 @@ fn flow(mut table: Table<'_>, has_proxy: bool) -> Result<Flow, ManifestError> {
             to: table.require("to")?.parsed(PEER)?,
             port: port(&table.require("port")?)?,
             protocol,
-            via: via(table.take("via"), has_proxy)?,
+            via: via(table.take("via"), has_proxy, protocol)?,
             purpose,
         }),
     };
@@ -115,13 +115,20 @@ fn inbound(
     }))
 }
 
-fn via(found: Option<Found<'_>>, has_proxy: bool) -> Result<Via, ManifestError> {
+/// A proxy carries TCP (RFC 9110 section 9.3.6).
+fn via(
+    found: Option<Found<'_>>,
+    has_proxy: bool,
+    protocol: Protocol,
+) -> Result<Via, ManifestError> {
     let Some(found) = found else {
         return Ok(Via::Direct);
     };
     let no_proxy = found.error("\"direct\", for `[runtime]` names no `proxy`");
+    let no_tcp = found.error("\"direct\", for a proxy carries TCP only");
     match word(found, &[("direct", Via::Direct), ("proxy", Via::Proxy)])? {
         Via::Proxy if !has_proxy => Err(no_proxy),
+        Via::Proxy if protocol != Protocol::Tcp => Err(no_tcp),
         via => Ok(via),
     }
 }

@@ -56,6 +56,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("trial", &["fs", "lock", "store", "eco"]),
     ("prove", &["fs", "lock", "trust", "eco"]),
+    ("flows", &["trust"]),
     ("verify", &["fs", "lock", "trust", "sbom", "bundle", "eco"]),
     (
         "import",
@@ -106,6 +107,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "pack",
             "trial",
             "prove",
+            "flows",
             "verify",
             "import",
             "serve",

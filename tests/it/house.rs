@@ -77,6 +77,7 @@ const BLAME: &[&str] = &[
     "native",
     "prove",
     "interpreter",
+    "flow",
     "hole",
     "openpgp",
     "vuln",
