@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{End, Row, Zone};
 use crate::base::lines::Lines;
+use crate::base::markup::html;
 
 /// Most nodes of a column.
 const MOST: usize = 12;
@@ -91,7 +92,7 @@ fn label(ports: &BTreeSet<String>) -> String {
 }
 
 /// As SVG 1.1, without script and without anything from elsewhere.
-pub(super) fn svg(channel: &str, rows: &[Row]) -> String {
+pub fn svg(channel: &str, rows: &[Row]) -> String {
     let layout = layout(rows);
     let deepest = layout
         .columns
@@ -101,13 +102,13 @@ pub(super) fn svg(channel: &str, rows: &[Row]) -> String {
         .unwrap_or_default();
     let width = LEFT * 2 + COLUMNS.len() * WIDTH + (COLUMNS.len() - 1) * GAP_X;
     let height = TOP + deepest.max(1) * (HEIGHT + GAP_Y);
-    let title = escape(channel);
+    let title = html(channel);
     let mut out = Lines::new();
     out.line(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"flows-title flows-desc\">\n\
          <title id=\"flows-title\">Network flows of {title}</title>\n<desc id=\"flows-desc\">{}</desc>\n<style>{STYLE}</style>\n\
          <defs><marker id=\"flows-end\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\"><path d=\"M0 0 L8 4 L0 8 z\"/></marker></defs>",
-        escape(&described(rows))
+        html(&described(rows))
     ));
     for (column, names) in layout.columns.iter().enumerate() {
         let (x, _) = position((column, 0));
@@ -123,7 +124,7 @@ pub(super) fn svg(channel: &str, rows: &[Row]) -> String {
             out.line(format!("<rect x=\"{x}\" y=\"{y}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"6\"/><text x=\"{}\" y=\"{}\">{}</text>",
                 x + 10,
                 y + 25,
-                escape(&cut(name))
+                html(&cut(name))
             ));
         }
     }
@@ -138,7 +139,7 @@ pub(super) fn svg(channel: &str, rows: &[Row]) -> String {
 fn edge(from: Place, to: Place, label: &str) -> String {
     let ((x1, y1), (x2, y2)) = (position(from), position(to));
     let (y1, y2) = (y1 + HEIGHT / 2, y2 + HEIGHT / 2);
-    let label = escape(label);
+    let label = html(label);
     if from.0 == to.0 {
         let (right, out) = (x1 + WIDTH, x1 + WIDTH + GAP_X / 3);
         return format!(
@@ -188,22 +189,6 @@ fn cut(name: &str) -> String {
     }
     let start: String = name.chars().take(FITS - 1).collect();
     format!("{start}…")
-}
-
-/// For text and attributes of XML.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 /// For `dot -Tsvg`.

@@ -16,6 +16,8 @@ mod rule;
 mod table;
 
 pub use compare::findings;
+pub use diagram::svg as picture;
+pub use table::{TITLES, cells};
 
 use crate::base::fault::Code;
 use crate::base::peer::Peer;
@@ -143,7 +145,7 @@ fn end(zone: Zone, name: &str) -> End {
     }
 }
 
-/// A file that was made, and who accepted it.
+/// A file that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
     /// Its name.
@@ -164,7 +166,7 @@ pub fn files(channel: &str, runtime: &Runtime) -> Vec<Made> {
             name: "flows.csv",
             bytes: table::csv(&rows),
         },
-        text("flows.md", table::markdown(channel, &rows)),
+        text("flows.md", table::page(channel, &rows)),
         text("flows.svg", diagram::svg(channel, &rows)),
         text("flows.dot", diagram::dot(channel, &rows)),
         text("nftables.conf", firewall::nftables(channel, runtime)),

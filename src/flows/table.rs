@@ -2,9 +2,11 @@
 
 use super::Row;
 use crate::base::lines::Lines;
+use crate::base::markup::markdown;
 use crate::base::sheet::sheet;
 
-const TITLES: [&str; 7] = [
+/// Titles of the table.
+pub const TITLES: [&str; 7] = [
     "from zone",
     "from",
     "to zone",
@@ -14,7 +16,8 @@ const TITLES: [&str; 7] = [
     "purpose",
 ];
 
-fn cells(row: &Row) -> [String; 7] {
+/// A flow as a row of the table.
+pub fn cells(row: &Row) -> [String; 7] {
     [
         row.from.zone.as_str().to_owned(),
         row.from.name.clone(),
@@ -33,40 +36,22 @@ pub(super) fn csv(rows: &[Row]) -> Vec<u8> {
 }
 
 /// As Markdown.
-pub(super) fn markdown(channel: &str, rows: &[Row]) -> String {
+pub(super) fn page(channel: &str, rows: &[Row]) -> String {
     let mut out = Lines::new();
-    out.line(format!("# Network flows of {channel}\n"));
+    out.line(format!("# Network flows of {}\n", markdown(channel)));
     out.line(format!("| {} |", TITLES.join(" | ")));
     out.line(format!("|{}", "---|".repeat(TITLES.len())));
     for row in rows {
-        let cells = cells(row).map(|cell| cell_text(&cell));
+        let cells = cells(row).map(|cell| markdown(&cell));
         out.line(format!("| {} |", cells.join(" | ")));
     }
     out.into_text()
 }
 
-/// A text that Markdown shows as it is.
-fn cell_text(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '|' | '*' | '_' | '`' | '[' | ']' | '\\' => {
-                out.push('\\');
-                out.push(c);
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{rows, tests::runtime};
-    use super::{csv, markdown};
+    use super::{csv, page};
 
     #[test]
     fn tables_have_a_row_for_each_flow_and_show_texts_as_they_are() {
@@ -77,8 +62,8 @@ mod tests {
             csv.contains("proxy,proxy.enclave.example,peer,*.chat.example,443,tcp,channels\r\n")
         );
         assert!(csv.contains("\"web <chat> & \"\"more\"\"\""));
-        let markdown = markdown("claw", &rows);
-        assert!(markdown.contains("| web &lt;chat&gt; &amp; \"more\" |"));
-        assert!(markdown.contains("| \\*.chat.example |"));
+        let page = page("claw", &rows);
+        assert!(page.contains("| web &lt;chat&gt; &amp; \"more\" |"));
+        assert!(page.contains("| \\*.chat.example |"));
     }
 }

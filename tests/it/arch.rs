@@ -59,6 +59,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("flows", &["trust"]),
     ("verify", &["fs", "lock", "trust", "sbom", "bundle", "eco"]),
     (
+        "packet",
+        &[
+            "lock", "eco", "evidence", "licenses", "sbom", "trust", "flows", "verify",
+        ],
+    ),
+    (
         "import",
         &[
             "fs", "archives", "lock", "eco", "vulns", "policy", "licenses", "trust", "bundle",
@@ -109,6 +115,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "prove",
             "flows",
             "verify",
+            "packet",
             "import",
             "serve",
         ],
