@@ -18,10 +18,12 @@ const GAP_Y: usize = 22;
 const TOP: usize = 64;
 const LEFT: usize = 16;
 
-const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#1b1f24}.zone{font-weight:600;fill:#57606a}\
-.label{font-size:11px;fill:#57606a}rect{fill:#f6f8fa;stroke:#8c959f}path{stroke:#57606a;fill:none}marker path{fill:#57606a}\
-@media (prefers-color-scheme:dark){text{fill:#e6edf3}.zone,.label{fill:#9da7b3}rect{fill:#161b22;stroke:#6e7681}\
-path{stroke:#9da7b3}marker path{fill:#9da7b3}}";
+/// Inside of a page its styles are those of the page: every rule names the picture.
+const STYLE: &str = ".flows text{font:13px system-ui,sans-serif;fill:#1b1f24}.flows .zone{font-weight:600;fill:#57606a}\
+.flows .label{font-size:11px;fill:#57606a}.flows rect{fill:#f6f8fa;stroke:#8c959f}.flows path{stroke:#57606a;fill:none}\
+.flows marker path{fill:#57606a}@media (prefers-color-scheme:dark){.flows text{fill:#e6edf3}\
+.flows .zone,.flows .label{fill:#9da7b3}.flows rect{fill:#161b22;stroke:#6e7681}.flows path{stroke:#9da7b3}\
+.flows marker path{fill:#9da7b3}}@media print{.flows text{fill:#000}.flows rect{fill:#fff}}";
 
 const COLUMNS: [(&str, &[Zone]); 4] = [
     ("who connects", &[Zone::Clients]),
@@ -54,7 +56,7 @@ fn layout(rows: &[Row]) -> Layout {
         for (line, end) in of.iter().enumerate() {
             places.insert((**end).clone(), (column, line.min(shown)));
             if line < shown {
-                names.push(end.name.clone());
+                names.push(caption(end));
             }
         }
         if of.len() > shown {
@@ -63,6 +65,14 @@ fn layout(rows: &[Row]) -> Layout {
         columns.push(names);
     }
     Layout { places, columns }
+}
+
+/// What a node says: who it is, and what for where one column has both.
+fn caption(end: &End) -> String {
+    match end.zone {
+        Zone::Repository | Zone::Proxy => format!("{}: {}", end.zone.as_str(), end.name),
+        Zone::Clients | Zone::Host | Zone::Peer => end.name.clone(),
+    }
 }
 
 /// Ports between each pair of places.
@@ -105,7 +115,7 @@ pub fn svg(channel: &str, rows: &[Row]) -> String {
     let title = html(channel);
     let mut out = Lines::new();
     out.line(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"flows-title flows-desc\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"flows\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"flows-title flows-desc\">\n\
          <title id=\"flows-title\">Network flows of {title}</title>\n<desc id=\"flows-desc\">{}</desc>\n<style>{STYLE}</style>\n\
          <defs><marker id=\"flows-end\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\"><path d=\"M0 0 L8 4 L0 8 z\"/></marker></defs>",
         html(&described(rows))
@@ -135,7 +145,7 @@ pub fn svg(channel: &str, rows: &[Row]) -> String {
     out.into_text()
 }
 
-/// One arrow with its ports, at a third of the way, where arrows to one node are still apart.
+/// One arrow with its ports, near its end, where the arrows of one node are apart.
 fn edge(from: Place, to: Place, label: &str) -> String {
     let ((x1, y1), (x2, y2)) = (position(from), position(to));
     let (y1, y2) = (y1 + HEIGHT / 2, y2 + HEIGHT / 2);
@@ -155,12 +165,12 @@ fn edge(from: Place, to: Place, label: &str) -> String {
     } else {
         (x1, x2 + WIDTH)
     };
-    let third = |a: usize, b: usize| (2 * a + b) / 3;
+    let near = |a: usize, b: usize| (3 * a + 7 * b) / 10;
     format!(
         "<path d=\"M{begin} {y1} L{end} {y2}\" marker-end=\"url(#flows-end)\"/>\
          <text class=\"label\" x=\"{}\" y=\"{}\">{label}</text>",
-        third(begin, end),
-        third(y1, y2).saturating_sub(4)
+        near(begin, end),
+        near(y1, y2).saturating_sub(6)
     )
 }
 

@@ -9,8 +9,8 @@ const LINE: usize = 26;
 const NAMES: usize = 230;
 const BARS: usize = 420;
 
-const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#1b1f24}rect{fill:#54708f}\
-@media (prefers-color-scheme:dark){text{fill:#e6edf3}rect{fill:#7d9cc0}}";
+const STYLE: &str = ".bars text{font:13px system-ui,sans-serif;fill:#1b1f24}.bars rect{fill:#54708f}\
+@media (prefers-color-scheme:dark){.bars text{fill:#e6edf3}.bars rect{fill:#7d9cc0}}@media print{.bars text{fill:#000}}";
 
 /// Names with amounts, longest first; `say` words an amount. `id` is unique in its page.
 pub(super) fn bars(
@@ -35,7 +35,7 @@ pub(super) fn bars(
     let (width, height) = (NAMES + BARS + 120, sorted.len() * LINE + 8);
     let mut out = Lines::new();
     out.line(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"bars\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\">\n\
          <title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n<style>{STYLE}</style>",
         html(title),
         html(&described(&sorted, say))

@@ -95,7 +95,7 @@ fn write_table(out: &mut Lines, table: &Table) {
         titles.collect::<String>()
     ));
     for row in rows {
-        let cells = row.iter().map(|cell| format!("<td>{}</td>", html(cell)));
+        let cells = row.iter().map(|text| cell(text));
         out.line(format!("<tr>{}</tr>", cells.collect::<String>()));
     }
     out.line("</tbody>\n</table>");
@@ -109,4 +109,14 @@ fn write_table(out: &mut Lines, table: &Table) {
             "<p class=\"more\">{more}all of it: <a href=\"{file}\">{file}</a></p>"
         ));
     }
+}
+
+/// A cell; only one with a word that fits nowhere may be broken within words.
+fn cell(text: &str) -> String {
+    const FITS: usize = 24;
+    let is_long = text
+        .split([' ', '-'])
+        .any(|word| word.chars().count() > FITS);
+    let class = if is_long { " class=\"long\"" } else { "" };
+    format!("<td{class}>{}</td>", html(text))
 }
