@@ -94,8 +94,8 @@ pub(crate) fn proofs(
 /// What `stage verify` is asked about upstreams.
 #[derive(Debug, Args)]
 pub struct UpstreamArgs {
-    /// Prove again what the lock states of upstreams: npm signatures, and Debian's chains from signed release to package,
-    /// from what the bundle carries. No network; reads the bundle a second time
+    /// Prove again what the lock states of upstreams: signatures of npm, attestations of PyPI and of files, and Debian's
+    /// chains from signed release to package, from what the bundle carries. No network; reads the bundle a second time
     #[arg(long)]
     upstream: bool,
     /// Keys that the npm registry signs with, as its `/-/npm/v1/keys` lists them [default: those of the public registry]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use crate::base::digest::Digest;
-use crate::base::evidence::Level;
+use crate::base::evidence::{Gap, Level};
 use crate::base::fault::Code;
 use crate::base::package::ReleaseId;
 use crate::base::time::Timestamp;
@@ -29,6 +29,8 @@ pub enum Verdict {
     },
     /// There is none.
     Unsigned,
+    /// There is none that counts, and the records say why.
+    Lacking(Gap),
     /// There is one, but something that it is proved by does not travel.
     Missing {
         /// What, one sentence, safe to print.

@@ -33,7 +33,7 @@ const FILE_IDENTITY: &str =
 const HEAD: &str =
     "[bundle]\nchannel = \"claw\"\n[target]\nplatforms = [\"linux/amd64\"]\nnode = \"24.21.0\"\n";
 
-fn run(world: &World, arguments: &[&str]) -> (i32, Value) {
+pub(crate) fn run(world: &World, arguments: &[&str]) -> (i32, Value) {
     let all = [arguments, &["--format", "json"]].concat();
     let output = world.stage(&all);
     let report = serde_json::from_slice(&output.stdout)
@@ -42,7 +42,7 @@ fn run(world: &World, arguments: &[&str]) -> (i32, Value) {
 }
 
 /// Code and message of what denies.
-fn denied(report: &Value) -> (String, String) {
+pub(crate) fn denied(report: &Value) -> (String, String) {
     let findings = report["findings"].as_array().unwrap();
     let found = findings.iter().find(|f| f["severity"] == "deny").unwrap();
     let text = |key: &str| found[key].as_str().unwrap().to_owned();

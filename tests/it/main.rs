@@ -43,7 +43,6 @@ mod contents;
 mod crates;
 #[cfg(feature = "connected")]
 mod credentials;
-#[cfg(feature = "connected")]
 mod debian_archive;
 #[cfg(feature = "connected")]
 mod debian_baseline;
@@ -104,6 +103,8 @@ mod proofs;
 #[cfg(feature = "connected")]
 mod prove;
 #[cfg(feature = "connected")]
+mod pypi_attested;
+#[cfg(feature = "connected")]
 mod pypi_confirm;
 #[cfg(feature = "connected")]
 mod pypi_index;
@@ -124,6 +125,7 @@ mod secrets;
 mod serve;
 mod served;
 mod signed;
+mod sigstore;
 mod source;
 #[cfg(feature = "connected")]
 mod ssh;
@@ -138,6 +140,7 @@ mod undo;
 mod upgrade;
 #[cfg(feature = "connected")]
 mod upkeep;
+mod upstreams;
 #[cfg(feature = "connected")]
 mod vex;
 #[cfg(feature = "connected")]

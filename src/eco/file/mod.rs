@@ -268,6 +268,7 @@ mod tests {
                 path: "x".to_owned(),
                 size: None,
                 evidence: None,
+                gap: None,
             }],
         };
         Lock {

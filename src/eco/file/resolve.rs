@@ -252,6 +252,7 @@ fn locked(path: &RelPath, sha256: Digest, platforms: Vec<Platform>) -> LockedPac
             path: path.to_string(),
             size: None,
             evidence: None,
+            gap: None,
         }],
     }
 }
