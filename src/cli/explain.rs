@@ -39,7 +39,7 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 27] = [
+    let shared: [&[&Code]; 28] = [
         crate::bundle::CODES,
         crate::ca::CODES,
         crate::cli::CODES,
@@ -48,6 +48,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::eco::CODES,
         crate::eco::attestation::CODES,
         crate::eco::debian::chain::CODES,
+        crate::eco::file::fault::CODES,
         crate::eco::npm::signatures::CODES,
         crate::eco::registry_keys::CODES,
         crate::enrolment::CODES,
@@ -85,7 +86,6 @@ const CONNECTED: &[&[&Code]] = &[
     crate::eco::cargo::fault::CODES,
     crate::eco::debian::fault::CODES,
     crate::eco::debian::solve::CODES,
-    crate::eco::file::fault::CODES,
     crate::eco::interpreter::CODES,
     crate::eco::npm::fault::CODES,
     crate::holes::CODES,

@@ -137,6 +137,12 @@ impl SigstoreRoot {
     }
 }
 
+/// The code of an attestation that must not be believed.
+#[cfg(feature = "connected")]
+pub(crate) const fn invalid() -> &'static Code {
+    &INVALID
+}
+
 /// The verdict on an attestation that must not be believed. `reason` is safe to print.
 pub(crate) fn refused(reason: &str) -> Verdict {
     Verdict::Refused {

@@ -4,6 +4,7 @@
 //! A further ecosystem is a folder of the same inner shape and one line in [`ALL`].
 
 pub mod attestation;
+pub mod bare_key;
 pub mod cargo;
 pub mod debian;
 mod error;

@@ -261,7 +261,7 @@ fn gap(lock: &Lock, package: &LockedPackage, signs: bool) -> Gap {
         "npm" if !signs => Gap::Stripped,
         // A lock from before attestations of publishers (PEP 740) were read.
         "pypi" => Gap::Unsupported,
-        // A signed list of checksums was verified, but does not travel.
+        // A lock from before signed lists of checksums travelled.
         "file" if is_listed(lock, package) => Gap::Unsupported,
         _ => Gap::Absent,
     }

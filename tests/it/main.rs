@@ -64,6 +64,8 @@ mod exports;
 mod fetch;
 #[cfg(feature = "connected")]
 mod files;
+#[cfg(feature = "connected")]
+mod files_signed;
 mod fixture;
 #[cfg(feature = "connected")]
 mod heads;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
+use rcgen::{KeyPair, PublicKeyData as _, SigningKey as _};
 use serde_json::{Value, json};
 use stage::base::digest::{Digest, Digests, UpstreamChecksum};
 use stage::base::evidence::Level;
@@ -480,4 +481,228 @@ fn a_bundle_of_a_file_is_proved_and_one_of_another_file_is_not() {
     good.with("release.yml", "any.yml")
         .refused(&desk, by, invalid, "not by");
     good.refused(&desk, "", invalid, "does not hold");
+}
+
+/// A key of the tests, and what it signs.
+pub(crate) struct FileKey(KeyPair);
+
+impl FileKey {
+    pub(crate) fn p256() -> Self {
+        Self(KeyPair::generate().unwrap())
+    }
+
+    pub(crate) fn ed25519() -> Self {
+        Self(KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.public_key_pem()
+    }
+
+    pub(crate) fn id(&self) -> String {
+        format!("key {}", Digest::of(&self.0.subject_public_key_info()))
+    }
+
+    /// As `cosign sign-blob --output-signature` writes it.
+    pub(crate) fn sign(&self, bytes: &[u8]) -> String {
+        BASE64.encode(&self.0.sign(bytes).unwrap())
+    }
+
+    /// As `cosign sign-blob --key --bundle` writes it.
+    pub(crate) fn bundle(&self, bytes: &[u8]) -> Value {
+        let digest = BASE64.encode(Digest::of(bytes).bytes());
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {"publicKey": {"hint": "any"}, "tlogEntries": []},
+            "messageSignature": {
+                "messageDigest": {"algorithm": "SHA2_256", "digest": digest},
+                "signature": self.sign(bytes),
+            },
+        })
+    }
+
+    /// As `cosign attest-blob --key` writes it, about a file with this digest.
+    fn statement(&self, sha256: Digest, kind: &str) -> Value {
+        let statement = json!({"_type": "https://in-toto.io/Statement/v1", "predicateType": BUILT, "predicate": {},
+            "subject": [{"name": "x", "digest": {"sha256": sha256.hex()}}]})
+        .to_string();
+        let pae = format!(
+            "DSSEv1 {} {kind} {} {statement}",
+            kind.len(),
+            statement.len()
+        );
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {"publicKey": {"hint": "any"}, "tlogEntries": []},
+            "dsseEnvelope": {
+                "payload": BASE64.encode(statement.as_bytes()),
+                "payloadType": kind,
+                "signatures": [{"sig": self.sign(pae.as_bytes())}],
+            },
+        })
+    }
+}
+
+/// A bundle of one file with this record beside its digest.
+fn file(bytes: &[u8], more: &Value, states: Level, documents: &Value) -> Carried {
+    let mut record = json!({"sha256": Digest::of(bytes), "source_name": "tool"});
+    let own = record.as_object_mut().unwrap();
+    own.extend(more.as_object().unwrap().clone());
+    let mut records = json!({"schema": 1, "files": {"tools/tool": record}});
+    let own = records.as_object_mut().unwrap();
+    own.extend(documents.as_object().unwrap().clone());
+    let id = EcosystemId::file();
+    let mut carried = Carried::new(&id, records.to_string(), vec![bytes.to_vec()]);
+    carried.states = Some(states);
+    carried
+}
+
+#[test]
+fn a_signature_by_a_key_is_proved_and_one_by_another_or_of_another_file_is_not() {
+    let desk = Desk::new();
+    let bytes = b"file";
+    let invalid = "evidence-attestation-invalid";
+    for (key, other) in [
+        (FileKey::p256(), FileKey::p256()),
+        (FileKey::ed25519(), FileKey::ed25519()),
+    ] {
+        let signed = |bytes: &[u8], signature: &str, pem: &str| {
+            let signed = json!({"signed": {"signature": signature, "key": pem}});
+            file(bytes, &signed, Level::L3, &json!({}))
+        };
+        let kind = "application/vnd.in-toto+json";
+        let own = json!([key.id()]);
+        let bundle = key.bundle(bytes).to_string();
+        let statement = key.statement(Digest::of(bytes), kind).to_string();
+        for text in [key.sign(bytes), key.sign(bytes) + "\n", bundle, statement] {
+            let good = signed(bytes, &text, &key.pem());
+            good.proved(&desk, "", "L3", &own);
+            desk.write("own.pub", key.pem());
+            desk.write("other.pub", other.pem());
+            good.proved(&desk, "--file-key own.pub --file-key other.pub", "L3", &own);
+            good.refused(
+                &desk,
+                "--file-key other.pub",
+                invalid,
+                "is not the reader's",
+            );
+            signed(b"other", &text, &key.pem()).refused(&desk, "", invalid, "does not hold");
+            signed(bytes, &text, &other.pem()).refused(&desk, "", invalid, "by this key");
+        }
+        let mut unlike = key.bundle(bytes);
+        unlike["messageSignature"]["messageDigest"]["digest"] =
+            BASE64.encode(Digest::of(b"other").bytes()).into();
+        let mut cut = BASE64.decode(key.sign(bytes).as_bytes()).unwrap();
+        cut.pop();
+        for (text, word) in [
+            (unlike.to_string(), "another digest"),
+            (BASE64.encode(&cut), "is not over this file"),
+            (String::new(), "does not hold"),
+            ("{}".to_owned(), "does not hold"),
+            (
+                key.statement(Digest::of(b"other"), kind).to_string(),
+                "other digests",
+            ),
+            (
+                key.statement(Digest::of(bytes), "text/plain").to_string(),
+                "no statement",
+            ),
+            (
+                Instance::new()
+                    .state(&publisher(), &[("x", Digest::of(bytes))], BUILT)
+                    .bundle()
+                    .to_string(),
+                "name its `signer`",
+            ),
+        ] {
+            signed(bytes, &text, &key.pem()).refused(&desk, "", invalid, word);
+        }
+        signed(bytes, &key.sign(bytes), "no key").refused(&desk, "", invalid, "PEM");
+    }
+    let p384 = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+    let signed = json!({"signed": {"signature": "", "key": p384.public_key_pem()}});
+    file(bytes, &signed, Level::L3, &json!({})).refused(&desk, "", invalid, "neither ECDSA P-256");
+    desk.write("bad.pub", "no key");
+    let ran = desk.stage("verify x.stage --trust root.json --upstream --file-key bad.pub");
+    ran.refused(2, "file-key");
+}
+
+#[test]
+fn a_signed_list_of_checksums_is_proved_and_a_forged_one_is_not() {
+    let desk = Desk::new();
+    let (bytes, date) = (b"file", time("2026-01-10T00:00:00Z"));
+    let list = format!(
+        "{}  other\n{}  tool\n",
+        Digest::of(b"x").hex(),
+        Digest::of(bytes).hex()
+    );
+    let certificate = |seed| BASE64.encode(&key(seed).binary_certificate().unwrap());
+    let carried = |list: &str, signature: Option<&str>, seed: u8| {
+        let fingerprint = key(seed).fingerprint().as_str().to_owned();
+        let documents: Vec<&str> = std::iter::once(list).chain(signature).collect();
+        let documents: BTreeMap<String, String> = documents
+            .into_iter()
+            .map(|text| {
+                (
+                    Digest::of(text.as_bytes()).hex(),
+                    BASE64.encode(text.as_bytes()),
+                )
+            })
+            .collect();
+        let mut listed =
+            json!({"checksums": Digest::of(list.as_bytes()).hex(), "signers": [fingerprint]});
+        if let Some(signature) = signature {
+            listed["signature"] = Digest::of(signature.as_bytes()).hex().into();
+        }
+        let certificates = json!({fingerprint: certificate(seed)});
+        let documents = json!({"documents": documents, "certificates": certificates});
+        file(bytes, &json!({"listed": listed}), Level::L4, &documents)
+    };
+    let detached = |text: &str, seed| key(seed).sign_detached(text.as_bytes(), date).unwrap();
+    let clear = |text: &str, seed| key(seed).sign_cleartext(text, date).unwrap();
+    desk.write("own.asc", key(1).armored_certificate().unwrap());
+    desk.write("other.asc", key(2).armored_certificate().unwrap());
+    let own = json!([key(1).fingerprint().as_str()]);
+    let (by_own, by_other) = ("--file-keyring own.asc", "--file-keyring other.asc");
+    let no_valid = "openpgp-no-valid-signature";
+    for (text, signature) in [
+        (list.clone(), Some(detached(&list, 1))),
+        (list.clone(), Some(clear(&list, 1))),
+        (clear(&list, 1), None),
+    ] {
+        let good = carried(&text, signature.as_deref(), 1);
+        good.proved(&desk, "", "L4", &own);
+        good.proved(&desk, by_own, "L4", &own);
+        good.refused(&desk, by_other, no_valid, "are not trusted");
+        // What travels for other programs is the same, or nothing is believed.
+        let mut beside = good.clone();
+        let path = "upstream/file/tools/tool/checksums".to_owned();
+        beside
+            .proofs
+            .insert(path.clone(), text.clone().into_bytes());
+        beside.proved(&desk, "", "L4", &own);
+        beside.proofs.insert(path, b"another list".to_vec());
+        let invalid = "evidence-attestation-invalid";
+        beside.refused(&desk, "", invalid, "is not the one of the records");
+    }
+    // By somebody whose certificate the builder put into the records.
+    let forged = carried(&list, Some(&detached(&list, 2)), 2);
+    forged.proved(&desk, "", "L4", &json!([key(2).fingerprint().as_str()]));
+    forged.refused(&desk, by_own, no_valid, "are not trusted");
+    let other = list.replace("tool", "loot");
+    let bad = "openpgp-bad-signature";
+    carried(&other, Some(&detached(&list, 1)), 1).refused(&desk, "", bad, "are not trusted");
+    let unlike = "file-checksums-differ";
+    carried(&other, Some(&clear(&list, 1)), 1).refused(&desk, "", unlike, "not the text");
+    let gone = "file-checksum-missing";
+    carried(&other, Some(&detached(&other, 1)), 1).refused(&desk, "", gone, "have no SHA-256");
+    let wrong = list.replace(&Digest::of(bytes).hex(), &Digest::of(b"y").hex());
+    let invalid = "evidence-attestation-invalid";
+    carried(&wrong, Some(&detached(&wrong, 1)), 1).refused(&desk, "", invalid, "another digest");
+    file(bytes, &json!({}), Level::L4, &json!({})).refused(
+        &desk,
+        "",
+        "evidence-contradicted",
+        "have no signature",
+    );
 }
