@@ -55,6 +55,11 @@ impl<'a> Archive<'a> {
         })
     }
 
+    /// What kind of archive it is.
+    pub const fn form(&self) -> &Form {
+        &self.form
+    }
+
     /// SHA-256 of its bytes.
     pub const fn digest(&self) -> &Digest {
         &self.digest

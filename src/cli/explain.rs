@@ -39,7 +39,7 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 27] = [
+    let shared: [&[&Code]; 28] = [
         crate::bundle::CODES,
         crate::ca::CODES,
         crate::cli::CODES,
@@ -61,6 +61,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::policy::CODES,
         crate::release::CODES,
         crate::sbom::CODES,
+        crate::scripts::CODES,
         crate::serve::CODES,
         crate::sign::CODES,
         crate::store::CODES,

@@ -5,7 +5,8 @@ use crate::base::finding::Finding;
 use crate::cli::Context;
 use crate::cli::ui::Failure;
 use crate::fs;
-use crate::lock::Lock;
+use crate::lock::{Lock, LockedArtifact, LockedPackage};
+use crate::scripts;
 use crate::store::Store;
 
 /// What was found.
@@ -13,8 +14,10 @@ use crate::store::Store;
 pub(crate) struct Linted {
     /// One per problem, sorted.
     pub(crate) findings: Vec<Finding>,
-    /// The document that travels.
-    pub(crate) document: Vec<u8>,
+    /// What of it runs code of its own.
+    pub(crate) running: Vec<Finding>,
+    /// The documents that travel, by name.
+    pub(crate) documents: [(&'static str, Vec<u8>); 2],
 }
 
 /// Reads every carried archive of `lock` that is in the store. Problems of the releases in `accepted`
@@ -32,11 +35,19 @@ pub(crate) fn check(
             found.extend(Archive::of(package, artifact, digest, stored.path));
         }
     }
+    let scripts = scripts::read(&found, &ctx.ui)?;
+    let digest = |_: &LockedPackage, artifact: &LockedArtifact| {
+        Some(store.find(&artifact.checksum).ok()??.digests.sha256)
+    };
     // All of them: the document is the same whatever the order in which they are read.
     let open = |archive: &Archive<'_>| fs::open(&archive.path);
     let judged = archives::read(found, open, usize::MAX, &ctx.ui)?;
     Ok(Linted {
-        document: archives::document(&judged),
+        documents: [
+            ("lint.json", archives::document(&judged)),
+            (scripts::DOCUMENT, scripts.document()),
+        ],
+        running: scripts.findings(lock, &digest),
         findings: archives::findings(lock, &judged, accepted, "take another version", None),
     })
 }

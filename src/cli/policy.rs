@@ -17,6 +17,7 @@ use crate::fs;
 use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
 use crate::manifest;
 use crate::policy::{ApprovedList, Judgement, Policy, Waived, approved};
+use crate::scripts;
 
 /// What a project's closure is judged by.
 #[derive(Debug, Default)]
@@ -78,6 +79,12 @@ impl Rules {
             findings: found,
             waived: Vec::new(),
         }
+    }
+
+    /// What is to be said of a lock whose archives are not looked into yet.
+    pub(crate) fn of_archives(&self, lock: &Lock) -> Option<Finding> {
+        let asks = self.policy.as_ref().is_some_and(Policy::asks_for_scripts);
+        asks.then(|| scripts::later(lock)).flatten()
     }
 
     /// What comes from another index than the policy pins it to.

@@ -157,7 +157,7 @@ pub fn faults(findings: &[Finding]) -> Vec<Box<dyn Fault>> {
 }
 
 /// Digests of the blobs below `artifacts/`, by ecosystem and what a lock may say of them.
-fn artifacts(bundle: &Bundle) -> BTreeMap<(EcosystemId, UpstreamChecksum), Digest> {
+pub(super) fn artifacts(bundle: &Bundle) -> BTreeMap<(EcosystemId, UpstreamChecksum), Digest> {
     let mut blobs = BTreeMap::new();
     for file in &bundle.manifest.files {
         let inside = file.path.as_str().strip_prefix("artifacts/");

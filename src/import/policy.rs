@@ -9,11 +9,12 @@ use crate::base::digest::{Digest, UpstreamChecksum};
 use crate::base::finding::{Finding, Severity};
 use crate::base::limits::LIMITS;
 use crate::base::time::Timestamp;
-use crate::import::ImportError;
 use crate::import::vulns::{self, Open};
+use crate::import::{ImportError, archives};
 use crate::licenses::{self, Licenses};
-use crate::lock::{LockedArtifact, Records};
+use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
 use crate::policy::{Judgement, Policy, Waived, recorded};
+use crate::scripts::{self, Scripts};
 use crate::verify::Bundle;
 
 /// Most findings that a receipt lists.
@@ -50,18 +51,33 @@ pub(super) fn parse(text: &str) -> Result<Policy, ImportError> {
     })
 }
 
-/// The licenses that the builder read from the files; empty if the bundle has none.
-fn licenses(bundle: &Bundle, open: &Open<'_>) -> Result<Licenses, ImportError> {
-    let path = format!("evidence/{}", licenses::DOCUMENT);
-    let Some(file) = bundle.manifest.file(&path) else {
-        return Ok(Licenses::default());
-    };
+/// What the builder wrote down under this name; nothing if the bundle does not have it.
+fn evidence(bundle: &Bundle, name: &str, open: &Open<'_>) -> Result<Vec<u8>, ImportError> {
+    let path = format!("evidence/{name}");
     let mut bytes = Vec::new();
-    open(&file.digests.sha256)?
-        .take(LIMITS.metadata)
-        .read_to_end(&mut bytes)
-        .map_err(crate::fs::context("read", std::path::Path::new(&path)))?;
-    Ok(Licenses::parse(&bytes))
+    if let Some(file) = bundle.manifest.file(&path) {
+        open(&file.digests.sha256)?
+            .take(LIMITS.metadata)
+            .read_to_end(&mut bytes)
+            .map_err(crate::fs::context("read", std::path::Path::new(&path)))?;
+    }
+    Ok(bytes)
+}
+
+/// What the builder read in the archives, for the judgement: licenses, and code that packages run.
+fn read(
+    bundle: &Bundle,
+    lock: &Lock,
+    open: &Open<'_>,
+) -> Result<(Lock, Vec<Finding>), ImportError> {
+    let licenses = Licenses::parse(&evidence(bundle, licenses::DOCUMENT, open)?);
+    let scripts = Scripts::parse(&evidence(bundle, scripts::DOCUMENT, open)?);
+    let digests = archives::artifacts(bundle);
+    let digest = |package: &LockedPackage, artifact: &LockedArtifact| {
+        let key = (package.ecosystem.clone(), artifact.checksum.clone());
+        digests.get(&key).copied()
+    };
+    Ok((licenses.described(lock), scripts.findings(lock, &digest)))
 }
 
 /// Judges a bundle by the policy with this text. `None`: it carries plain files, of which a policy says nothing. `open`
@@ -93,11 +109,12 @@ pub(super) fn check(
         sizes.insert(UpstreamChecksum::Sha512(file.digests.sha512), file.size);
     }
     let size = |artifact: &LockedArtifact| sizes.get(&artifact.checksum).copied();
-    let described = match open {
-        None => lock.clone(),
-        Some(open) => licenses(bundle, open)?.described(lock),
+    let (described, running) = match open {
+        None => (lock.clone(), Vec::new()),
+        Some(open) => read(bundle, lock, open)?,
     };
-    let judgement = policy.judge(&described, &records, recorded(lock), &size, now)?;
+    let found = [recorded(lock), running].concat();
+    let judgement = policy.judge(&described, &records, found, &size, now)?;
     let judgement = match open {
         None => judgement,
         Some(open) => {

@@ -73,23 +73,34 @@ pub(super) const GATES: &[(&Code, Severity)] = &[
     (&NAME_SIMILAR, Severity::Note),
 ];
 
-/// The code under which installing runs code of the package.
-pub(super) const INSTALL_SCRIPT: &str = "npm-install-script";
+/// The codes under which a package runs code of its own when it is installed or built: those that `[install-scripts]
+/// allow` is for.
+pub(super) const SCRIPTS: [&str; 5] = [
+    "cargo-build-script",
+    "cargo-proc-macro",
+    "debian-maintainer-script",
+    "npm-install-script",
+    "pypi-sdist",
+];
 
 /// Findings of resolving and of looking into files that a policy may weigh. What denies by itself is not among them: a
 /// wheel that is not there, an edge that is open or bytes that nobody confirmed do not get better by being allowed. They
 /// are repeated here because the enclave build reads them from locks and does not have the modules that make them; a
 /// test holds them against those modules.
 pub static WEIGHED: &[Code] = &[
+    plain("cargo-build-script"),
     of_class("cargo-path-dependency"),
+    plain("cargo-proc-macro"),
     plain("cargo-yanked"),
     plain("debian-held"),
+    plain("debian-maintainer-script"),
     plain("debian-no-index"),
     plain("debian-no-publish-times"),
     plain("debian-security-update"),
     plain("debian-unmet-recommends"),
     required("evidence-dropped"),
     required("evidence-not-carried"),
+    required("evidence-scripts-unread"),
     plain("hole-build-download"),
     plain("hole-catalog"),
     plain("hole-first-start"),
@@ -127,6 +138,7 @@ pub static WEIGHED: &[Code] = &[
     plain("npm-signature-absent"),
     plain("npm-signatures-stripped"),
     plain("npm-third-party-repack"),
+    plain("policy-scripts-later"),
     plain("prove-asks-for-name"),
     plain("prove-connects-outside"),
     plain("prove-denied"),

@@ -139,8 +139,7 @@ impl Policy {
             return (finding, false);
         }
         finding.severity = self.weight(finding.code.name, finding.severity);
-        let allowed =
-            finding.code.name == codes::INSTALL_SCRIPT && covers(&self.rules.scripts, &finding);
+        let allowed = codes::SCRIPTS.contains(&code) && covers(&self.rules.scripts, &finding);
         if allowed {
             finding.severity = Severity::Note;
             finding.message.push_str(" (the policy allows it)");

@@ -267,6 +267,14 @@ impl Policy {
         read::policy(&file, text)
     }
 
+    /// Whether it says something of code that only archives tell: of build scripts and maintainer scripts.
+    pub fn asks_for_scripts(&self) -> bool {
+        codes::SCRIPTS.iter().any(|code| {
+            let of_archives = code.starts_with("cargo-") || code.starts_with("debian-");
+            of_archives && self.weight(code, Severity::Note) != Severity::Note
+        })
+    }
+
     /// How much a finding weighs that would weigh `by_itself`.
     fn weight(&self, code: &str, by_itself: Severity) -> Severity {
         self.rules

@@ -42,6 +42,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // `store`, `eco` and `unpack` only where it reads archives.
     ("licenses", &["fs", "lock", "store", "eco", "unpack"]),
     ("changelogs", &["fs", "lock", "store", "unpack"]),
+    // `eco` and `unpack` only where it reads archives.
+    (
+        "scripts",
+        &["fs", "lint", "archives", "lock", "eco", "unpack"],
+    ),
     ("native", &["fs", "lock", "store", "eco", "unpack"]),
     (
         "holes",
@@ -60,8 +65,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "import",
         &[
-            "fs", "archives", "lock", "eco", "vulns", "policy", "licenses", "trust", "bundle",
-            "verify",
+            "fs", "archives", "lock", "eco", "vulns", "policy", "licenses", "scripts", "trust",
+            "bundle", "verify",
         ],
     ),
     ("serve", &["fs"]),
@@ -103,6 +108,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "holes",
             "licenses",
             "changelogs",
+            "scripts",
             "pack",
             "trial",
             "prove",

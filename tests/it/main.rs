@@ -120,6 +120,8 @@ mod roots;
 mod sbom;
 mod schemas;
 #[cfg(feature = "connected")]
+mod scripted;
+#[cfg(feature = "connected")]
 mod secrets;
 mod serve;
 mod served;

@@ -49,7 +49,7 @@ fn registry() -> Registry {
     registry
 }
 
-fn waiver(code: &str, package: &str, expires: &str) -> String {
+pub(crate) fn waiver(code: &str, package: &str, expires: &str) -> String {
     format!(
         "[[waiver]]\ncode = \"{code}\"\npackage = \"{package}\"\nreason = \"known\"\napprover = \"Ann, T-1\"\nexpires = \
          {expires}\n"
@@ -57,7 +57,7 @@ fn waiver(code: &str, package: &str, expires: &str) -> String {
 }
 
 /// `code subject` of the findings of this weight.
-fn of(report: &Value, severity: &str) -> Vec<String> {
+pub(crate) fn of(report: &Value, severity: &str) -> Vec<String> {
     let findings = report["findings"].as_array().unwrap().iter();
     let of = findings.filter(|f| f["severity"] == severity);
     let text = |f: &Value, key: &str| f[key].as_str().unwrap().to_owned();
@@ -255,7 +255,7 @@ fn evidence(bundle: &[u8]) -> Value {
 }
 
 /// The canonical document of a bundle that starts so.
-fn document(bundle: &[u8], start: &[u8]) -> Value {
+pub(crate) fn document(bundle: &[u8], start: &[u8]) -> Value {
     let at = bundle
         .windows(start.len())
         .position(|window| window == start)

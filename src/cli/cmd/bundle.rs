@@ -271,7 +271,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let size = |artifact: &LockedArtifact| Some(store.find(&artifact.checksum).ok()??.size);
     let (proofs, missing) = evidence::proofs(ctx, project, &records, &store)?;
     let seen = [native.findings.clone(), holes.findings(), linted.findings];
-    let found = [seen.concat(), misplaced, missing].concat();
+    let found = [seen.concat(), linted.running, misplaced, missing].concat();
     let licenses = licenses::read(&lock, &store, &ctx.ui)?;
     let described = licenses.described(&lock);
     let judgement = judge(&rules, (&described, &records), found, &size, at)?.with(of_known);
@@ -281,7 +281,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let mut contents = Contents::gather(&lock, &records, ca, &store)?;
     contents.proofs = proofs;
     contents.described = Some(described);
-    contents.evidence = documents(project, &licenses, linted.document);
+    contents.evidence = documents(project, &licenses, linted.documents);
     let said = rules.evidence(&judgement, &lock, at);
     contents.evidence.extend(said);
     contents.evidence.extend(known.documents);
@@ -303,9 +303,9 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
 fn documents(
     project: &Project,
     licenses: &Licenses,
-    lint: Vec<u8>,
+    of_archives: [(&'static str, Vec<u8>); 2],
 ) -> BTreeMap<&'static str, Vec<u8>> {
-    let mut documents = BTreeMap::from([("lint.json", lint)]);
+    let mut documents = BTreeMap::from(of_archives);
     if !licenses.is_empty() {
         documents.insert(licenses::DOCUMENT, licenses.document());
     }

@@ -126,6 +126,7 @@ fn check(ctx: &Context, args: &CheckArgs) -> CommandResult {
     let (lock, bytes, records) = project.lock()?;
     let mut found = resolve::check_closure(&lock, &records).map_err(ResolveError::into_fault)?;
     found.extend(recorded(&lock));
+    found.extend(rules.of_archives(&lock));
     let (closure, now) = ((&lock, &records), ctx.stamp()?);
     let judgement = rules.judge(closure, found, &|_| None, now)?;
     let asked = rules.write_request(args.approval_request.as_deref(), closure, now)?;

@@ -134,6 +134,7 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     let (lock, records) = (&closure.lock, &closure.records);
     let mut found = closure.findings.clone();
     found.extend(rules.check_sources(lock, &connection));
+    found.extend(rules.of_archives(lock));
     let judgement = rules.judge((lock, records), found, &|_| None, ctx.now)?;
     let checked = known::look_up(args.osv.of(&project).as_deref(), (lock, records), None)?;
     let of_known = known::judge(rules.policy.as_ref(), &checked, lock, ctx.now);

@@ -48,7 +48,11 @@ mod tarball;
 #[cfg(feature = "connected")]
 mod tree;
 
+use crate::base::fault::{Code, Kind};
 use crate::base::package::{Purl, ReleaseId};
+
+/// Installing a package runs code of its own: its registry says so, or its archive.
+pub(crate) static INSTALL_SCRIPT: Code = Code::new("npm-install-script", Kind::Denied);
 
 /// The npm ecosystem.
 #[derive(Debug, Clone, Copy)]
