@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::base::finding::{Finding, Severity};
 use crate::base::package::EcosystemId;
 use crate::base::time::Timestamp;
+use crate::bundle::write::PlannedFile;
 use crate::cli::cmd::resolve::denied;
 use crate::cli::connect::Connection;
 use crate::cli::project::Project;
@@ -16,7 +17,7 @@ use crate::eco;
 use crate::fs;
 use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
 use crate::manifest;
-use crate::policy::{ApprovedList, Judgement, Policy, Waived, approved};
+use crate::policy::{ApprovedList, Judgement, PlainFile, Policy, Waived, approved};
 use crate::scripts;
 
 /// What a project's closure is judged by.
@@ -68,6 +69,18 @@ impl Rules {
             findings: found,
             waived: Vec::new(),
         })
+    }
+
+    /// What is said of plain files.
+    pub(crate) fn judge_plain(&self, files: &[PlannedFile], now: Timestamp) -> Judgement {
+        let files = files.iter().map(|file| PlainFile {
+            path: file.path.as_str(),
+            digest: file.digests.sha256,
+            size: file.size,
+        });
+        let files: Vec<PlainFile<'_>> = files.collect();
+        let policy = self.policy.as_ref();
+        policy.map_or_else(Judgement::default, |policy| policy.judge_plain(&files, now))
     }
 
     /// What is said of what only some commands look into.

@@ -5,6 +5,7 @@ use std::io::Read as _;
 
 use serde_json::{Value, json};
 
+use crate::archives::Carried;
 use crate::base::digest::{Digest, UpstreamChecksum};
 use crate::base::finding::{Finding, Severity};
 use crate::base::limits::LIMITS;
@@ -13,7 +14,7 @@ use crate::import::vulns::{self, Open};
 use crate::import::{ImportError, archives};
 use crate::licenses::{self, Licenses};
 use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
-use crate::policy::{Judgement, Policy, Waived, recorded};
+use crate::policy::{Judgement, PlainFile, Policy, Waived, recorded};
 use crate::scripts::{self, Scripts};
 use crate::verify::Bundle;
 
@@ -64,11 +65,21 @@ fn evidence(bundle: &Bundle, name: &str, open: &Open<'_>) -> Result<Vec<u8>, Imp
     Ok(bytes)
 }
 
-/// What the builder read in the archives, for the judgement: licenses, and code that packages run.
+/// Under what a bundle is judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstances {
+    /// Whether this site reads the archives itself, so that it need not be told of them.
+    pub(super) reads_archives: bool,
+    /// The time now.
+    pub(super) now: Timestamp,
+}
+
+/// What the builder read in the archives: the lock with its licenses, and what was found.
 fn read(
+    policy: &Policy,
     bundle: &Bundle,
     lock: &Lock,
-    open: &Open<'_>,
+    (open, reads_archives): (&Open<'_>, bool),
 ) -> Result<(Lock, Vec<Finding>), ImportError> {
     let licenses = Licenses::parse(&evidence(bundle, licenses::DOCUMENT, open)?);
     let scripts = Scripts::parse(&evidence(bundle, scripts::DOCUMENT, open)?);
@@ -77,11 +88,16 @@ fn read(
         let key = (package.ecosystem.clone(), artifact.checksum.clone());
         digests.get(&key).copied()
     };
-    Ok((licenses.described(lock), scripts.findings(lock, &digest)))
+    let mut found = scripts.findings(lock, &digest);
+    if policy.requires_lint() && !reads_archives {
+        let carried = Carried::parse(&evidence(bundle, archives::DOCUMENT, open)?);
+        found.extend(policy.check_lint(lock, &carried, &digest));
+    }
+    Ok((licenses.described(lock), found))
 }
 
-/// Judges a bundle by the policy with this text. `None`: it carries plain files, of which a policy says nothing. `open`
-/// opens blobs of it, for the vulnerabilities that its own database knows; without it, these are not judged.
+/// Judges a bundle by the policy with this text. `open` opens its blobs; without it nothing is said of what only they
+/// tell.
 ///
 /// # Errors
 /// Something is denied.
@@ -89,12 +105,47 @@ pub(super) fn check(
     text: &str,
     bundle: &Bundle,
     open: Option<&Open<'_>>,
-    now: Timestamp,
-) -> Result<Option<Judged>, ImportError> {
+    with: Circumstances,
+) -> Result<Judged, ImportError> {
     let policy = parse(text)?;
-    let Some(lock) = &bundle.lock else {
-        return Ok(None);
+    let judgement = match &bundle.lock {
+        None => policy.judge_plain(&plain(bundle), with.now),
+        Some(lock) => locked(&policy, (bundle, lock), open, with)?,
     };
+    let Judgement {
+        mut findings,
+        waived,
+    } = judgement;
+    if findings.iter().any(|f| f.severity == Severity::Deny) {
+        findings.retain(|f| f.severity == Severity::Deny);
+        return Err(ImportError::Policy { findings });
+    }
+    Ok(Judged {
+        policy: policy.digest,
+        findings,
+        waived,
+    })
+}
+
+fn plain(bundle: &Bundle) -> Vec<PlainFile<'_>> {
+    let files = bundle.manifest.files.iter();
+    files
+        .map(|file| PlainFile {
+            path: file.path.as_str(),
+            digest: file.digests.sha256,
+            size: file.size,
+        })
+        .collect()
+}
+
+/// Judges a bundle with a lock: by lock and records, and if its blobs can be opened by what the builder found in the
+/// archives and by the vulnerabilities that its own database knows.
+fn locked(
+    policy: &Policy,
+    (bundle, lock): (&Bundle, &Lock),
+    open: Option<&Open<'_>>,
+    with: Circumstances,
+) -> Result<Judgement, ImportError> {
     let mut records = Records::new();
     for id in lock.records.keys() {
         let path = format!("lock/records/{id}.json");
@@ -109,30 +160,12 @@ pub(super) fn check(
         sizes.insert(UpstreamChecksum::Sha512(file.digests.sha512), file.size);
     }
     let size = |artifact: &LockedArtifact| sizes.get(&artifact.checksum).copied();
-    let (described, running) = match open {
-        None => (lock.clone(), Vec::new()),
-        Some(open) => read(bundle, lock, open)?,
+    let Some(open) = open else {
+        return Ok(policy.judge(lock, &records, recorded(lock), &size, with.now)?);
     };
-    let found = [recorded(lock), running].concat();
-    let judgement = policy.judge(&described, &records, found, &size, now)?;
-    let judgement = match open {
-        None => judgement,
-        Some(open) => {
-            let known = vulns::of_bundle(bundle, (lock, &records), open)?;
-            judgement.with(policy.judge_vulnerabilities(&known, Some(lock), now))
-        }
-    };
-    let Judgement {
-        mut findings,
-        waived,
-    } = judgement;
-    if findings.iter().any(|f| f.severity == Severity::Deny) {
-        findings.retain(|f| f.severity == Severity::Deny);
-        return Err(ImportError::Policy { findings });
-    }
-    Ok(Some(Judged {
-        policy: policy.digest,
-        findings,
-        waived,
-    }))
+    let (described, found) = read(policy, bundle, lock, (open, with.reads_archives))?;
+    let found = [recorded(lock), found].concat();
+    let judgement = policy.judge(&described, &records, found, &size, with.now)?;
+    let known = vulns::of_bundle(bundle, (lock, &records), open)?;
+    Ok(judgement.with(policy.judge_vulnerabilities(&known, Some(lock), with.now)))
 }

@@ -25,6 +25,9 @@ pub const CODES: &[&Code] = &[
     &TOTAL_TOO_LARGE,
     &SIZE_UNKNOWN,
     &NAME_SIMILAR,
+    &PLAIN_NOT_ALLOWED,
+    &LINT_MISSING,
+    &LINT_NOT_CLEAN,
     &WAIVER_EXPIRED,
     &WAIVER_UNUSED,
 ];
@@ -51,6 +54,9 @@ pub(super) static ARTIFACT_TOO_LARGE: Code = Code::classed("policy-artifact-too-
 pub(super) static TOTAL_TOO_LARGE: Code = Code::classed("policy-total-too-large", Class::E50);
 pub(super) static SIZE_UNKNOWN: Code = Code::classed("policy-size-unknown", Class::E50);
 pub(super) static NAME_SIMILAR: Code = Code::classed("policy-name-similar", Class::E50);
+pub(super) static PLAIN_NOT_ALLOWED: Code = Code::classed("policy-plain-not-allowed", Class::E50);
+pub(super) static LINT_MISSING: Code = Code::classed("lint-missing", Class::E52);
+pub(super) static LINT_NOT_CLEAN: Code = Code::classed("lint-not-clean", Class::E50);
 pub(super) static WAIVER_EXPIRED: Code = Code::classed("policy-waiver-expired", Class::E50);
 pub(super) static WAIVER_UNUSED: Code = Code::classed("policy-waiver-unused", Class::E50);
 
@@ -71,6 +77,9 @@ pub(super) const GATES: &[(&Code, Severity)] = &[
     (&TOTAL_TOO_LARGE, Severity::Deny),
     (&SIZE_UNKNOWN, Severity::Note),
     (&NAME_SIMILAR, Severity::Note),
+    (&PLAIN_NOT_ALLOWED, Severity::Deny),
+    (&LINT_MISSING, Severity::Deny),
+    (&LINT_NOT_CLEAN, Severity::Deny),
 ];
 
 /// The codes under which a package runs code of its own when it is installed or built: those that `[install-scripts]

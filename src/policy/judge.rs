@@ -16,7 +16,7 @@ use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedArtifact, Records};
 
 /// What is to be said of a closure.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Judgement {
     /// What was found and stands, weightiest first.
     pub findings: Vec<Finding>,

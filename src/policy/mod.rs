@@ -10,8 +10,10 @@ pub mod codes;
 mod gates;
 mod judge;
 mod license;
+mod linted;
 pub mod pattern;
 mod pins;
+mod plain;
 mod profile;
 mod read;
 mod similar;
@@ -35,6 +37,7 @@ use crate::manifest::ManifestError;
 pub use approved::ApprovedList;
 pub use judge::{Judgement, Waived, recorded};
 pub use pattern::PackagePattern;
+pub use plain::PlainFile;
 pub use profile::starter;
 
 /// Codes of this module.
@@ -157,6 +160,10 @@ struct Rules {
     floors: BTreeMap<EcosystemId, Level>,
     most_artifact: Option<u64>,
     most_total: Option<u64>,
+    /// Whether archives must have been read, and found to have one reading.
+    requires_lint: bool,
+    /// Whether bundles of plain files stay out.
+    refuses_plain: bool,
     vulns: crate::vulns::Rules,
 }
 

@@ -26,7 +26,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("eco", &["manifest", "lock", "upstream", "openpgp"]),
     ("vulns", &["fs", "lint", "lock", "eco"]),
     ("evidence", &["lock", "eco", "openpgp"]),
-    ("policy", &["fs", "manifest", "lock", "eco", "vulns"]),
+    (
+        "policy",
+        &["fs", "lint", "archives", "manifest", "lock", "eco", "vulns"],
+    ),
     ("vex", &["eco", "vulns", "policy"]),
     ("sbom", &["lock", "eco"]),
     ("bundle", &["fs", "lock", "store", "trust"]),

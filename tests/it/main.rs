@@ -53,6 +53,8 @@ mod debian_chain;
 mod debian_solve;
 #[cfg(feature = "connected")]
 mod debian_sources;
+#[cfg(feature = "connected")]
+mod demanded;
 mod desk;
 mod enrolment;
 #[cfg(feature = "connected")]
