@@ -13,7 +13,7 @@ use crate::base::evidence::Gap;
 use crate::base::fault::Fault;
 use crate::base::package::EcosystemId;
 use crate::base::section::Section;
-use crate::base::text::escaped;
+use crate::base::text::{escaped, visible};
 use crate::base::time::Timestamp;
 use crate::bundle::manifest::BundleManifest;
 use crate::cli::UsageError;
@@ -57,12 +57,21 @@ pub(crate) fn upstream_keys(project: &Project) -> Result<UpstreamKeys, Failure> 
 fn keys(npm: Option<&Path>, root: Option<&Path>) -> Result<UpstreamKeys, Box<dyn Fault>> {
     let mut keys = UpstreamKeys::shipped()?;
     if let Some(file) = npm {
-        keys.npm = RegistryKeys::parse(&fs::read(file, registry_keys::LIMIT)?)?;
+        keys.npm = RegistryKeys::parse(&key_file(file, registry_keys::LIMIT)?)?;
     }
     if let Some(file) = root {
-        keys.sigstore = SigstoreRoot::parse(&fs::read(file, ROOT_LIMIT)?)?;
+        keys.sigstore = SigstoreRoot::parse(&key_file(file, ROOT_LIMIT)?)?;
     }
     Ok(keys)
+}
+
+/// A file of keys; what cannot be read is wrong use, like any unreadable input.
+fn key_file(path: &Path, limit: u64) -> Result<Vec<u8>, UsageError> {
+    fs::read(path, limit).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|c| format!(": {}", visible(&c.to_string())));
+        UsageError::new(format!("{error}{}", cause.unwrap_or_default()))
+            .next("name a file of keys that is there, or leave the option out for those that travel with the program")
+    })
 }
 
 /// What travels to prove where packages are from, fetched where it is not here; and what of it cannot be had.
@@ -152,7 +161,7 @@ pub(crate) fn anchors(
     let keys = keys(args.npm_keys.as_deref(), args.trusted_root.as_deref())?;
     let mut keyrings = Vec::new();
     for file in &args.debian_keyring {
-        keyrings.push(fs::read(file, KEYRING_LIMIT as u64)?);
+        keyrings.push(key_file(file, KEYRING_LIMIT as u64)?);
     }
     let archives = match keyrings.as_slice() {
         [] => None,

@@ -74,13 +74,13 @@ pub(super) struct Circumstances {
     pub(super) now: Timestamp,
 }
 
-/// What the builder read in the archives: the lock with its licenses, and what was found.
+/// What the builder read in the archives: licenses, and what was found.
 fn read(
     policy: &Policy,
     bundle: &Bundle,
     lock: &Lock,
     (open, reads_archives): (&Open<'_>, bool),
-) -> Result<(Lock, Vec<Finding>), ImportError> {
+) -> Result<(Licenses, Vec<Finding>), ImportError> {
     let licenses = Licenses::parse(&evidence(bundle, licenses::DOCUMENT, open)?);
     let scripts = Scripts::parse(&evidence(bundle, scripts::DOCUMENT, open)?);
     let digests = archives::artifacts(bundle);
@@ -93,7 +93,7 @@ fn read(
         let carried = Carried::parse(&evidence(bundle, archives::DOCUMENT, open)?);
         found.extend(policy.check_lint(lock, &carried, &digest));
     }
-    Ok((licenses.described(lock), found))
+    Ok((licenses, found))
 }
 
 /// Judges a bundle by the policy with this text. `open` opens its blobs; without it nothing is said of what only they
@@ -163,9 +163,11 @@ fn locked(
     let Some(open) = open else {
         return Ok(policy.judge(lock, &records, recorded(lock), &size, with.now)?);
     };
-    let (described, found) = read(policy, bundle, lock, (open, with.reads_archives))?;
+    let (licenses, found) = read(policy, bundle, lock, (open, with.reads_archives))?;
     let found = [recorded(lock), found].concat();
-    let judgement = policy.judge(&described, &records, found, &size, with.now)?;
+    let described = licenses.described(lock);
+    let mut judgement = policy.judge(&described, &records, found, &size, with.now)?;
+    licenses.tell(judgement.all_mut());
     let known = vulns::of_bundle(bundle, (lock, &records), open)?;
     Ok(judgement.with(policy.judge_vulnerabilities(&known, Some(lock), with.now)))
 }

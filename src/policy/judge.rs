@@ -223,6 +223,14 @@ impl Judgement {
         self
     }
 
+    /// Every finding, waived or not.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Finding> {
+        let waived = self.waived.iter_mut();
+        self.findings
+            .iter_mut()
+            .chain(waived.map(|one| &mut one.finding))
+    }
+
     fn sort(&mut self) {
         self.findings
             .sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));

@@ -36,6 +36,7 @@ use crate::manifest::ManifestError;
 
 pub use approved::ApprovedList;
 pub use judge::{Judgement, Waived, recorded};
+pub use license::is_expression;
 pub use pattern::PackagePattern;
 pub use plain::PlainFile;
 pub use profile::starter;

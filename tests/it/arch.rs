@@ -42,8 +42,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("net", &["fs", "upstream"]),
     ("fetch", &["fs", "lock", "store", "upstream", "eco", "net"]),
     ("unpack", &["fs"]),
-    // `store`, `eco` and `unpack` only where it reads archives.
-    ("licenses", &["fs", "lock", "store", "eco", "unpack"]),
+    // `store`, `eco`, `policy` and `unpack` only where it reads archives.
+    (
+        "licenses",
+        &["fs", "lock", "store", "eco", "policy", "unpack"],
+    ),
     ("changelogs", &["fs", "lock", "store", "unpack"]),
     // `eco` and `unpack` only where it reads archives.
     (
@@ -77,7 +80,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "fuzz",
         &[
-            "lint", "lock", "eco", "openpgp", "trust", "sign", "bundle", "verify", "native",
+            "lint", "archives", "lock", "eco", "vulns", "policy", "openpgp", "trust", "sign",
+            "bundle", "verify", "native", "licenses", "scripts", "holes", "prove",
         ],
     ),
     (

@@ -85,6 +85,8 @@ mod lint;
 mod linted;
 mod loopback;
 #[cfg(feature = "connected")]
+mod missing;
+#[cfg(feature = "connected")]
 mod native;
 #[cfg(feature = "connected")]
 mod net;

@@ -248,7 +248,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
         return Ok(refused);
     }
     let at = ctx.stamp()?;
-    let osv = job.args.osv.of(project);
+    let osv = job.args.osv.of(project)?;
     let known = Known::look_up(osv.as_deref(), project.manifest.bundle.carry_osv, closure)?;
     let of_known = known::judge(rules.policy.as_ref(), &known.checked, &lock, at);
     // Before anything is fetched, and again with what only the files say.
@@ -275,7 +275,8 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let found = [seen.concat(), linted.asked, misplaced, missing].concat();
     let licenses = licenses::read(&lock, &store, &ctx.ui)?;
     let described = licenses.described(&lock);
-    let judgement = judge(&rules, (&described, &records), found, &size, at)?.with(of_known);
+    let mut judgement = judge(&rules, (&described, &records), found, &size, at)?.with(of_known);
+    licenses.tell(judgement.all_mut());
     if let Some(refused) = denied_by(ctx, &rules, &judgement) {
         return Ok(refused);
     }
@@ -391,6 +392,15 @@ fn private_ca(ctx: &Context, project: &Project) -> Result<Option<Vec<u8>>, Failu
 
 fn plain(job: &Job<'_>, folder: &Path, project: Option<&Project>) -> CommandResult {
     let rules = project.map(Rules::of).transpose()?.unwrap_or_default();
+    if !fs::exists(folder) {
+        let none = format!(
+            "there is no folder at {}",
+            quoted(&folder.to_string_lossy())
+        );
+        return Err(UsageError::new(none)
+            .next("name the folder whose files are to be carried")
+            .into());
+    }
     let listed = pack::plain_folder(folder)?;
     let paths: Vec<PathBuf> = listed.iter().map(|(_, path)| path.clone()).collect();
     let digests = hash::digest_files(&paths, &job.ctx.ui)?;

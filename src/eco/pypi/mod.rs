@@ -11,6 +11,7 @@
 #[cfg(feature = "connected")]
 mod assemble;
 pub mod bootstrap;
+mod classifiers;
 pub mod clients;
 #[cfg(feature = "connected")]
 mod closure;
