@@ -45,8 +45,6 @@ static LATER: Code = Code::new("policy-scripts-later", Kind::Denied);
 /// Name of the document in the folder of evidence.
 pub const DOCUMENT: &str = "install-scripts.json";
 const SCHEMA: &str = "stage/install-scripts-evidence/v1";
-/// Most pieces of code that are told of one archive.
-const MOST_TOLD: usize = 20;
 /// Names that are listed where many are meant.
 const MOST_NAMED: usize = 3;
 

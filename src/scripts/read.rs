@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
-use super::{MOST_TOLD, Moment, Scripts, Seen};
+use super::{Moment, Scripts, Seen};
 use crate::archives::Archive;
 use crate::base::limits::Limited;
 use crate::base::progress::{Progress, Unit};
@@ -22,6 +22,8 @@ const MAX_WORKERS: usize = 8;
 const MAX_MANIFEST: u64 = 4 << 20;
 /// Most packages inside of one archive.
 const MAX_PACKAGES: usize = 10_000;
+/// Most pieces of code that are told of one archive.
+const MOST_TOLD: usize = 20;
 /// Characters of a command that are told.
 const MAX_COMMAND: usize = 200;
 /// What dpkg runs (Debian Policy 6.1, and debconf's `config`).
