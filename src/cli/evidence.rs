@@ -13,7 +13,7 @@ use crate::base::evidence::Gap;
 use crate::base::fault::Fault;
 use crate::base::package::EcosystemId;
 use crate::base::section::Section;
-use crate::base::text::{escaped, quoted};
+use crate::base::text::{escaped, quoted, visible};
 use crate::base::time::Timestamp;
 use crate::bundle::manifest::BundleManifest;
 use crate::cli::UsageError;
@@ -59,12 +59,21 @@ pub(crate) fn upstream_keys(project: &Project) -> Result<UpstreamKeys, Failure> 
 fn keys(npm: Option<&Path>, root: Option<&Path>) -> Result<UpstreamKeys, Box<dyn Fault>> {
     let mut keys = UpstreamKeys::shipped()?;
     if let Some(file) = npm {
-        keys.npm = RegistryKeys::parse(&fs::read(file, registry_keys::LIMIT)?)?;
+        keys.npm = RegistryKeys::parse(&key_file(file, registry_keys::LIMIT)?)?;
     }
     if let Some(file) = root {
-        keys.sigstore = SigstoreRoot::parse(&fs::read(file, ROOT_LIMIT)?)?;
+        keys.sigstore = SigstoreRoot::parse(&key_file(file, ROOT_LIMIT)?)?;
     }
     Ok(keys)
+}
+
+/// A file of keys; what cannot be read is wrong use, like any unreadable input.
+fn key_file(path: &Path, limit: u64) -> Result<Vec<u8>, UsageError> {
+    fs::read(path, limit).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|c| format!(": {}", visible(&c.to_string())));
+        UsageError::new(format!("{error}{}", cause.unwrap_or_default()))
+            .next("name a file of keys that is there, or leave the option out for those that travel with the program")
+    })
 }
 
 /// What travels to prove where packages are from, fetched where it is not here; and what of it cannot be had.
@@ -161,7 +170,7 @@ pub(crate) fn anchors(
     let keys = keys(args.npm_keys.as_deref(), args.trusted_root.as_deref())?;
     let mut file_keys = Vec::new();
     for file in &args.file_key {
-        let key = BareKey::parse(&fs::read(file, KEY_LIMIT)?);
+        let key = BareKey::parse(&key_file(file, KEY_LIMIT)?);
         file_keys.push(key.map_err(|reason| FileError::Key {
             path: quoted(&file.to_string_lossy()),
             reason,
@@ -180,7 +189,7 @@ pub(crate) fn anchors(
 fn keyring(files: &[PathBuf]) -> Result<Option<Keyring>, Box<dyn Fault>> {
     let mut read = Vec::new();
     for file in files {
-        read.push(fs::read(file, KEYRING_LIMIT as u64)?);
+        read.push(key_file(file, KEYRING_LIMIT as u64)?);
     }
     Ok(match read.as_slice() {
         [] => None,

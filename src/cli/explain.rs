@@ -39,7 +39,7 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 28] = [
+    let shared: &[&[&Code]] = &[
         crate::bundle::CODES,
         crate::ca::CODES,
         crate::cli::CODES,
@@ -62,6 +62,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::policy::CODES,
         crate::release::CODES,
         crate::sbom::CODES,
+        crate::scripts::CODES,
         crate::serve::CODES,
         crate::sign::CODES,
         crate::store::CODES,
@@ -69,7 +70,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::verify::error::CODES,
         crate::vulns::CODES,
     ];
-    let mut codes: Vec<_> = shared.into_iter().flatten().copied().collect();
+    let mut codes: Vec<_> = shared.iter().copied().flatten().copied().collect();
     #[cfg(feature = "connected")]
     for module in CONNECTED {
         codes.extend_from_slice(module);

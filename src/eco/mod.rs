@@ -57,6 +57,12 @@ pub const ALL: &[&dyn Ecosystem] = &[
     &file::PlainFile,
 ];
 
+/// The order of two semantic versions (SemVer 2.0.0, section 11); `None` where one of them is none.
+pub(crate) fn semantic_order(left: &str, right: &str) -> Option<Ordering> {
+    let version = |text: &str| semver::Version::parse(text).ok();
+    Some(version(left)?.cmp_precedence(&version(right)?))
+}
+
 /// The ecosystem with this id.
 pub fn by_id(id: &EcosystemId) -> Option<&'static dyn Ecosystem> {
     ALL.iter().copied().find(|e| e.id() == *id)

@@ -10,6 +10,8 @@
 //! but under the same kernel: code that is made to deceive whoever tests it may behave otherwise elsewhere.
 
 mod clients;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod observe;
 mod place;
 pub mod report;

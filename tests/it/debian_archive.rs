@@ -55,6 +55,8 @@ pub(crate) struct Deb {
     packing: Packing,
     /// A file that it installs, beside the one that says its version.
     installs: Option<(&'static str, Vec<u8>)>,
+    /// A script beside its control file.
+    script: Option<(&'static str, &'static str)>,
 }
 
 impl Deb {
@@ -67,7 +69,14 @@ impl Deb {
             index: String::new(),
             packing: Packing::Gzip,
             installs: None,
+            script: None,
         }
+    }
+
+    /// With this maintainer script.
+    pub(crate) fn script(mut self, name: &'static str, text: &'static str) -> Self {
+        self.script = Some((name, text));
+        self
     }
 
     pub(crate) fn installs(mut self, path: &'static str, bytes: Vec<u8>) -> Self {
@@ -100,7 +109,12 @@ impl Deb {
 
     /// The bytes of the file: an `ar` archive of three members.
     pub(crate) fn pack(&self) -> Vec<u8> {
-        let control = tarball(&[("./control", self.control().as_bytes())]);
+        let own = self.control();
+        let script = self.script.map(|(name, text)| (format!("./{name}"), text));
+        let mut beside = vec![("./control", own.as_bytes())];
+        let script = script.iter();
+        beside.extend(script.map(|(path, text)| (path.as_str(), text.as_bytes())));
+        let control = tarball(&beside);
         let path = format!("./usr/share/{}/version", self.name);
         let mut files = vec![(path.as_str(), self.version.as_bytes())];
         let more = self.installs.iter();

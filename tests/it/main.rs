@@ -52,6 +52,8 @@ mod debian_chain;
 mod debian_solve;
 #[cfg(feature = "connected")]
 mod debian_sources;
+#[cfg(feature = "connected")]
+mod demanded;
 mod desk;
 mod enrolment;
 #[cfg(feature = "connected")]
@@ -83,6 +85,8 @@ mod lint;
 #[cfg(feature = "connected")]
 mod linted;
 mod loopback;
+#[cfg(feature = "connected")]
+mod missing;
 #[cfg(feature = "connected")]
 mod native;
 #[cfg(feature = "connected")]
@@ -122,6 +126,8 @@ mod roots;
 #[cfg(feature = "connected")]
 mod sbom;
 mod schemas;
+#[cfg(feature = "connected")]
+mod scripted;
 #[cfg(feature = "connected")]
 mod secrets;
 mod serve;

@@ -12,6 +12,7 @@
 mod assemble;
 pub mod attestation;
 pub mod bootstrap;
+mod classifiers;
 pub mod clients;
 #[cfg(feature = "connected")]
 mod closure;
