@@ -152,6 +152,8 @@ pub static WEIGHED: &[Code] = &[
     plain("prove-connects-outside"),
     plain("prove-denied"),
     plain("prove-missing-file"),
+    plain("prove-script-not-run"),
+    plain("prove-unobserved"),
     plain("pypi-requires-python"),
     plain("pypi-sdist"),
     plain("pypi-yanked"),
