@@ -191,7 +191,8 @@ fn a_list_that_the_publisher_signed_travels_and_is_proved_in_the_enclave() {
     manifest(&site, &format!("{by}signature = \"BASE/SUMS.asc\"\n"));
     let file = carried(&site, "L4");
     assert_eq!(file["by"], json!([key.fingerprint().as_str()]));
-    // Only who signed travels, and what gpgv takes.
+    gpgv_takes_what_travels(&site);
+    // Of the keyring only who signed travels.
     let records = std::fs::read_to_string(site.world.path("stage.records/file.json")).unwrap();
     assert!(!records.contains(other.fingerprint().as_str()));
     let (_, shown) = run(
@@ -227,4 +228,27 @@ fn a_list_that_the_publisher_signed_travels_and_is_proved_in_the_enclave() {
     );
     let file = carried(&site, "L4");
     assert_eq!(file["by"].as_array().unwrap().len(), 2, "{file:#}");
+}
+
+/// The files beside the records, out of the bundle, are what gpgv takes.
+fn gpgv_takes_what_travels(site: &Site) {
+    let page = std::fs::read_to_string(crate::source::root().join("docs/verify-by-hand.md"));
+    let page = page.unwrap();
+    let take = page
+        .split("```sh\n")
+        .find(|block| block.contains("new=$(mktemp"));
+    let take = take.unwrap().split("```").next().unwrap();
+    std::fs::write(site.world.path("take.sh"), take).unwrap();
+    let here = |program: &str, words: &str| {
+        let mut command = Command::new(program);
+        command
+            .args(words.split_whitespace())
+            .current_dir(site.world.path("."));
+        desk::ran(command)
+    };
+    for name in ["checksums", "signature", "keyring.pgp"] {
+        let words = format!("take.sh claw.stage upstream/file/tool/tool.bin/{name}");
+        here("sh", &words).ok();
+    }
+    here("gpgv", "--keyring ./keyring.pgp signature checksums").ok();
 }
