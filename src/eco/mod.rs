@@ -57,7 +57,7 @@ pub const ALL: &[&dyn Ecosystem] = &[
     &file::PlainFile,
 ];
 
-/// The order of two semantic versions (SemVer 2.0.0, section 11); `None` where one of them is none.
+/// The order of two semantic versions (Semantic Versioning 2.0.0, section 11); `None` where one of them is none.
 pub(crate) fn semantic_order(left: &str, right: &str) -> Option<Ordering> {
     let version = |text: &str| semver::Version::parse(text).ok();
     Some(version(left)?.cmp_precedence(&version(right)?))
