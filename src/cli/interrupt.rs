@@ -1,5 +1,6 @@
 //! SIGINT and SIGTERM: both end the program with 130, after what the running command would leave behind is tidied up.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -13,6 +14,7 @@ type Last = Box<dyn FnOnce() + Send>;
 
 static LAST: Mutex<Option<Last>> = Mutex::new(None);
 static ONCE: Once = Once::new();
+static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Has this done before a signal ends the program. Most commands need nothing: every output gets its name only when it is
 /// whole, and an import that was killed is swept by the next one.
@@ -37,11 +39,19 @@ pub(in crate::cli) fn listen() {
     });
 }
 
+/// Goes on only if no signal is ending the program: what a command says while it is pulled down is of no use.
+pub(in crate::cli) fn hold() {
+    while ENDING.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
+
 #[expect(
     clippy::exit,
     reason = "an interrupt ends the process, whatever its threads do"
 )]
 fn end() {
+    ENDING.store(true, Ordering::SeqCst);
     let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(last) = last {
         last();

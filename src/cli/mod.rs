@@ -274,6 +274,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     } else {
         cmd::dispatch(&ctx, cli.command)
     };
+    interrupt::hold();
     ctx.ui.finish(result).into()
 }
 

@@ -7,6 +7,7 @@ own=$(readlink /proc/$$/ns/user)
 # Has the namespace until somebody is in it: only from outside can it be given its accounts.
 unshare --user -- sleep infinity < /dev/null &
 pid=$!
+trap 'kill "$pid"' EXIT
 tries=0
 while [ "$(readlink "/proc/$pid/ns/user")" = "$own" ]; do
     tries=$((tries + 1))
@@ -15,7 +16,4 @@ while [ "$(readlink "/proc/$pid/ns/user")" = "$own" ]; do
 done
 printf '%s\n' "$map" > "/proc/$pid/uid_map"
 printf '%s\n' "$map" > "/proc/$pid/gid_map"
-code=0
-nsenter --target="$pid" --user --setuid=0 --setgid=0 -- "$@" < /dev/null || code=$?
-kill "$pid"
-exit $code
+nsenter --target="$pid" --user --setuid=0 --setgid=0 -- "$@" < /dev/null

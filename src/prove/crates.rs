@@ -1,11 +1,15 @@
 //! Crates: `cargo install` of what was asked for; of a lock file of the user's, every crate is fetched, and the workspace is
 //! built where its sources are at hand.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use serde::Deserialize;
 
 use crate::base::package::EcosystemId;
 use crate::eco::EcoError;
 use crate::eco::cargo::{self, pins, records};
+use crate::fs::{self, FsError};
 use crate::prove::clients::Planner;
 
 /// What every script begins with.
@@ -13,9 +17,42 @@ const CARGO: &str = "command -v cargo > /dev/null || skip 'there is no cargo her
     command -v cc > /dev/null || skip 'there is no linker (cc) here'\n\
     echo \"client cargo $(cargo --version | cut -d ' ' -f 2) host\"\n";
 
+/// Most files of a workspace that are copied.
+const MOST: usize = 100_000;
+/// Largest file of one, in bytes.
+const LARGEST: u64 = 1 << 30;
+/// Ends of names of what no build needs and nobody else should see.
+const KEPT_BACK: [&str; 5] = [".key", ".pem", ".p12", ".pfx", ".stage"];
+
+/// Copies the sources of a workspace: no hidden files, nothing that was built, no keys and no bundles. Links are left out.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), FsError> {
+    let mut folders = vec![(from.to_owned(), to.to_owned())];
+    let mut left = MOST;
+    while let Some((from, to)) = folders.pop() {
+        fs::create_dir_all(&to, 0o755)?;
+        for path in fs::list(&from)? {
+            let name = path.file_name().unwrap_or_default().to_owned();
+            let text = name.to_string_lossy();
+            let kept = text.starts_with('.') || text == "target";
+            if kept || KEPT_BACK.iter().any(|end| text.ends_with(end)) || left == 0 {
+                continue;
+            }
+            let about = fs::symlink_metadata(&path)?;
+            if about.is_dir() {
+                folders.push((path, to.join(name)));
+            } else if about.is_file() {
+                left -= 1;
+                let mode = 0o644 | (about.permissions().mode() & 0o111);
+                fs::write_unsynced(&to.join(name), &fs::read(&path, LARGEST)?, mode)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The folder of a workspace inside, by the number of its install.
-pub fn workspace(number: u32) -> String {
-    format!("/tools/workspace-{number}")
+pub(super) fn workspace(number: u32) -> String {
+    format!("/stage/workspace-{number}")
 }
 
 pub(super) fn plan(planner: &mut Planner<'_>) -> Result<(), EcoError> {
@@ -57,11 +94,11 @@ fn locked(planner: &mut Planner<'_>, number: usize, install: u32, path: &str, te
     let title = format!("cargo: cargo fetch of every crate in {path}");
     planner.add(cargo.clone(), title, &all);
     let folder = workspace(install);
-    let build = if planner.request.workspaces.contains(&install) {
+    let build = if planner.request.workspaces.contains_key(&install) {
         format!(
             "{CARGO}mkdir -p workspace-{number}\ncd workspace-{number}\n{fetch}\
              cmp Cargo.lock {folder}/Cargo.lock || {{ echo 'the lock file of the workspace is not the one that was bundled'; exit 1; }}\n\
-             tar -C {folder} --exclude=./target --exclude=./.git -cf - . | tar -xf -\n\
+             cp -R {folder}/. .\n\
              cargo fetch --locked\ncargo build --locked --offline\n"
         )
     } else {

@@ -38,7 +38,7 @@ left=$(dpkg --root="$root" --audit)
 rm -f "$root/usr/sbin/policy-rc.d"
 umount -n -l "$root/proc" "$root/dev"
 
-for program in env sh setpriv timeout unshare; do
+for program in env prlimit sh setpriv timeout unshare; do
     chroot "$root" sh -c "command -v $program" > /dev/null || { echo "the installed root has no $program: no check can run in it"; exit 1; }
 done
 grep -q '^prove:' "$root/etc/passwd" || echo "prove:x:$account:$group:prove:/home/prove:/bin/sh" >> "$root/etc/passwd"

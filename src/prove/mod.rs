@@ -60,7 +60,6 @@ static IMPOSSIBLE: Code = Code::classed("prove-impossible", Class::E41);
 static PROGRAM_MISSING: Code = Code::new("prove-program-missing", Kind::Failed);
 static NOT_FOR_HOST: Code = Code::new("prove-other-platform", Kind::Usage);
 
-pub use crate::prove::crates::workspace;
 pub use crate::prove::sandbox::find;
 
 /// Why nothing could be proved.
@@ -143,8 +142,8 @@ pub struct Request<'a> {
     pub only: &'a BTreeSet<EcosystemId>,
     /// Ecosystems that are left out on purpose, each with the reason.
     pub without: &'a BTreeMap<String, String>,
-    /// Installs of crates whose workspace is shown inside, by [`workspace`].
-    pub workspaces: &'a BTreeSet<u32>,
+    /// The workspaces whose lock files the bundle has, by the number of the install.
+    pub workspaces: &'a BTreeMap<u32, PathBuf>,
     /// This host's platform.
     pub host: Platform,
     /// An empty folder to work in.
@@ -194,6 +193,9 @@ pub fn run(request: &Request<'_>, tell: &dyn Fn(&str)) -> Result<Proof, ProveErr
     } = clients::tasks(request, &sandbox)?;
     let stage = sandbox.outside("/stage");
     fs::write_unsynced(&stage.join("root.json"), request.root.0, 0o644)?;
+    for (number, folder) in request.workspaces {
+        crates::copy(folder, &sandbox.outside(&crates::workspace(*number)))?;
+    }
     for (name, text) in files {
         fs::write_unsynced(&stage.join(name), text.as_bytes(), 0o644)?;
     }

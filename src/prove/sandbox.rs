@@ -26,10 +26,13 @@ pub(super) const ROOTS: &str = "/roots";
 pub(super) const HOME: &str = "/home/prove";
 /// This program, inside.
 pub(super) const PROGRAM: &str = "/tools/stage";
+/// A bound for what multiplies.
+const PROCESSES: &str = "--nproc=8192";
 /// Programs that are needed, with the Debian packages that have them.
-const NEEDED: [(&str, &str); 10] = [
+const NEEDED: [(&str, &str); 11] = [
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
+    ("prlimit", "util-linux"),
     ("setpriv", "util-linux"),
     ("findmnt", "util-linux"),
     ("pivot_root", "util-linux"),
@@ -260,7 +263,8 @@ impl Sandbox {
                 let map = self.accounts.map().unwrap_or_default();
                 command.args(["sh", "-c", ADMINISTRATOR, "sh", &map, "unshare"]);
                 command.args(["--mount", "--pid", "--ipc", "--fork", "--kill-child"]);
-                command.args(["--mount-proc", "--", "setpriv", "--no-new-privs"]);
+                command.args(["--mount-proc", "--", "prlimit", PROCESSES]);
+                command.args(["setpriv", "--no-new-privs"]);
                 (ROOTS, "root")
             }
         };
@@ -291,7 +295,7 @@ impl Sandbox {
             }
             command.arg("--");
         }
-        command.args(["setpriv", "--no-new-privs"]);
+        command.args(["prlimit", PROCESSES, "setpriv", "--no-new-privs"]);
         if let Account::Dropped(user) = self.accounts.own {
             command.arg("--clear-groups");
             command.args([format!("--reuid={user}"), format!("--regid={user}")]);

@@ -26,28 +26,35 @@ awk 'BEGIN { while ((getline line < "own") > 0) own[line] = 1; RS = ""; ORS = "\
     status >> after
 apt-get -q -o "Dir::State::status=$dir/after" check
 
-# The loader of the bundle with the libraries of the bundle, where it has one; else this host stands for the target's base.
+# Each program by its name: with the loader and the libraries of the bundle where it has them, else this host stands for the
+# base of the target.
 bin=$HOME/.local/debian-$number/bin
 mkdir -p "$bin"
-loader=
-for name in lib64/ld-linux-x86-64.so.2 lib/ld-linux-aarch64.so.1; do [ ! -e "$root/$name" ] || loader=$root/$name; done
-libraries=$(find "$root/usr/lib" "$root/lib" -maxdepth 1 -type d -name '*-linux-gnu*' 2> /dev/null | sort -u | tr '\n' ':')$root/usr/lib
-programs=0
-for file in "$root"/usr/games/* "$root"/usr/sbin/* "$root"/usr/bin/*; do
-    [ -f "$file" ] && [ -x "$file" ] || continue
-    name=${file##*/}
-    run="exec '$file' \"\$@\""
-    if [ "$(head -c 4 "$file" | tr -d '\0')" = "$(printf '\177ELF')" ]; then
-        run="LD_LIBRARY_PATH='$libraries' $run"
-        if [ -n "$loader" ]; then
-            verified=0; "$loader" --verify "$file" > /dev/null 2>&1 || verified=$?
-            case $verified in 0 | 2) run="exec '$loader' --library-path '$libraries' '$file' \"\$@\"" ;; *) run="exec '$file' \"\$@\"" ;; esac
-        fi
-    fi
-    printf '#!/bin/sh\n%s\n' "$run" > "$bin/$name"
-    chmod 755 "$bin/$name"
-    programs=$((programs + 1))
+cat > "$bin/../launch" <<END
+#!/bin/sh
+root='$root'
+END
+cat >> "$bin/../launch" <<'END'
+name=${0##*/} file=
+for folder in usr/games usr/sbin usr/bin; do [ ! -x "$root/$folder/$name" ] || file=$root/$folder/$name; done
+[ "$(/usr/bin/head -c 4 "$file" | /usr/bin/tr -d '\0')" = "$(printf '\177ELF')" ] || exec "$file" "$@"
+libraries=
+for folder in "$root"/usr/lib/*-linux-gnu* "$root"/usr/lib; do libraries=$libraries${libraries:+:}$folder; done
+for loader in "$root"/lib64/ld-linux-x86-64.so.2 "$root"/lib/ld-linux-aarch64.so.1; do
+    [ -e "$loader" ] || continue
+    code=0
+    "$loader" --verify "$file" > /dev/null 2>&1 || code=$?
+    case $code in
+        0 | 2) exec "$loader" --library-path "$libraries" "$file" "$@" ;;
+        *) exec "$file" "$@" ;;
+    esac
 done
+LD_LIBRARY_PATH=$libraries exec "$file" "$@"
+END
+chmod 755 "$bin/../launch"
+find "$root/usr/games" "$root/usr/sbin" "$root/usr/bin" -maxdepth 1 -perm -u+x ! -type d -printf '%f\n' 2> /dev/null | sort -u > programs
+(cd "$bin" && xargs -r -I NAME ln -sf ../launch NAME) < programs
+programs=$(grep -c . programs || :)
 ran="none has a maintainer script"
 if [ $scripts != 0 ]; then
     ran="the maintainer scripts of $scripts were not run: $why"

@@ -108,6 +108,9 @@ mod programs;
 mod proofs;
 #[cfg(feature = "connected")]
 mod prove;
+mod prove_debian;
+mod prove_ends;
+mod prove_whole;
 #[cfg(feature = "connected")]
 mod pypi_attested;
 #[cfg(feature = "connected")]

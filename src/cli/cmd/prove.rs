@@ -107,12 +107,12 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
     let rules = project.as_ref().map(Rules::of).transpose()?;
     let rules = rules.unwrap_or_default();
     let checks = checks(ctx, args, project.as_ref(), &listed)?;
-    let mut tools = tools(ctx, args.python.as_deref())?;
-    let workspaces = workspaces(project.as_ref(), &mut tools)?;
+    let tools = tools(ctx, args.python.as_deref())?;
+    let workspaces = workspaces(project.as_ref())?;
     let path = search_path(ctx);
     let program = std::env::current_exe().map_err(|e| UsageError::new(e.to_string()))?;
     let folder = scratch(ctx)?;
-    let janitor = Janitor::start(&program, &folder, args.keep)?;
+    let janitor = Janitor::start(&program, &path, &folder, args.keep)?;
     interrupt::first({
         let janitor = janitor.clone();
         move || janitor.tidy()
@@ -148,8 +148,7 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
         tool: TOOL,
     };
     let result = prove::run(&request, &|line| ctx.ui.talk(line));
-    leave(ctx, args, &folder)?;
-    janitor.dismiss();
+    leave(ctx, args, &folder, &janitor)?;
     let mut proof = result?;
     let judgement = rules.judge_found(report::findings(&proof), ctx.stamp()?);
     if denied(&judgement.findings) != Exit::Ok {
@@ -174,7 +173,8 @@ fn scratch(ctx: &Context) -> Result<PathBuf, FsError> {
 }
 
 /// Removes it, or says where it is.
-fn leave(ctx: &Context, args: &ProveArgs, folder: &Path) -> Result<(), FsError> {
+fn leave(ctx: &Context, args: &ProveArgs, folder: &Path, janitor: &Janitor) -> Result<(), FsError> {
+    janitor.tidy();
     if args.keep {
         ctx.ui
             .talk(&format!("Everything is left in {}", shown(folder)));
@@ -354,9 +354,9 @@ fn tools(ctx: &Context, python: Option<&Path>) -> Result<Tools, Failure> {
     Ok(Tools { shown, python })
 }
 
-/// The workspaces whose lock files the manifest names, shown inside; the numbers of their installs.
-fn workspaces(project: Option<&Project>, tools: &mut Tools) -> Result<BTreeSet<u32>, Failure> {
-    let mut found = BTreeSet::new();
+/// The folders of the workspaces whose lock files the manifest names, by the numbers of their installs.
+fn workspaces(project: Option<&Project>) -> Result<BTreeMap<u32, PathBuf>, Failure> {
+    let mut found = BTreeMap::new();
     for (id, number, install) in project.iter().flat_map(|project| &project.installs) {
         let lockfile = install.inputs(&Inputs::new())?.into_iter().next();
         let (Some(project), Some(lockfile)) = (project, lockfile) else {
@@ -364,10 +364,7 @@ fn workspaces(project: Option<&Project>, tools: &mut Tools) -> Result<BTreeSet<u
         };
         let path = manifest::beside(&project.manifest_path, &lockfile.path);
         if *id == EcosystemId::cargo() && fs::exists(&fs::parent(&path).join("Cargo.toml")) {
-            let folder = fs::canonicalize(fs::parent(&path))?;
-            let place = PathBuf::from(prove::workspace(*number));
-            tools.shown.push((folder, place));
-            found.insert(*number);
+            found.insert(*number, fs::canonicalize(fs::parent(&path))?);
         }
     }
     Ok(found)
