@@ -45,7 +45,9 @@
 //! | `pack` * | lock, store and CA to a bundle |
 //! | `trial` * | install scripts, run without a network |
 //! | `prove` * | a bundle, installed and run by the real clients without a network |
+//! | [`flows`] | network flows of a runtime: rules, tables, pictures |
 //! | [`verify`] | bundle to `Verified<Bundle>`, the only way to get one |
+//! | [`packet`] | a verified bundle to a change packet |
 //! | [`import`] | `Verified<Bundle>` to a new generation of the repository |
 //! | [`serve`] | a small read-only web server for the repository |
 //! | [`cli`] | words to calls to words: clock, environment, terminal, exit codes |
@@ -83,6 +85,7 @@ pub mod enrolment;
 pub mod evidence;
 #[cfg(feature = "connected")]
 pub mod fetch;
+pub mod flows;
 pub mod fs;
 #[cfg(all(any(test, fuzzing), feature = "connected"))]
 pub mod fuzz;
@@ -100,6 +103,7 @@ pub mod net;
 pub mod openpgp;
 #[cfg(feature = "connected")]
 pub mod pack;
+pub mod packet;
 pub mod policy;
 #[cfg(feature = "connected")]
 pub mod prove;

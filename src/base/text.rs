@@ -57,6 +57,25 @@ pub fn shown(path: &Path) -> String {
     visible(&path.to_string_lossy())
 }
 
+/// A number of bytes for people: `149.2 MB`.
+pub fn amount(count: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let (mut tenths, mut unit) = (count / 100, 0);
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths /= 1000;
+        unit += 1;
+    }
+    format!(
+        "{}.{} {}",
+        tenths / 10,
+        tenths % 10,
+        UNITS.get(unit).unwrap_or(&"TB")
+    )
+}
+
 /// Whether a character shows itself and nothing else.
 pub fn is_plain(c: char) -> bool {
     let hidden = c.is_control()

@@ -53,6 +53,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::eco::registry_keys::CODES,
         crate::enrolment::CODES,
         crate::evidence::CODES,
+        crate::flows::CODES,
         crate::fs::CODES,
         crate::import::CODES,
         crate::lint::CODES,

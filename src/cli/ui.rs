@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::base::fault::Fault;
 use crate::base::finding::{Finding, Severity};
 use crate::base::progress::{Progress, Unit};
+pub use crate::base::text::amount as bytes;
 use crate::base::text::{is_plain, visible};
 use crate::cli::exit::Exit;
 use crate::cli::explain;
@@ -412,25 +413,6 @@ fn harmless(text: &str, color: bool) -> Cow<'_, str> {
         rest = rest.get(taken..).unwrap_or_default();
     }
     out.into()
-}
-
-/// A number of bytes for people: `149.2 MB`.
-pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if count < 1000 {
-        return format!("{count} B");
-    }
-    let (mut tenths, mut unit) = (count / 100, 0);
-    while tenths >= 10_000 && unit + 1 < UNITS.len() {
-        tenths /= 1000;
-        unit += 1;
-    }
-    format!(
-        "{}.{} {}",
-        tenths / 10,
-        tenths % 10,
-        UNITS.get(unit).unwrap_or(&"TB")
-    )
 }
 
 /// `count` with its noun: `1 package`, `2 packages`.

@@ -5,6 +5,7 @@ pub mod credentials;
 mod openclaw;
 mod prove;
 mod read;
+mod runtime;
 pub mod starter;
 pub mod table;
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::base::check::Check;
 use crate::base::fault::{Code, Fault, Kind, Place};
 use crate::base::platform::{Platform, Target};
+use crate::base::runtime::Runtime;
 use crate::base::time::{Span, Timestamp};
 use crate::fs::{self, FsError};
 use crate::manifest::credentials::NetworkCredential;
@@ -133,7 +135,7 @@ pub struct Manifest {
     pub ca_roots: Vec<PathBuf>,
     /// `[network]`.
     pub network: Network,
-    /// `[runtime]`.
+    /// `[runtime]`: who runs it where, and what it needs there.
     pub runtime: Option<Runtime>,
     /// `[[prove]]`: what shall work once it is installed.
     pub prove: Vec<Check>,
@@ -188,26 +190,6 @@ pub struct Network {
     pub credentials: Vec<NetworkCredential>,
     /// Hosts that may be contacted; empty = any that the configuration names.
     pub allow_hosts: Vec<String>,
-}
-
-/// Whether the account that runs the runtime is there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Account {
-    /// It exists and is never changed.
-    Existing,
-    /// It is to be created.
-    Create,
-}
-
-/// `[runtime]`: who runs it where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Runtime {
-    /// Whether the account exists.
-    pub account: Account,
-    /// Its name.
-    pub user: String,
-    /// Where the runtime is installed.
-    pub prefix: PathBuf,
 }
 
 impl Manifest {

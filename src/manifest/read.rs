@@ -6,10 +6,9 @@ use toml::de::DeValue;
 
 use super::credentials;
 use super::prove;
+use super::runtime;
 use super::table::{Found, Source};
-use super::{
-    Account, BundleSection, ExcludeNewer, Manifest, ManifestError, Network, Runtime, is_channel,
-};
+use super::{BundleSection, ExcludeNewer, Manifest, ManifestError, Network, is_channel};
 use crate::base::platform::{Libc, Platform, Target};
 use crate::base::time::{Span, Timestamp};
 
@@ -45,7 +44,7 @@ pub(super) fn manifest(
         trusted_root,
         ca_roots: ca(top.take("ca"))?,
         network: network(top.take("network"))?,
-        runtime: runtime(top.take("runtime"))?,
+        runtime: runtime::read(top.take("runtime"))?,
         prove: prove::read(top.take("prove"))?,
         without: prove::without(top.take("proof"), sections)?,
         file: file.to_owned(),
@@ -251,35 +250,6 @@ fn network(found: Option<Found<'_>>) -> Result<Network, ManifestError> {
         ca: ca.into_iter().map(PathBuf::from).collect(),
         allow_hosts,
     })
-}
-
-fn runtime(found: Option<Found<'_>>) -> Result<Option<Runtime>, ManifestError> {
-    let Some(found) = found else { return Ok(None) };
-    let mut table = found.table("[runtime]")?;
-    let account = match table.take("account") {
-        None => Account::Existing,
-        Some(found) => {
-            let fail = found.error("\"existing\" or \"create\"");
-            match found.string()?.as_str() {
-                "existing" => Account::Existing,
-                "create" => Account::Create,
-                _ => return Err(fail),
-            }
-        }
-    };
-    let user = table.require("user")?.string()?;
-    let found = table.require("prefix")?;
-    let fail = found.error("an absolute path");
-    let prefix = PathBuf::from(found.string()?);
-    table.finish()?;
-    if !prefix.is_absolute() {
-        return Err(fail);
-    }
-    Ok(Some(Runtime {
-        account,
-        user,
-        prefix,
-    }))
 }
 
 #[cfg(test)]

@@ -146,14 +146,31 @@ python = "3.11"                   # wheels are chosen for it
 # [[prove]]                       # what shall work once it is installed: `stage prove` runs it
 # run = "tool --version"
 # expect = {{ exit = 0, output = "1.0" }}   # or {{ http = "http://127.0.0.1:8080/health", status = 200, within = "90s" }}
+{RUNTIME}"#
+    )
+}
 
+/// The end of every starter: who runs it.
+const RUNTIME: &str = r#"
 # [runtime]                       # who runs it where
 # account = "existing"            # or "create"
 # user = "svc-claw"
 # prefix = "/opt/claw"
-"#
-    )
-}
+# proxy = "http://proxy.enclave.example:3128"
+# repository = "https://repo.enclave.example"
+# [[runtime.flow]]                # what it connects to, for firewalls and proxies
+# to = "api.models.example"       # or "*.models.example", an address, a block of addresses
+# port = 443
+# via = "proxy"                   # default "direct"
+# purpose = "the model"
+# [[runtime.flow]]                # where it listens
+# listen = "127.0.0.1:18789"      # elsewhere than on loopback, `from` says who connects
+# purpose = "gateway and its health check"
+# [[runtime.directory]]           # what it writes and reads besides what is installed
+# path = "/var/lib/claw"
+# mode = "0750"
+# why = "state and logs"
+"#;
 
 /// Channel, table and lines for a runtime of [`RUNTIMES`] that this version brings.
 pub fn for_runtime(name: &str) -> Option<Start<'static>> {

@@ -66,6 +66,15 @@ impl<'a> Signable<'a> {
             payload,
         }
     }
+
+    /// The list of files of a change packet, an in-toto statement likewise.
+    pub const fn packet(payload: &'a [u8]) -> Self {
+        Self {
+            payload_type: STATEMENT_TYPE,
+            namespace: Some(sshsig::PACKET_NAMESPACE),
+            payload,
+        }
+    }
 }
 
 /// One signature as it is written, not yet judged.

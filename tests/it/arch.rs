@@ -67,7 +67,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("trial", &["fs", "lock", "store", "eco"]),
     ("prove", &["fs", "lock", "trust", "eco"]),
+    ("flows", &["trust"]),
     ("verify", &["fs", "lock", "trust", "sbom", "bundle", "eco"]),
+    (
+        "packet",
+        &[
+            "lock", "eco", "evidence", "licenses", "sbom", "trust", "flows", "verify",
+        ],
+    ),
     (
         "import",
         &[
@@ -119,7 +126,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "pack",
             "trial",
             "prove",
+            "flows",
             "verify",
+            "packet",
             "import",
             "serve",
         ],

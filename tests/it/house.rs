@@ -13,7 +13,7 @@ const LONGER: &[(&str, &str)] = &[];
 
 /// Most packages in `Cargo.lock`, and in the tree of the enclave build: a new one is a decision.
 const MOST_PACKAGES: usize = 605;
-const MOST_ENCLAVE_PACKAGES: usize = 285;
+const MOST_ENCLAVE_PACKAGES: usize = 290;
 
 /// Packages that may not be in the enclave build, by exact name, and why.
 const BANNED: &[(&str, &[&str])] = &[
@@ -77,6 +77,7 @@ const BLAME: &[&str] = &[
     "native",
     "prove",
     "interpreter",
+    "flow",
     "hole",
     "openpgp",
     "vuln",

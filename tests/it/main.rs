@@ -101,6 +101,8 @@ mod openpgp;
 mod osv;
 mod packages;
 #[cfg(feature = "connected")]
+mod packet;
+#[cfg(feature = "connected")]
 mod policy;
 #[cfg(feature = "connected")]
 mod programs;

@@ -18,6 +18,7 @@ use stage::trust::key::PublicKey;
 use stage::trust::root::TrustRoot;
 #[cfg(feature = "connected")]
 use stage::{
+    base::runtime,
     eco,
     manifest::{Manifest, starter},
 };
@@ -188,14 +189,42 @@ fn manifests() {
         [runtime]
         account = "create"
         user = "svc-claw"
+        group = "claws"
         prefix = "/opt/claw"
+        home = "/var/lib/claw"
+        proxy = "http://proxy.enclave.example:3128"
+        repository = "https://repo.enclave.example/"
+        [[runtime.flow]]
+        to = "*.models.example"
+        port = 443
+        via = "proxy"
+        purpose = "the model"
+        [[runtime.flow]]
+        listen = "0.0.0.0:18789"
+        protocol = "udp"
+        from = "192.0.2.0/24"
+        purpose = "gateway"
+        [[runtime.directory]]
+        path = "/var/lib/claw"
+        owner = "svc-claw"
+        group = "claws"
+        mode = "2750"
+        selinux = "var_lib_t"
+        why = "state"
     "#;
     assert!(is_manifest(everything));
+    let manifest = Manifest::parse("stage.toml", everything.as_bytes(), &eco::sections()).unwrap();
+    let travels = runtime::document(&manifest.runtime.unwrap()).unwrap();
+    assert_valid("runtime.json", &serde_json::from_slice(&travels).unwrap());
     assert_valid("manifest.json", &from_toml(everything));
     for (from, to) in [
         ("\"claw\"", "\"Claw\""),
         ("90d", "90 days"),
         ("linux/arm64", "windows/amd64"),
+        ("*.models.example", "models example"),
+        ("2750", "4750"),
+        ("/var/lib/claw", "/var/../claw"),
+        ("port = 443", "port = 0"),
         (
             "min-age",
             "exclude-newer = \"2026-01-01T00:00:00Z\"\nmin-age",

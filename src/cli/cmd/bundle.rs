@@ -12,6 +12,7 @@ use crate::base::fault::{Code, Fault, Kind};
 use crate::base::finding::{Finding, Severity};
 use crate::base::json;
 use crate::base::limits::LIMITS;
+use crate::base::runtime;
 use crate::base::text::{quoted, shown};
 use crate::base::time::{Span, Timestamp};
 use crate::bundle::hash;
@@ -313,6 +314,9 @@ fn documents(
     }
     let checks = check::document(&project.manifest.prove);
     documents.extend(checks.map(|list| (check::NAME, list)));
+    let runtime = project.manifest.runtime.as_ref();
+    let runtime = runtime.and_then(runtime::document);
+    documents.extend(runtime.map(|document| (runtime::NAME, document)));
     documents
 }
 

@@ -28,6 +28,7 @@ pub mod repo;
 #[cfg(feature = "connected")]
 pub mod resolve;
 pub mod sign;
+pub mod ticket;
 pub mod trust;
 pub mod verify;
 pub mod vex;
@@ -76,6 +77,7 @@ pub enum Command {
     Diff(diff::DiffArgs),
     Export(export::ExportArgs),
     Vex(vex::VexArgs),
+    Ticket(ticket::TicketArgs),
     Explain(explain::ExplainArgs),
     Generate(generate::GenerateArgs),
 }
@@ -113,6 +115,7 @@ pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
         Command::Diff(args) => diff::run(ctx, &args),
         Command::Export(args) => export::run(ctx, &args),
         Command::Vex(args) => vex::run(ctx, &args),
+        Command::Ticket(args) => ticket::run(ctx, &args),
         Command::Explain(args) => explain::run(ctx, &args),
         Command::Generate(args) => generate::run(ctx, &args),
     }

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{Approval, ApprovedList};
 use crate::base::finding::{Finding, Severity};
 use crate::base::json;
+use crate::base::sheet::sheet;
 use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
 use crate::eco::{self, EcoError};
@@ -122,7 +123,6 @@ impl ApprovedList {
     ) -> Result<Option<Vec<u8>>, EcoError> {
         let facts = facts(records)?;
         let chains = Chains::new(lock);
-        let mut writer = csv::Writer::from_writer(Vec::new());
         let mut rows = vec![TITLES.map(str::to_owned)];
         for package in self.missing(lock, now) {
             let of_package = facts
@@ -154,14 +154,7 @@ impl ApprovedList {
         if rows.len() == 1 {
             return Ok(None);
         }
-        for row in rows {
-            // Into memory; nothing can fail.
-            if writer
-                .write_record(row.iter().map(|cell| safe(cell)))
-                .is_err()
-            {}
-        }
-        Ok(writer.into_inner().ok())
+        Ok(Some(sheet(rows)))
     }
 
     /// The document that travels in a bundle: the list's digest and the approval of every carried package.
@@ -186,13 +179,4 @@ impl ApprovedList {
             "approvals": approvals,
         }))
     }
-}
-
-/// A cell that no spreadsheet takes for a formula, without what a terminal would obey.
-fn safe(cell: &str) -> String {
-    let cell = escaped(cell);
-    if cell.starts_with(['=', '+', '-', '@']) {
-        return format!("'{cell}");
-    }
-    cell
 }

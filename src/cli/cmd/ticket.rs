@@ -1,0 +1,233 @@
+//! `stage ticket`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use crate::base::digest::Digest;
+use crate::base::limits::LIMITS;
+use crate::base::text::{quoted, shown};
+use crate::base::time::Timestamp;
+use crate::bundle::manifest::BundleManifest;
+use crate::cli::approval::ApprovalsFile;
+use crate::cli::cmd::CommandResult;
+use crate::cli::proof::ProofFile;
+use crate::cli::secret::{PassphraseArgs, secret_key};
+use crate::cli::subject::{self, Subject};
+use crate::cli::ui::{Failure, Outcome, plural};
+use crate::cli::{Context, TOOL, UsageError};
+use crate::fs::{self, FsError};
+use crate::packet::{self, EVIDENCE, Facts, Files, SIGNATURE};
+use crate::trust::envelope::Signable;
+use crate::trust::root::TrustRoot;
+use crate::verify::{self, Bundle, Judge, Sink, Verified};
+
+/// Write the change packet of a bundle: what a change board, an ISSO and the teams of firewalls and hosts need to know.
+///
+/// Verifies the bundle with its approvals and its proof, and makes a folder and one zip file: a first page that needs
+/// nothing else to be read (HTML, and Markdown), tables for spreadsheets, the SBOM, network flows with the rules that let
+/// them through, what was found and waived, who signed, which control each part is evidence for. The same bundle gives the
+/// same bytes. A part whose source the bundle does not have is left out: `[runtime]` of the manifest, `stage prove`,
+/// `--osv` bring them.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  stage ticket openclaw.stage --trust root.json -o packet\n  \
+    stage ticket openclaw.stage --trust root.json --previous last.stage --key alice.pem -o CHG0012345"
+)]
+pub struct TicketArgs {
+    /// The bundle
+    #[arg(value_name = "BUNDLE")]
+    bundle: PathBuf,
+    /// The trust root: document or envelope
+    #[arg(long, value_name = "FILE")]
+    trust: PathBuf,
+    /// The folder to write; the zip file gets its name and `.zip`
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// The last approved bundle, or its lock, to tell what changed; it is looked at, not verified
+    #[arg(long, value_name = "LOCK|BUNDLE")]
+    previous: Option<PathBuf>,
+    /// Sign the list of files with this key
+    #[arg(long, value_name = "FILE|URI")]
+    key: Option<PathBuf>,
+    /// Its passphrase.
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+    /// Judge the bundle as of this time instead of now, such as 2026-11-22T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+    /// What came with it.
+    #[command(flatten)]
+    approvals: ApprovalsFile,
+    /// And that it works.
+    #[command(flatten)]
+    proof: ProofFile,
+}
+
+pub(crate) fn run(ctx: &Context, args: &TicketArgs) -> CommandResult {
+    let archive = archive(&args.output)?;
+    free(&args.output)?;
+    free(&archive)?;
+    let key = args.key.as_deref();
+    let key = key
+        .map(|path| secret_key(ctx, path, &args.passphrase))
+        .transpose()?;
+    let before = args
+        .previous
+        .as_deref()
+        .map(|path| subject::open(ctx, path, None))
+        .transpose()?;
+    let (bundle, evidence) = verified(ctx, args)?;
+    let facts = Facts {
+        bundle: &bundle,
+        evidence: &evidence,
+        previous: before.as_ref().map(previous).transpose()?,
+        tool: TOOL,
+    };
+    let mut files = packet::files(&facts);
+    if let (Some(key), Some(manifest)) = (&key, files.get(packet::MANIFEST)) {
+        let payload = packet::payload(manifest);
+        let signature = key.sign_signable(Signable::packet(&payload))?;
+        files.insert(
+            SIGNATURE.to_owned(),
+            packet::signature(&payload, &signature),
+        );
+    }
+    write(&args.output, &archive, &files)?;
+    let statement = &bundle.statement;
+    let report = json!({
+        "bundle_id": bundle.id.to_string(),
+        "channel": statement.channel,
+        "serial": statement.serial,
+        "folder": shown(&args.output),
+        "archive": shown(&archive),
+        "signed": key.is_some(),
+        "files": files.keys().collect::<Vec<_>>(),
+    });
+    let line = format!(
+        "Wrote the packet of {} {}: {} in {}, and {}",
+        statement.channel,
+        statement.serial,
+        plural(files.len(), "file"),
+        shown(&args.output),
+        shown(&archive)
+    );
+    Ok(Outcome::new("stage/ticket-report/v1", report).line(line))
+}
+
+/// The zip file beside a folder.
+fn archive(folder: &Path) -> Result<PathBuf, UsageError> {
+    let name = folder
+        .file_name()
+        .ok_or_else(|| UsageError::new("the folder has no name").next("name one: -o packet"))?;
+    let mut name = name.to_owned();
+    name.push(".zip");
+    Ok(folder.with_file_name(name))
+}
+
+/// Nothing is overwritten: somebody may have signed it.
+fn free(path: &Path) -> Result<(), UsageError> {
+    if !fs::exists(path) {
+        return Ok(());
+    }
+    let message = format!("{} is there already", quoted(&path.to_string_lossy()));
+    Err(UsageError::new(message).next("remove it, or name another folder"))
+}
+
+/// The lock to compare with, and what to call it.
+fn previous(subject: &Subject) -> Result<(&crate::lock::Lock, String), UsageError> {
+    let name = match subject {
+        Subject::Lock(_) => "the lock before".to_owned(),
+        Subject::Bundle(view) => format!("{} {}", view.statement.channel, view.statement.serial),
+    };
+    let lock = subject.lock();
+    let lock = lock.ok_or_else(|| UsageError::new("a plain bundle has no lock to compare with"))?;
+    Ok((lock, name))
+}
+
+/// Keeps the documents of evidence that a bundle carries.
+#[derive(Default)]
+struct Kept {
+    wanted: BTreeMap<Digest, Vec<String>>,
+    taking: Option<Vec<String>>,
+    bytes: Vec<u8>,
+    documents: BTreeMap<String, Vec<u8>>,
+}
+
+impl Sink for Kept {
+    fn prepare(&mut self, manifest: &BundleManifest) -> Result<(), FsError> {
+        for file in &manifest.files {
+            let path = file.path.as_str();
+            if path.starts_with(EVIDENCE) && file.size <= LIMITS.document {
+                self.wanted
+                    .entry(file.digests.sha256)
+                    .or_default()
+                    .push(path.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, digest: &Digest, _size: u64) -> Result<(), FsError> {
+        self.taking = self.wanted.get(digest).cloned();
+        Ok(())
+    }
+
+    fn chunk(&mut self, bytes: &[u8]) -> Result<(), FsError> {
+        if self.taking.is_some() {
+            self.bytes.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), FsError> {
+        let bytes = std::mem::take(&mut self.bytes);
+        for path in self.taking.take().into_iter().flatten() {
+            self.documents.insert(path, bytes.clone());
+        }
+        Ok(())
+    }
+}
+
+/// The bundle, and its documents of evidence.
+fn verified(ctx: &Context, args: &TicketArgs) -> Result<(Verified<Bundle>, Files), Failure> {
+    let root = TrustRoot::load(&args.trust)?;
+    let approvals = args.approvals.load(&args.bundle)?;
+    let proof = args.proof.load(&args.bundle)?;
+    let judge = Judge {
+        root: &root,
+        state: None,
+        now: args.at.unwrap_or(ctx.now),
+        approvals: approvals.as_deref(),
+        proof: proof.as_deref(),
+        have: &|_digest| false,
+    };
+    let mut kept = Kept::default();
+    let bundle = verify::bundle(fs::open(&args.bundle)?, &judge, &mut kept, &ctx.ui)?;
+    Ok((bundle, kept.documents))
+}
+
+/// Writes the folder beside its place and moves it there whole; then the zip file.
+fn write(folder: &Path, archive: &Path, files: &Files) -> Result<(), Failure> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let parent = fs::parent(folder);
+    fs::create_dir_all(parent, 0o755)?;
+    let draft = fs::temporary_folder(parent, ".stage-ticket")?;
+    let written = (|| {
+        for (path, bytes) in files {
+            let file = draft.join(path);
+            fs::create_dir_all(fs::parent(&file), 0o755)?;
+            fs::write_atomic(&file, bytes, 0o644)?;
+        }
+        fs::set_mode(&draft, 0o755)?;
+        fs::rename(&draft, folder)
+    })();
+    if written.is_err() {
+        fs::remove_tree(&draft)?;
+    }
+    written?;
+    let zipped = packet::zip(&name, files).map_err(fs::context("write", archive))?;
+    Ok(fs::write_atomic(archive, &zipped, 0o644)?)
+}

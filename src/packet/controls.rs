@@ -1,0 +1,189 @@
+//! Which part of the packet is evidence for which control. Identifiers and the versions they belong to, with words of our
+//! own: NIST SP 800-53 Rev. 5 and DISA's STIG are works of the US government, texts of ISO, AICPA and CIS are not repeated.
+
+use super::facts::Facts;
+
+/// Titles of the table.
+pub(super) const TITLES: [&str; 4] = ["standard", "control", "what the packet shows", "where"];
+
+const NIST: &str = "NIST SP 800-53 Rev. 5";
+const STIG: &str = "DISA STIG Ubuntu 22.04 V2R8";
+const SOC2: &str = "SOC 2 (TSC 2017)";
+const ISO: &str = "ISO/IEC 27001:2013 Annex A";
+
+/// When a row is true.
+type When = fn(&Facts<'_>) -> bool;
+
+/// Standard, control, what it shows, where, and when there is something to show.
+const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
+    (
+        NIST,
+        "CM-3",
+        "who signed the change when, under which ticket",
+        "signatures.csv",
+        always,
+    ),
+    (
+        NIST,
+        "CM-3(2)",
+        "that it was installed and checked before it travelled",
+        "proof/proof.json",
+        has_proof,
+    ),
+    (
+        NIST,
+        "CM-7(5)",
+        "under which approval each package comes in",
+        "evidence/approved.json",
+        has_approved,
+    ),
+    (
+        NIST,
+        "CM-8",
+        "every component with version, license and digests",
+        "sbom/bundle.cdx.json",
+        has_lock,
+    ),
+    (
+        NIST,
+        "CM-14",
+        "which components have a signature of their upstream",
+        "findings/upstream.csv",
+        has_lock,
+    ),
+    (
+        NIST,
+        "RA-5",
+        "known vulnerabilities, and by which database",
+        "evidence/vulnerabilities.json",
+        has_vulnerabilities,
+    ),
+    (
+        NIST,
+        "SC-7",
+        "every flow, and the rules that let it through",
+        "network/flows.csv",
+        has_runtime,
+    ),
+    (
+        NIST,
+        "SI-7",
+        "digests of every file of the bundle and of this packet",
+        "manifest.json",
+        always,
+    ),
+    (
+        NIST,
+        "SI-7(15)",
+        "that the signatures over the bundle were verified",
+        "signatures.csv",
+        always,
+    ),
+    (
+        NIST,
+        "SR-3",
+        "what was found and what was waived by whom",
+        "findings/findings.csv",
+        always,
+    ),
+    (
+        NIST,
+        "SR-4",
+        "where every component comes from",
+        "findings/upstream.csv",
+        has_lock,
+    ),
+    (
+        NIST,
+        "SR-11",
+        "what each component's bytes were held against",
+        "findings/upstream.csv",
+        has_lock,
+    ),
+    (
+        STIG,
+        "V-260476 (UBTU-22-214010)",
+        "packages install from a repository that is signed in the enclave",
+        "rollback.md",
+        always,
+    ),
+    (
+        STIG,
+        "V-260518 (UBTU-22-251030)",
+        "ports and protocols that the runtime uses",
+        "network/flows.csv",
+        has_runtime,
+    ),
+    (
+        STIG,
+        "V-260580 (UBTU-22-631010)",
+        "which certificate authorities are trusted",
+        "ca/ca-bundle.pem",
+        has_ca,
+    ),
+    (
+        SOC2,
+        "CC5.2",
+        "the change, who approved it, and what was checked",
+        "index.html",
+        always,
+    ),
+    (
+        ISO,
+        "A.9.1.2",
+        "which networks and services are used",
+        "network/flows.csv",
+        has_runtime,
+    ),
+    (
+        ISO,
+        "A.12.5.1",
+        "what is installed, and who approved it",
+        "sbom/components.csv",
+        has_lock,
+    ),
+];
+
+/// The rows for which the packet has something to show.
+pub(super) fn rows(facts: &Facts<'_>) -> Vec<Vec<String>> {
+    let shown = CONTROLS.iter().filter(|(.., when)| when(facts));
+    shown
+        .map(|(standard, control, what, place, _)| {
+            [*standard, *control, *what, *place]
+                .map(str::to_owned)
+                .to_vec()
+        })
+        .collect()
+}
+
+const fn always(_facts: &Facts<'_>) -> bool {
+    true
+}
+
+const fn has_lock(facts: &Facts<'_>) -> bool {
+    facts.bundle.lock.is_some()
+}
+
+const fn has_proof(facts: &Facts<'_>) -> bool {
+    facts.bundle.proof.is_some()
+}
+
+fn has_runtime(facts: &Facts<'_>) -> bool {
+    facts.runtime().is_some()
+}
+
+fn has_approved(facts: &Facts<'_>) -> bool {
+    facts.document("approved.json").is_some()
+}
+
+fn has_vulnerabilities(facts: &Facts<'_>) -> bool {
+    facts.document("vulnerabilities.json").is_some()
+}
+
+fn has_ca(facts: &Facts<'_>) -> bool {
+    facts
+        .bundle
+        .documents
+        .keys()
+        .any(|path| path.as_str() == "ca/ca-bundle.pem")
+}

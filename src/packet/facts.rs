@@ -1,0 +1,151 @@
+//! What a packet is made of: a verified bundle, the documents of evidence in it, and what came before.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::base::evidence::Level;
+use crate::base::json;
+use crate::base::limits::LIMITS;
+use crate::base::runtime::{self, Runtime};
+use crate::evidence::{self, Line};
+use crate::licenses::{self, Licenses};
+use crate::lock::{Lock, LockedFinding};
+use crate::verify::Bundle;
+
+/// Folder of the documents of evidence in a bundle.
+pub const EVIDENCE: &str = "evidence/";
+
+/// What a packet is made of.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The bundle.
+    pub bundle: &'a Bundle,
+    /// Its documents below [`EVIDENCE`], by path.
+    pub evidence: &'a BTreeMap<String, Vec<u8>>,
+    /// The last bundle that was approved: its lock and what to call it.
+    pub previous: Option<(&'a Lock, String)>,
+    /// Name and version of this program.
+    pub tool: &'a str,
+}
+
+/// A finding as a bundle has it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    /// `deny`, `warn` or `note`.
+    pub severity: String,
+    /// Its code.
+    pub code: String,
+    /// What it is about.
+    pub subject: String,
+    /// What was found.
+    pub message: String,
+}
+
+/// A finding that somebody waived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waived {
+    /// What was found.
+    pub found: Found,
+    /// Why it may be.
+    pub reason: String,
+    /// Who said so.
+    pub approver: String,
+    /// Until when.
+    pub expires: String,
+}
+
+impl Facts<'_> {
+    /// A document of evidence.
+    pub fn document(&self, name: &str) -> Option<Value> {
+        let bytes = self.evidence.get(&format!("{EVIDENCE}{name}"))?;
+        json::parse(bytes, LIMITS.document).ok()
+    }
+
+    /// Who runs the runtime and what it needs, where the manifest said so.
+    pub fn runtime(&self) -> Option<Runtime> {
+        runtime::parse(self.evidence.get(runtime::DOCUMENT)?)
+    }
+
+    /// The lock with the licenses that were read from files.
+    pub fn described_lock(&self) -> Option<Lock> {
+        let lock = self.bundle.lock.as_ref()?;
+        let path = format!("{EVIDENCE}{}", licenses::DOCUMENT);
+        let read = self.evidence.get(&path).map(|bytes| Licenses::parse(bytes));
+        Some(read.map_or_else(|| lock.clone(), |licenses| licenses.described(lock)))
+    }
+
+    /// What was found when the bundle was made: by the builder's policy, else what the lock holds.
+    pub fn findings(&self) -> Vec<Found> {
+        let judged = self.document("policy.json");
+        let listed = judged
+            .as_ref()
+            .and_then(|document| document.get("findings"));
+        let listed = listed.and_then(Value::as_array);
+        let mut out: Vec<Found> = match (listed, &self.bundle.lock) {
+            (Some(listed), _) => listed.iter().map(found).collect(),
+            (None, Some(lock)) => lock.findings.iter().map(kept).collect(),
+            (None, None) => Vec::new(),
+        };
+        out.sort();
+        out
+    }
+
+    /// What the builder's policy waived.
+    pub fn waived(&self) -> Vec<Waived> {
+        let judged = self.document("policy.json");
+        let listed = judged.as_ref().and_then(|document| document.get("waived"));
+        let listed = listed.and_then(Value::as_array);
+        let one = |entry: &Value| {
+            let waiver = entry.get("waiver");
+            let of = |key| waiver.map(|waiver| text(waiver, key)).unwrap_or_default();
+            Waived {
+                found: found(entry.get("finding").unwrap_or(entry)),
+                reason: of("reason"),
+                approver: of("approver"),
+                expires: of("expires"),
+            }
+        };
+        listed.into_iter().flatten().map(one).collect()
+    }
+
+    /// Every carried file with how well its upstream vouches for it.
+    pub fn vouched(&self) -> Vec<Line<'_>> {
+        self.bundle
+            .lock
+            .as_ref()
+            .map(evidence::lines)
+            .unwrap_or_default()
+    }
+
+    /// Carried files over whose bytes no upstream signed anything.
+    pub fn unsigned(&self) -> Vec<Line<'_>> {
+        let mut lines = self.vouched();
+        lines.retain(|line| line.level < Level::L3);
+        lines
+    }
+}
+
+/// A finding as a lock keeps it.
+fn kept(finding: &LockedFinding) -> Found {
+    Found {
+        severity: finding.severity.to_string(),
+        code: finding.code.clone(),
+        subject: finding.subject.clone(),
+        message: finding.message.clone(),
+    }
+}
+
+fn found(entry: &Value) -> Found {
+    Found {
+        severity: text(entry, "severity"),
+        code: text(entry, "code"),
+        subject: text(entry, "subject"),
+        message: text(entry, "message"),
+    }
+}
+
+pub(super) fn text(value: &Value, key: &str) -> String {
+    let found = value.get(key);
+    found.and_then(Value::as_str).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,152 @@
+//! The change packet: what a change board, an ISSO, and the teams of firewalls, hosts and platforms need to know of a
+//! bundle, made of what the bundle, its approvals and its proof say. The same input gives the same bytes.
+//!
+//! ```text
+//! index.html  index.md                     the first page: what it is, what changed, what was found, who signed
+//! sbom/       bundle.cdx.json components.csv
+//! findings/   findings.csv waivers.csv upstream.csv changes.csv
+//! network/    flows.csv flows.md flows.svg … rules of firewalls and proxies
+//! proof/      proof.json
+//! ca/         ca-bundle.pem
+//! evidence/   the documents of the bundle, as they are
+//! controls.csv  rollback.md
+//! manifest.json                            SHA-256 and size of every file above
+//! manifest.json.dsse                       its signature, when it is signed
+//! ```
+//!
+//! A part whose source the bundle does not have is left out.
+
+mod chart;
+mod controls;
+mod facts;
+mod html;
+mod markdown;
+pub mod page;
+mod sections;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+
+use serde_json::json;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+use crate::base::digest::Digest;
+use crate::base::json;
+use crate::flows;
+use crate::packet::page::Page;
+use crate::trust::envelope::{self, STATEMENT_TYPE, SignatureEntry};
+
+pub use facts::{EVIDENCE, Facts, Found, Waived};
+
+/// Name of the list of files.
+pub const MANIFEST: &str = "manifest.json";
+/// Name of its signature.
+pub const SIGNATURE: &str = "manifest.json.dsse";
+const SCHEMA: &str = "stage/packet/v1";
+const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+const PREDICATE_TYPE: &str = "https://stage.invalid/attestation/packet/v1";
+
+/// Files of a packet by their path in it.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// Every file but the signature.
+pub fn files(facts: &Facts<'_>) -> Files {
+    let mut files = Files::new();
+    let page = first_page(facts);
+    files.insert("index.html".to_owned(), html::write(&page).into_bytes());
+    files.insert("index.md".to_owned(), markdown::write(&page).into_bytes());
+    for (name, table) in tables::all(facts) {
+        files.insert(name.to_owned(), table);
+    }
+    for (path, bytes) in &facts.bundle.documents {
+        let path = path.as_str();
+        if path.starts_with("sbom/") || path.starts_with("ca/") {
+            files.insert(path.to_owned(), bytes.clone());
+        }
+    }
+    for (path, bytes) in facts.evidence {
+        files.insert(path.clone(), bytes.clone());
+    }
+    if let Some(runtime) = facts.runtime() {
+        let channel = &facts.bundle.statement.channel;
+        for made in flows::files(channel, &runtime) {
+            files.insert(format!("network/{}", made.name), made.bytes);
+        }
+    }
+    if let Some(proof) = &facts.bundle.proof {
+        let mut bytes = json::to_canonical(&proof.proof).unwrap_or_default();
+        bytes.push(b'\n');
+        files.insert("proof/proof.json".to_owned(), bytes);
+    }
+    let manifest = manifest(facts, &files);
+    files.insert(MANIFEST.to_owned(), manifest);
+    files
+}
+
+fn first_page(facts: &Facts<'_>) -> Page {
+    let statement = &facts.bundle.statement;
+    Page {
+        title: format!("{} {}: change packet", statement.channel, statement.serial),
+        subtitle: format!("Bundle {}, made {}", facts.bundle.id, statement.created),
+        sections: sections::all(facts),
+    }
+}
+
+/// The bytes to sign: an in-toto statement about `manifest.json`.
+pub fn payload(manifest: &[u8]) -> Vec<u8> {
+    json::canonical(&json!({
+        "_type": STATEMENT,
+        "subject": [{"name": MANIFEST, "digest": {"sha256": Digest::of(manifest).hex()}}],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": {},
+    }))
+}
+
+/// The file of a signature over [`payload`].
+pub fn signature(payload: &[u8], signature: &SignatureEntry) -> Vec<u8> {
+    let signatures = std::slice::from_ref(signature);
+    let mut bytes = json::canonical(&envelope::envelope(STATEMENT_TYPE, payload, signatures));
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Everything as one zip file below a folder of this name, sorted, without times.
+///
+/// # Errors
+/// The packet is larger than a zip file can be.
+pub fn zip(folder: &str, files: &Files) -> io::Result<Vec<u8>> {
+    let mut writer = ZipWriter::new(io::Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o644);
+    for (path, bytes) in files {
+        let started = writer.start_file(format!("{folder}/{path}"), options);
+        started.map_err(io::Error::other)?;
+        writer.write_all(bytes)?;
+    }
+    Ok(writer.finish().map_err(io::Error::other)?.into_inner())
+}
+
+/// `{"bundle":…,"files":[{"path":…,"sha256":…,"size":…}],"schema":…,"tool":…}`, canonical, and a newline.
+fn manifest(facts: &Facts<'_>, files: &Files) -> Vec<u8> {
+    let listed: Vec<_> = files
+        .iter()
+        .map(|(path, bytes)| {
+            json!({"path": path, "sha256": Digest::of(bytes).hex(), "size": bytes.len()})
+        })
+        .collect();
+    let statement = &facts.bundle.statement;
+    let mut bytes = json::canonical(&json!({
+        "schema": SCHEMA,
+        "bundle": facts.bundle.id.to_string(),
+        "channel": statement.channel,
+        "serial": statement.serial,
+        "tool": facts.tool,
+        "files": listed,
+    }));
+    bytes.push(b'\n');
+    bytes
+}

@@ -1,0 +1,422 @@
+//! The first page: what the bundle is, what changed, what was found and waived, what nobody upstream vouches for, whether
+//! it was proved, who signed, what it holds and what it needs.
+
+use std::collections::BTreeMap;
+
+use super::chart;
+use super::controls;
+use super::facts::Facts;
+use super::page::{Block, Section, Table, Tone};
+use super::tables;
+use crate::base::text::amount;
+use crate::flows;
+use crate::sbom;
+use crate::trust::proof::{Ended, Proof, SignedProof};
+
+/// Every section for which there is something to say.
+pub(super) fn all(facts: &Facts<'_>) -> Vec<Section> {
+    let sections = [
+        summary(facts),
+        changes(facts),
+        findings(facts),
+        upstream(facts),
+        proof(facts),
+        signatures(facts),
+        licenses(facts),
+        contents(facts),
+        network(facts),
+        mapping(facts),
+    ];
+    sections.into_iter().flatten().collect()
+}
+
+fn section(id: &'static str, title: &'static str, blocks: Vec<Block>) -> Option<Section> {
+    (!blocks.is_empty()).then_some(Section { id, title, blocks })
+}
+
+fn table(
+    caption: &str,
+    columns: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+    file: Option<&'static str>,
+) -> Block {
+    Block::Table(Table {
+        caption: caption.to_owned(),
+        columns,
+        rows,
+        file,
+    })
+}
+
+fn summary(facts: &Facts<'_>) -> Option<Section> {
+    let bundle = facts.bundle;
+    let statement = &bundle.statement;
+    let bytes: u64 = bundle
+        .manifest
+        .carried_blobs()
+        .iter()
+        .map(|blob| blob.size)
+        .sum();
+    let mut known = vec![
+        ("Bundle id", bundle.id.to_string()),
+        (
+            "Channel and serial",
+            format!("{} {}", statement.channel, statement.serial),
+        ),
+        ("Made", statement.created.to_string()),
+        ("Refused from", statement.expires.to_string()),
+        (
+            "Trust root",
+            format!(
+                "version {}, {}",
+                bundle.root.version(),
+                bundle.root.fingerprint()
+            ),
+        ),
+        (
+            "Files",
+            format!("{}, {}", bundle.manifest.files.len(), amount(bytes)),
+        ),
+    ];
+    if let Some(lock) = &bundle.lock {
+        known.push(("Components", sbom::members(lock, None).len().to_string()));
+        let platforms: Vec<&str> = lock.target.platforms.iter().map(|p| p.as_str()).collect();
+        known.push(("For", platforms.join(", ")));
+        let asked: Vec<&str> = lock.requirements.iter().map(|r| r.spec.as_str()).collect();
+        known.push(("Asked for", asked.join(", ")));
+    }
+    known.push(("Packet made by", facts.tool.to_owned()));
+    let mut blocks = vec![Block::Facts(known), verified(facts)];
+    blocks.extend(verdicts(facts));
+    section("summary", "Summary", blocks)
+}
+
+fn verified(facts: &Facts<'_>) -> Block {
+    let persons: Vec<&str> = facts
+        .bundle
+        .signers
+        .iter()
+        .map(|s| s.person.as_str())
+        .collect();
+    let text = format!(
+        "every check of the bundle passed; signed by {}",
+        persons.join(", ")
+    );
+    Block::Notice(Tone::Good, text)
+}
+
+/// What decides whether somebody reads on.
+fn verdicts(facts: &Facts<'_>) -> Vec<Block> {
+    let mut out = Vec::new();
+    let findings = facts.findings();
+    let of = |severity: &str| findings.iter().filter(|f| f.severity == severity).count();
+    let (denied, warned, waived) = (of("deny"), of("warn"), facts.waived().len());
+    let (tone, text) = match (denied, warned + waived) {
+        (0, 0) => (
+            Tone::Good,
+            "nothing was found that anybody has to look at".to_owned(),
+        ),
+        (0, _) => (
+            Tone::Look,
+            format!("{warned} findings warn, {waived} are waived"),
+        ),
+        _ => (
+            Tone::Bad,
+            format!("{denied} findings deny, {warned} warn, {waived} are waived"),
+        ),
+    };
+    out.push(Block::Notice(tone, text));
+    let said = facts.document("vulnerabilities.json");
+    out.push(
+        match said
+            .as_ref()
+            .map(|document| super::facts::text(document, "said"))
+        {
+            Some(said) => Block::Notice(Tone::Look, said),
+            None => Block::Notice(Tone::Look, "no vulnerability database was given".to_owned()),
+        },
+    );
+    if facts.bundle.lock.is_some() {
+        let (unsigned, every) = (facts.unsigned().len(), facts.vouched().len());
+        let tone = if unsigned == 0 {
+            Tone::Good
+        } else {
+            Tone::Look
+        };
+        out.push(Block::Notice(
+            tone,
+            format!("{unsigned} of {every} files have no signature of their upstream; their digests are pinned"),
+        ));
+    }
+    out.push(match &facts.bundle.proof {
+        Some(signed) => Block::Notice(tone_of(&signed.proof), signed.words()),
+        None => Block::Notice(
+            Tone::Look,
+            "no proof came with the bundle that it installs and works without a network".to_owned(),
+        ),
+    });
+    out
+}
+
+const fn tone_of(proof: &Proof) -> Tone {
+    match proof.result {
+        Ended::Passed => Tone::Good,
+        Ended::Failed | Ended::Skipped => Tone::Bad,
+    }
+}
+
+fn changes(facts: &Facts<'_>) -> Option<Section> {
+    let (_, name) = facts.previous.as_ref()?;
+    let rows = tables::changes(facts);
+    let block = if rows.is_empty() {
+        Block::Notice(Tone::Good, format!("the same packages as in {name}"))
+    } else {
+        table(
+            &format!("Changed since {name}"),
+            &tables::CHANGES,
+            rows,
+            Some("findings/changes.csv"),
+        )
+    };
+    section("changes", "What changed", vec![block])
+}
+
+fn findings(facts: &Facts<'_>) -> Option<Section> {
+    let mut blocks = Vec::new();
+    let (found, waived) = (tables::findings(facts), tables::waivers(facts));
+    if !waived.is_empty() {
+        blocks.push(table(
+            "Waived",
+            &tables::WAIVERS,
+            waived,
+            Some("findings/waivers.csv"),
+        ));
+    }
+    if !found.is_empty() {
+        blocks.push(table(
+            "Found when the bundle was made",
+            &tables::FINDINGS,
+            found,
+            Some("findings/findings.csv"),
+        ));
+    }
+    section("findings", "Findings and waivers", blocks)
+}
+
+fn upstream(facts: &Facts<'_>) -> Option<Section> {
+    let unsigned = facts.unsigned();
+    if unsigned.is_empty() {
+        return None;
+    }
+    let rows = unsigned.iter().map(tables::upstream_row).collect();
+    let note = "L4: a chain of signatures from the distributor. L3: a signature of the registry or of whoever built it. L2: a \
+                digest that was reviewed with the lock. L1: a digest that the index said, seen for the first time. What is \
+                below L3 stands here, every file of it.";
+    section(
+        "upstream",
+        "Without a signature of their upstream",
+        vec![
+            Block::Text(note.to_owned()),
+            Block::Table(Table {
+                caption: "Files that no upstream signed".to_owned(),
+                columns: &tables::UPSTREAM,
+                rows,
+                file: None,
+            }),
+        ],
+    )
+}
+
+fn proof(facts: &Facts<'_>) -> Option<Section> {
+    let SignedProof { proof, person, .. } = facts.bundle.proof.as_ref()?;
+    let mut blocks = vec![
+        Block::Notice(
+            tone_of(proof),
+            format!(
+                "{}, proved at {} by {person}",
+                proof.result.as_str(),
+                proof.proved_at
+            ),
+        ),
+        Block::Facts(vec![
+            (
+                "Host",
+                format!("{}, {}", proof.host.system, proof.host.kernel),
+            ),
+            (
+                "Watched by",
+                proof
+                    .host
+                    .tracer
+                    .clone()
+                    .unwrap_or_else(|| "nothing".to_owned()),
+            ),
+        ]),
+    ];
+    blocks.push(happened(proof));
+    let holes: Vec<_> = proof
+        .holes
+        .iter()
+        .map(|hole| {
+            vec![
+                hole.kind.as_str().to_owned(),
+                hole.what.clone(),
+                hole.program.clone(),
+                hole.during.clone(),
+            ]
+        })
+        .collect();
+    if !holes.is_empty() {
+        blocks.push(table(
+            "What it reached for and did not get",
+            &["kind", "what", "program", "during"],
+            holes,
+            Some("proof/proof.json"),
+        ));
+    }
+    section("proof", "Proof without a network", blocks)
+}
+
+/// What was done and what was checked.
+fn happened(proof: &Proof) -> Block {
+    let steps = proof.steps.iter().map(|step| {
+        vec![
+            step.result.as_str().to_owned(),
+            step.name.clone(),
+            step.detail.clone(),
+        ]
+    });
+    let checks = proof.checks.iter().map(|one| {
+        vec![
+            one.result.as_str().to_owned(),
+            format!("{}: {}", one.check.run, one.check.expect.words()),
+            one.detail.clone(),
+        ]
+    });
+    table(
+        "Steps and checks",
+        &["result", "what", "detail"],
+        steps.chain(checks).collect(),
+        None,
+    )
+}
+
+fn signatures(facts: &Facts<'_>) -> Option<Section> {
+    let rows = tables::signatures(facts);
+    section(
+        "signatures",
+        "Who signed",
+        vec![table(
+            "Signatures over the bundle",
+            &tables::SIGNATURES,
+            rows,
+            Some("signatures.csv"),
+        )],
+    )
+}
+
+fn licenses(facts: &Facts<'_>) -> Option<Section> {
+    let lock = facts.described_lock()?;
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for package in lock.packages.iter().filter(|p| p.is_carried()) {
+        let license = package.license.clone().filter(|text| !text.is_empty());
+        *counts
+            .entry(license.unwrap_or_else(|| "unknown".to_owned()))
+            .or_default() += 1;
+    }
+    let counts: Vec<(String, u64)> = counts.into_iter().collect();
+    let picture = chart::bars("licenses", "Components by license", &counts, &|n| {
+        n.to_string()
+    });
+    let mut rows: Vec<(u64, String)> = counts.into_iter().map(|(name, n)| (n, name)).collect();
+    rows.sort_by(|a, b| (b.0, &a.1).cmp(&(a.0, &b.1)));
+    let rows = rows
+        .into_iter()
+        .map(|(n, name)| vec![name, n.to_string()])
+        .collect();
+    section(
+        "licenses",
+        "Licenses",
+        vec![
+            Block::Picture(
+                picture,
+                "Components by the license that they declare".to_owned(),
+            ),
+            table(
+                "Licenses",
+                &["license", "components"],
+                rows,
+                Some("sbom/components.csv"),
+            ),
+        ],
+    )
+}
+
+fn contents(facts: &Facts<'_>) -> Option<Section> {
+    let lock = facts.bundle.lock.as_ref()?;
+    let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
+    let mut largest: Vec<(String, u64)> = Vec::new();
+    for package in lock.packages.iter().filter(|p| p.is_carried()) {
+        let size: u64 = package.artifacts.iter().filter_map(|a| a.size).sum();
+        let sum = sizes.entry(package.ecosystem.to_string()).or_default();
+        *sum = sum.saturating_add(size);
+        largest.push((format!("{} {}", package.ecosystem, package.id()), size));
+    }
+    let sizes: Vec<(String, u64)> = sizes.into_iter().collect();
+    section(
+        "contents",
+        "What is inside",
+        vec![
+            Block::Picture(
+                chart::bars("sizes", "Size by ecosystem", &sizes, &amount),
+                "Bytes by ecosystem".to_owned(),
+            ),
+            Block::Picture(
+                chart::bars("largest", "Largest components", &largest, &amount),
+                "The largest components".to_owned(),
+            ),
+        ],
+    )
+}
+
+fn network(facts: &Facts<'_>) -> Option<Section> {
+    let runtime = facts.runtime()?;
+    let rows = flows::rows(&runtime);
+    let svg = flows::picture(&facts.bundle.statement.channel, &rows);
+    let mut blocks = vec![
+        Block::Picture(svg, "Declared flows".to_owned()),
+        table(
+            "Flows",
+            &flows::TITLES,
+            rows.iter().map(|row| flows::cells(row).to_vec()).collect(),
+            Some("network/flows.csv"),
+        ),
+    ];
+    let found = tables::flow_findings(facts);
+    if !found.is_empty() {
+        blocks.push(table(
+            "Declared against observed",
+            &tables::FINDINGS,
+            found,
+            Some("network/findings.csv"),
+        ));
+    }
+    section("network", "Network flows", blocks)
+}
+
+fn mapping(facts: &Facts<'_>) -> Option<Section> {
+    let note = "Identifiers with the version they belong to; the words are ours. What is not listed is not covered by this packet.";
+    section(
+        "controls",
+        "Controls",
+        vec![
+            Block::Text(note.to_owned()),
+            table(
+                "Evidence by control",
+                &controls::TITLES,
+                controls::rows(facts),
+                Some("controls.csv"),
+            ),
+        ],
+    )
+}
