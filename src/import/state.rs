@@ -217,7 +217,7 @@ pub fn check_proved(bundle: &Bundle) -> Result<(), ImportError> {
         Ended::Passed => Ok(()),
         Ended::Incomplete => {
             let steps = signed.not_tried().into_iter().take(3);
-            let steps: Vec<String> = steps.map(|step| escaped(step)).collect();
+            let steps: Vec<String> = steps.map(escaped).collect();
             let (person, steps) = (person(), steps.join(", "));
             Err(ImportError::ProofIncomplete { person, steps })
         }

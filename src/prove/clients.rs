@@ -131,7 +131,7 @@ pub(super) struct Planner<'a> {
 
 impl Planner<'_> {
     /// A step of the unprivileged account.
-    pub(super) fn task(&self, ecosystem: EcosystemId, name: String, script: &str) -> Task {
+    pub(super) fn task(ecosystem: EcosystemId, name: String, script: &str) -> Task {
         Task {
             name,
             ecosystem,
@@ -143,7 +143,7 @@ impl Planner<'_> {
     }
 
     fn leave_out(&mut self, id: &EcosystemId, left_out: LeftOut) {
-        let task = self.task(id.clone(), format!("{id}: nothing"), "");
+        let task = Self::task(id.clone(), format!("{id}: nothing"), "");
         self.tasks.push(Task {
             left_out: Some(left_out),
             ..task
@@ -151,7 +151,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn add(&mut self, ecosystem: EcosystemId, name: String, script: &str) {
-        let task = self.task(ecosystem, name, script);
+        let task = Self::task(ecosystem, name, script);
         self.tasks.push(task);
     }
 

@@ -58,7 +58,7 @@ fn one(planner: &mut Planner<'_>, number: u32, install: &DebianInstall, head: &s
         let name = "debian: install into a scratch root (essential)".to_owned();
         let task = Task {
             root: unable.is_none().then_some(root),
-            ..planner.task(EcosystemId::debian(), name, &script)
+            ..Planner::task(EcosystemId::debian(), name, &script)
         };
         planner.tasks.push(task);
         if unable.is_none() {

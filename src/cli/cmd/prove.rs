@@ -149,7 +149,17 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
     };
     let result = prove::run(&request, &|line| ctx.ui.talk(line));
     leave(ctx, args, &folder, &janitor)?;
-    let mut proof = result?;
+    conclude(ctx, args, &bundle, result?, (&rules, key.as_ref()))
+}
+
+/// Weighs what was seen, signs the result where there is a key, and tells it.
+fn conclude(
+    ctx: &Context,
+    args: &ProveArgs,
+    bundle: &Bundle,
+    mut proof: Proof,
+    (rules, key): (&Rules, Option<&SecretKey>),
+) -> CommandResult {
     let judgement = rules.judge_found(report::findings(&proof), ctx.stamp()?);
     if denied(&judgement.findings) != Exit::Ok {
         proof.result = Ended::Failed;
@@ -157,13 +167,13 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
     if proof.result == Ended::Incomplete {
         ctx.ui.warn(INCOMPLETE);
     }
-    let written = match &key {
-        Some(key) => Some(write(args, &bundle, &proof, key)?),
+    let written = match key {
+        Some(key) => Some(write(args, bundle, &proof, key)?),
         None => None,
     };
     policy::show(ctx, &judgement);
-    let outcome = told(&bundle, &proof, written.as_deref());
-    Ok(policy::judged(outcome, &rules, &judgement))
+    let outcome = told(bundle, &proof, written.as_deref());
+    Ok(policy::judged(outcome, rules, &judgement))
 }
 
 /// A folder of its own to work in.
