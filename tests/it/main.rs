@@ -110,8 +110,11 @@ mod programs;
 mod proofs;
 #[cfg(feature = "connected")]
 mod prove;
+#[cfg(feature = "connected")]
 mod prove_debian;
+#[cfg(feature = "connected")]
 mod prove_ends;
+#[cfg(feature = "connected")]
 mod prove_whole;
 #[cfg(feature = "connected")]
 mod pypi_attested;
