@@ -204,11 +204,7 @@ impl Served {
 }
 
 /// What is found about one certificate by itself; the first is the server's own.
-fn judge_one(
-    index: usize,
-    one: &CaCertificate,
-    question: &Question<'_>,
-) -> Vec<Finding> {
+fn judge_one(index: usize, one: &CaCertificate, question: &Question<'_>) -> Vec<Finding> {
     let Ok(certificate) = parse(&one.der) else {
         return Vec::new();
     };

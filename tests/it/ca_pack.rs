@@ -153,7 +153,12 @@ fn the_packet_of_a_bundle_shows_the_ca_and_holds_its_files() {
     // The package is named after the channel, as far as Debian lets it.
     let packed = files(&desk, "packet/ca");
     let named = |name: &&String| name.starts_with("my-demo-1-ca-certificates_");
-    assert_eq!(packed.keys().filter(named).count(), 1, "{:?}", packed.keys());
+    assert_eq!(
+        packed.keys().filter(named).count(),
+        1,
+        "{:?}",
+        packed.keys()
+    );
     desk.stage("ca pack x.stage --trust root.json --name my-demo-1 --prefix /opt/demo -o again")
         .ok();
     assert_eq!(packed, files(&desk, "again"));
