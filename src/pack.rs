@@ -122,8 +122,8 @@ pub struct Contents<'a> {
     pub lock: &'a Lock,
     /// Its records.
     pub records: &'a Records,
-    /// The private CA in canonical PEM, when there is one.
-    pub ca: Option<Vec<u8>>,
+    /// The private CA as hosts take it, by the name in the folder `ca`; empty: there is none.
+    pub ca: BTreeMap<String, Vec<u8>>,
     /// The lock with licenses that only the files tell, for the SBOM; `None`: as it is.
     pub described: Option<Lock>,
     /// Documents that say what was checked before, by their name in the folder `evidence`.
@@ -150,12 +150,7 @@ const PART: u64 = 2 << 30;
 
 impl<'a> Contents<'a> {
     /// Finds every carried artifact in the store.
-    pub fn gather(
-        lock: &'a Lock,
-        records: &'a Records,
-        ca: Option<Vec<u8>>,
-        store: &Store,
-    ) -> Result<Self, PackError> {
+    pub fn gather(lock: &'a Lock, records: &'a Records, store: &Store) -> Result<Self, PackError> {
         let (mut stored, mut missing) = (BTreeMap::new(), Vec::new());
         for (package, artifact) in lock.carried_artifacts() {
             match store.find(&artifact.checksum)? {
@@ -190,7 +185,7 @@ impl<'a> Contents<'a> {
         Ok(Self {
             lock,
             records,
-            ca,
+            ca: BTreeMap::new(),
             described: None,
             evidence: BTreeMap::new(),
             proofs: Vec::new(),
@@ -210,10 +205,15 @@ impl<'a> Contents<'a> {
             .iter()
             .map(|(name, bytes)| (*name, Digest::of(bytes)))
             .collect();
+        let ca: BTreeMap<&str, Digest> = self
+            .ca
+            .iter()
+            .map(|(name, bytes)| (name.as_str(), Digest::of(bytes)))
+            .collect();
         let mut content = json!({
             "lock": Digest::of(&format::write(self.lock)),
             "records": records,
-            "ca": self.ca.as_deref().map(Digest::of),
+            "ca": ca,
             "evidence": evidence,
         });
         let proofs = self.proofs.iter();
@@ -266,11 +266,9 @@ impl<'a> Contents<'a> {
             "sbom/bundle.cdx.json".to_owned(),
             document("sbom/bundle.cdx.json", sbom)?,
         );
-        if let Some(pem) = &self.ca {
-            add(
-                "ca/ca-bundle.pem".to_owned(),
-                document("ca/ca-bundle.pem", pem.clone())?,
-            );
+        for (name, bytes) in &self.ca {
+            let path = format!("ca/{name}");
+            add(path.clone(), document(&path, bytes.clone())?);
         }
         for (name, bytes) in &self.evidence {
             let path = format!("{EVIDENCE}/{name}");

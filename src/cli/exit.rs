@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::base::fault::Kind;
+use crate::base::finding::{Finding, Severity};
 
 /// The exit codes of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,14 @@ impl Exit {
             Self::Stale => 6,
             Self::Internal => 70,
         }
+    }
+
+    /// What the denials among findings demand.
+    pub fn of(findings: &[Finding]) -> Self {
+        let denying = findings.iter().filter(|f| f.severity == Severity::Deny);
+        denying
+            .map(|f| Self::from(f.code.kind))
+            .fold(Self::Ok, Self::worse)
     }
 
     /// Which of two wins when both apply: 70 > 2 > 4 > 5 > 1 > 3 > 6 > 0.

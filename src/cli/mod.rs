@@ -25,6 +25,8 @@ mod native;
 #[cfg(feature = "connected")]
 mod policy;
 #[cfg(feature = "connected")]
+mod private_ca;
+#[cfg(feature = "connected")]
 pub mod project;
 pub mod proof;
 pub mod receipt;

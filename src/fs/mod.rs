@@ -10,6 +10,7 @@
 mod beneath;
 mod host;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write};
 use std::os::unix::fs::{
@@ -527,4 +528,27 @@ pub fn temporary_folder(parent: &Path, name: &str) -> Result<PathBuf, FsError> {
     }
     let full = io::Error::from(io::ErrorKind::AlreadyExists);
     Err(context("create directory", parent)(full))
+}
+
+/// Writes a new folder with these files: beside its place, and moved there whole.
+///
+/// # Errors
+/// Nothing is left behind then.
+pub fn write_folder(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<(), FsError> {
+    let parent = parent(folder);
+    create_dir_all(parent, 0o755)?;
+    let draft = temporary_folder(parent, ".stage-folder")?;
+    let written = (|| {
+        for (path, bytes) in files {
+            let file = draft.join(path);
+            create_dir_all(self::parent(&file), 0o755)?;
+            write_atomic(&file, bytes, 0o644)?;
+        }
+        set_mode(&draft, 0o755)?;
+        rename(&draft, folder)
+    })();
+    if written.is_err() {
+        remove_tree(&draft)?;
+    }
+    written
 }

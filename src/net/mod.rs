@@ -19,6 +19,7 @@ pub mod names;
 mod preflight;
 pub mod proxy;
 pub mod roots;
+pub mod served;
 pub mod settings;
 
 use std::collections::BTreeSet;

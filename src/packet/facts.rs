@@ -8,6 +8,7 @@ use crate::base::evidence::Level;
 use crate::base::json;
 use crate::base::limits::LIMITS;
 use crate::base::runtime::{self, Runtime};
+use crate::ca::{self, CaBundle};
 use crate::evidence::{self, Line};
 use crate::licenses::{self, Licenses};
 use crate::lock::{Lock, LockedFinding};
@@ -15,6 +16,8 @@ use crate::verify::Bundle;
 
 /// Folder of the documents of evidence in a bundle.
 pub const EVIDENCE: &str = "evidence/";
+/// The roots of the private CA in a bundle.
+const PRIVATE_CA: &str = "ca/ca-bundle.pem";
 
 /// What a packet is made of.
 #[derive(Debug)]
@@ -65,6 +68,14 @@ impl Facts<'_> {
     /// Who runs the runtime and what it needs, where the manifest said so.
     pub fn runtime(&self) -> Option<Runtime> {
         runtime::parse(self.evidence.get(runtime::DOCUMENT)?)
+    }
+
+    /// The private CA, as it was when the bundle was made.
+    pub fn private_ca(&self) -> Option<CaBundle> {
+        let mut documents = self.bundle.documents.iter();
+        let (path, bytes) = documents.find(|(path, _)| path.as_str() == PRIVATE_CA)?;
+        let files = [(path.to_string(), bytes.clone())];
+        ca::read_roots(&files, self.bundle.statement.created).ok()
     }
 
     /// The lock with the licenses that were read from files.

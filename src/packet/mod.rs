@@ -7,7 +7,7 @@
 //! findings/   findings.csv waivers.csv upstream.csv changes.csv
 //! network/    flows.csv flows.md flows.svg … rules of firewalls and proxies
 //! proof/      proof.json
-//! ca/         ca-bundle.pem
+//! ca/         ca-bundle.pem, a Debian package and settings of clients
 //! evidence/   the documents of the bundle, as they are
 //! controls.csv  rollback.md
 //! manifest.json                            SHA-256 and size of every file above

@@ -25,6 +25,7 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<Section> {
         licenses(facts),
         contents(facts),
         network(facts),
+        certificates(facts),
         mapping(facts),
     ];
     sections.into_iter().flatten().collect()
@@ -403,6 +404,42 @@ fn network(facts: &Facts<'_>) -> Option<Section> {
         ));
     }
     section("network", "Network flows", blocks)
+}
+
+/// The private CA, and what is packed for the hosts.
+fn certificates(facts: &Facts<'_>) -> Option<Section> {
+    let ca = facts.private_ca()?;
+    let rows = ca.certificates.iter().map(|one| {
+        vec![
+            one.subject.clone(),
+            one.key.clone(),
+            one.not_after.to_string(),
+            one.fingerprint.hex(),
+        ]
+    });
+    let mut blocks = vec![
+        Block::Text(
+            "Compare the fingerprints with those that the agency tells by another way. ca/README.md says how hosts come to \
+             trust them: a Debian package for the system's store, and settings for clients that have stores of their own."
+                .to_owned(),
+        ),
+        table(
+            "Root certificates",
+            &["subject", "key", "valid until", "SHA-256"],
+            rows.collect(),
+            Some("ca/ca-bundle.pem"),
+        ),
+    ];
+    let found = ca.findings.iter().map(|f| {
+        let texts = [f.severity.to_string(), f.code.name.to_owned()];
+        let rest = [f.subject.clone(), f.message.clone()];
+        [texts, rest].concat()
+    });
+    let found: Vec<Vec<String>> = found.collect();
+    if !found.is_empty() {
+        blocks.push(table("Found about them", &tables::FINDINGS, found, None));
+    }
+    section("ca", "Private CA", blocks)
 }
 
 fn mapping(facts: &Facts<'_>) -> Option<Section> {

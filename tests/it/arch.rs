@@ -72,7 +72,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "packet",
         &[
-            "lock", "eco", "evidence", "licenses", "sbom", "trust", "flows", "verify",
+            "lock", "eco", "evidence", "licenses", "sbom", "trust", "ca", "flows", "verify",
         ],
     ),
     (

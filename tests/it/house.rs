@@ -81,6 +81,7 @@ const BLAME: &[&str] = &[
     "hole",
     "openpgp",
     "vuln",
+    "ca",
 ];
 
 #[test]

@@ -32,6 +32,8 @@ mod audit;
 #[cfg(feature = "connected")]
 mod by_hand;
 mod ca;
+mod ca_check;
+mod ca_pack;
 #[cfg(feature = "connected")]
 mod cargo_repo;
 #[cfg(feature = "connected")]

@@ -631,6 +631,25 @@ fn files_and_the_private_ca_travel_with_the_lock() {
         desk.text("repo/current/ca/tools/ca-bundle.pem")
             .contains("BEGIN CERTIFICATE")
     );
+    // And what hosts need to trust it: the same files as from the bundle itself.
+    desk.stage(&[
+        "ca",
+        "pack",
+        "x.stage",
+        "--trust",
+        "root.json",
+        "--name",
+        "tools",
+        "--prefix",
+        "/opt/tools",
+        "-o",
+        "packed",
+    ])
+    .ok();
+    for name in ["ca-bundle.pem", "ca.env", "README.md", "npmrc"] {
+        let published = desk.read(&format!("repo/current/ca/tools/{name}"));
+        assert_eq!(published, desk.read(&format!("packed/{name}")), "{name}");
+    }
     desk.write(
         "ca/bad.pem",
         &format!("{}{}", desk.text("ca/root.pem"), key.serialize_pem()),

@@ -31,6 +31,7 @@ use crate::cli::last;
 use crate::cli::lint;
 use crate::cli::native;
 use crate::cli::policy::{self, Rules};
+use crate::cli::private_ca;
 use crate::cli::project::Project;
 use crate::cli::proof;
 use crate::cli::secret::KeyArgs;
@@ -56,9 +57,6 @@ pub const CODES: &[&Code] = &[&BUNDLE_TIME, &BUNDLE_KEY_ROLE];
 
 static BUNDLE_TIME: Code = Code::new("bundle-time", Kind::Failed);
 static BUNDLE_KEY_ROLE: Code = Code::new("bundle-key-role", Kind::Usage);
-
-/// Largest CA file that is read, in bytes.
-const CA_LIMIT: u64 = 16 << 20;
 
 /// Why a bundle must not be made.
 #[derive(Debug, thiserror::Error)]
@@ -258,7 +256,12 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     if let Some(refused) = denied_by(ctx, &rules, &early) {
         return Ok(refused);
     }
-    let ca = private_ca(ctx, project)?;
+    let ca = private_ca::load(ctx, project)?;
+    if let Some(ca) = &ca
+        && let Some(refused) = refused(ctx, &ca.findings)
+    {
+        return Ok(refused);
+    }
     let store = connect::store(ctx)?;
     fetch_missing(ctx, project, &lock, &records, &store)?;
     let accepted = &job.args.accept_archive;
@@ -281,7 +284,10 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     if let Some(refused) = denied_by(ctx, &rules, &judgement) {
         return Ok(refused);
     }
-    let mut contents = Contents::gather(&lock, &records, ca, &store)?;
+    let mut contents = Contents::gather(&lock, &records, &store)?;
+    if let Some(ca) = &ca {
+        contents.ca = private_ca::files(ca, project, &job.channel)?;
+    }
     contents.proofs = proofs;
     contents.described = Some(described);
     contents.evidence = documents(project, &licenses, linted.documents);
@@ -377,21 +383,6 @@ fn refused(ctx: &Context, findings: &[Finding]) -> Option<Outcome> {
     );
     let outcome = Outcome::new("stage/bundle-report/v1", json!({"findings": listed}));
     Some(outcome.line(line).exit(exit))
-}
-
-fn private_ca(ctx: &Context, project: &Project) -> Result<Option<Vec<u8>>, Failure> {
-    let roots = &project.manifest.ca_roots;
-    if roots.is_empty() {
-        return Ok(None);
-    }
-    let mut files = Vec::new();
-    for path in roots {
-        let bytes = fs::read(&manifest::beside(&project.manifest_path, path), CA_LIMIT)?;
-        files.push((path.to_string_lossy().into_owned(), bytes));
-    }
-    let bundle = crate::ca::read_roots(&files, ctx.now)?;
-    ctx.ui.findings(&bundle.findings);
-    Ok(Some(bundle.pem))
 }
 
 fn plain(job: &Job<'_>, folder: &Path, project: Option<&Project>) -> CommandResult {

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "connected")]
 pub mod bundle;
+pub mod ca;
 pub mod client_config;
 pub mod diff;
 pub mod explain;
@@ -60,6 +61,7 @@ pub enum Command {
     Key(key::KeyArgs),
     /// Make trust roots and look at them
     Trust(trust::TrustArgs),
+    Ca(ca::CaArgs),
     #[cfg(feature = "connected")]
     Bundle(bundle::BundleArgs),
     Head(head::HeadArgs),
@@ -100,6 +102,7 @@ pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
         Command::Policy(args) => policy::run(ctx, &args),
         Command::Key(args) => key::run(ctx, &args),
         Command::Trust(args) => trust::run(ctx, &args),
+        Command::Ca(args) => ca::run(ctx, &args),
         #[cfg(feature = "connected")]
         Command::Bundle(args) => bundle::run(ctx, &args),
         Command::Head(args) => head::run(ctx, &args),

@@ -407,10 +407,7 @@ fn finish(
 
 /// The exit that denying findings demand.
 pub(crate) fn denied(findings: &[Finding]) -> Exit {
-    let denying = findings.iter().filter(|f| f.severity == Severity::Deny);
-    denying
-        .map(|f| Exit::from(f.code.kind))
-        .fold(Exit::Ok, Exit::worse)
+    Exit::of(findings)
 }
 
 fn report(

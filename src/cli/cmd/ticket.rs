@@ -209,25 +209,10 @@ fn verified(ctx: &Context, args: &TicketArgs) -> Result<(Verified<Bundle>, Files
     Ok((bundle, kept.documents))
 }
 
-/// Writes the folder beside its place and moves it there whole; then the zip file.
+/// Writes the folder, then the zip file.
 fn write(folder: &Path, archive: &Path, files: &Files) -> Result<(), Failure> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let parent = fs::parent(folder);
-    fs::create_dir_all(parent, 0o755)?;
-    let draft = fs::temporary_folder(parent, ".stage-ticket")?;
-    let written = (|| {
-        for (path, bytes) in files {
-            let file = draft.join(path);
-            fs::create_dir_all(fs::parent(&file), 0o755)?;
-            fs::write_atomic(&file, bytes, 0o644)?;
-        }
-        fs::set_mode(&draft, 0o755)?;
-        fs::rename(&draft, folder)
-    })();
-    if written.is_err() {
-        fs::remove_tree(&draft)?;
-    }
-    written?;
+    fs::write_folder(folder, files)?;
     let zipped = packet::zip(&name, files).map_err(fs::context("write", archive))?;
     Ok(fs::write_atomic(archive, &zipped, 0o644)?)
 }
