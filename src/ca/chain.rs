@@ -43,14 +43,14 @@ impl Served {
     /// Anything but certificates is in it.
     pub fn from_pem(name: &str, bytes: &[u8]) -> Result<Self, CaError> {
         let file = escaped(name);
-        Self::from_der(name, pem::read(&file, bytes)?)
+        Self::from_der(name, &pem::read(&file, bytes)?)
     }
 
     /// From certificates as they were sent by `name`.
     ///
     /// # Errors
     /// One of them cannot be read, or there is none.
-    pub fn from_der(name: &str, sent: Vec<Vec<u8>>) -> Result<Self, CaError> {
+    pub fn from_der(name: &str, sent: &[Vec<u8>]) -> Result<Self, CaError> {
         let file = escaped(name);
         let mut certificates = Vec::new();
         for (index, der) in sent.iter().take(MOST).enumerate() {
@@ -71,7 +71,7 @@ impl Served {
     pub fn judge(&self, roots: &[CaCertificate], question: &Question<'_>) -> Vec<Finding> {
         let mut out = Vec::new();
         for (index, one) in self.certificates.iter().enumerate() {
-            out.extend(self.judge_one(index, one, question));
+            out.extend(judge_one(index, one, question));
         }
         out.extend(self.order());
         match self.missing(roots) {
@@ -79,35 +79,6 @@ impl Served {
             None => out.extend(self.path(roots, question.now)),
         }
         out.extend(question.host.and_then(|host| self.for_host(host)));
-        out
-    }
-
-    fn judge_one(
-        &self,
-        index: usize,
-        one: &CaCertificate,
-        question: &Question<'_>,
-    ) -> Vec<Finding> {
-        let Ok(certificate) = parse(&one.der) else {
-            return Vec::new();
-        };
-        let whose = ("certificate", one.subject.as_str());
-        let mut out = Vec::new();
-        if index > 0 && one.subject == one.issuer {
-            let kind = (&codes::CHAIN_ROOT, Severity::Note);
-            let message =
-                "is a root: the server need not send it, and clients do not trust it for that";
-            out.push(finding(
-                kind,
-                whose,
-                message,
-                "leave it out of the file of the chain",
-            ));
-            return out;
-        }
-        out.extend(judge::key(&certificate, whose));
-        out.extend(judge::weak_signature(&certificate, whose, false));
-        out.extend(judge::ends_soon(one, whose, question.now, question.days));
         out
     }
 
@@ -230,6 +201,31 @@ impl Served {
             "have it issued with that name as subject alternative name, or use a name that it has",
         ))
     }
+}
+
+/// What is found about one certificate by itself; the first is the server's own.
+fn judge_one(index: usize, one: &CaCertificate, question: &Question<'_>) -> Vec<Finding> {
+    let Ok(certificate) = parse(&one.der) else {
+        return Vec::new();
+    };
+    let whose = ("certificate", one.subject.as_str());
+    let mut out = Vec::new();
+    if index > 0 && one.subject == one.issuer {
+        let kind = (&codes::CHAIN_ROOT, Severity::Note);
+        let message =
+            "is a root: the server need not send it, and clients do not trust it for that";
+        out.push(finding(
+            kind,
+            whose,
+            message,
+            "leave it out of the file of the chain",
+        ));
+        return out;
+    }
+    out.extend(judge::key(&certificate, whose));
+    out.extend(judge::weak_signature(&certificate, whose, false));
+    out.extend(judge::ends_soon(one, whose, question.now, question.days));
+    out
 }
 
 fn der(certificate: &CaCertificate) -> CertificateDer<'_> {

@@ -50,7 +50,7 @@ fn the_same_roots_give_the_same_files_and_a_package_that_dpkg_reads() {
     }
     ran(desk.command("dpkg-deb", &format!("-R one/{deb} unpacked"))).ok();
     let unpacked = files(&desk, "unpacked");
-    let certificates: Vec<&String> = unpacked.keys().filter(|n| n.ends_with(".crt")).collect();
+    let certificates: Vec<&String> = unpacked.keys().filter(|n| n.contains(".crt")).collect();
     assert_eq!(certificates.len(), 2, "{certificates:?}");
     for path in certificates {
         assert!(path.starts_with("usr/share/ca-certificates/agency/agency-"));
@@ -107,4 +107,59 @@ fn what_is_denied_or_could_not_be_written_into_settings_makes_no_file() {
     desk.stage("ca pack goodroot.pem -o out")
         .refused(2, "is there already");
     assert_eq!(desk.read("out/mine"), b"kept");
+}
+
+#[cfg(feature = "connected")]
+#[test]
+fn the_packet_of_a_bundle_shows_the_ca_and_holds_its_files() {
+    use serde_json::json;
+
+    use crate::walk::Registry;
+
+    let desk = ca_check::desk();
+    let registry = Registry::new();
+    registry.publish_with("plain", "1.0.0", json!({}), "");
+    desk.key("k");
+    desk.stage("trust init --key k.pem -o root.json").ok();
+    let manifest = |roots: &str| {
+        format!(
+            "[bundle]\nchannel = \"my_demo.1\"\n[target]\nplatforms = [\"linux/amd64\"]\n[npm]\nregistry = \"{}/\"\n\
+             packages = [\"plain@1.0.0\"]\n[runtime]\nuser = \"svc\"\nprefix = \"/opt/demo\"\n[ca]\nroots = [{roots}]\n",
+            registry.server.url()
+        )
+    };
+    desk.write("stage.toml", manifest("\"rsa1024.pem\""));
+    desk.stage("resolve").ok();
+    desk.stage("bundle --key k.pem -o x.stage")
+        .refused(3, "manifest-ca-weak-key");
+    assert!(!desk.path("x.stage").exists());
+
+    desk.write("stage.toml", manifest("\"noku.pem\", \"goodroot.pem\""));
+    desk.stage("bundle --key k.pem -o x.stage")
+        .ok()
+        .says(&["ca-key-usage"]);
+    desk.stage("ticket x.stage --trust root.json -o packet")
+        .ok();
+    let words = "x509 -in goodroot.pem -noout -fingerprint -sha256";
+    let printed = ran(desk.command("openssl", words)).ok().stdout;
+    let fingerprint = printed.trim().rsplit_once('=').unwrap().1;
+    let fingerprint = fingerprint.replace(':', "").to_lowercase();
+    let page = String::from_utf8(desk.read("packet/index.html")).unwrap();
+    for shown in ["Private CA", "CN=goodroot", &fingerprint, "ca-key-usage"] {
+        assert!(page.contains(shown), "{shown}");
+    }
+    let env = String::from_utf8(desk.read("packet/ca/ca.env")).unwrap();
+    assert!(env.contains("\nNODE_EXTRA_CA_CERTS=/opt/demo/ca/ca-bundle.pem\n"));
+    // The package is named after the channel, as far as Debian lets it.
+    let packed = files(&desk, "packet/ca");
+    let named = |name: &&String| name.starts_with("my-demo-1-ca-certificates_");
+    assert_eq!(
+        packed.keys().filter(named).count(),
+        1,
+        "{:?}",
+        packed.keys()
+    );
+    desk.stage("ca pack x.stage --trust root.json --name my-demo-1 --prefix /opt/demo -o again")
+        .ok();
+    assert_eq!(packed, files(&desk, "again"));
 }

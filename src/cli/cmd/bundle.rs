@@ -256,10 +256,8 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     if let Some(refused) = denied_by(ctx, &rules, &early) {
         return Ok(refused);
     }
-    let ca = private_ca::load(ctx, project)?;
-    if let Some(ca) = &ca
-        && let Some(refused) = refused(ctx, &ca.findings)
-    {
+    let (ca, found) = private_ca::files(ctx, project, &job.channel)?;
+    if let Some(refused) = refused(ctx, &found) {
         return Ok(refused);
     }
     let store = connect::store(ctx)?;
@@ -285,21 +283,14 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
         return Ok(refused);
     }
     let mut contents = Contents::gather(&lock, &records, &store)?;
-    if let Some(ca) = &ca {
-        contents.ca = private_ca::files(ca, project, &job.channel)?;
-    }
+    contents.ca = ca;
     contents.proofs = proofs;
     contents.described = Some(described);
     contents.evidence = documents(project, &licenses, linted.documents);
     let said = rules.evidence(&judgement, &lock, at);
     contents.evidence.extend(said);
     contents.evidence.extend(known.documents);
-    let settings = job.settings()?;
-    let inputs = contents.inputs(&settings);
-    let decision = job.decide(inputs)?;
-    let files = contents.files(&settings, decision.serial, decision.created)?;
-    let carried = lock.packages.iter().filter(|p| p.is_carried()).count();
-    let mut outcome = job.finish(files, inputs, decision, &ui::plural(carried, "package"))?;
+    let mut outcome = job.release(&contents)?;
     policy::show(ctx, &judgement);
     add(&mut outcome, &rules, &judgement);
     native::summarize(&native, &mut outcome);
@@ -437,6 +428,17 @@ impl Job<'_> {
             root_version: self.root.version(),
             roots: &self.roots,
         })
+    }
+
+    /// Writes the bundle of a lock.
+    fn release(&self, contents: &Contents<'_>) -> CommandResult {
+        let settings = self.settings()?;
+        let inputs = contents.inputs(&settings);
+        let decision = self.decide(inputs)?;
+        let files = contents.files(&settings, decision.serial, decision.created)?;
+        let packages = &contents.lock.packages;
+        let carried = packages.iter().filter(|p| p.is_carried()).count();
+        self.finish(files, inputs, decision, &ui::plural(carried, "package"))
     }
 
     fn decide(&self, inputs: Digest) -> Result<Decision, Failure> {

@@ -139,7 +139,7 @@ fn served(args: &CheckArgs) -> Result<Option<(String, Served)>, Failure> {
     let (host, port) = endpoint(address)?;
     let name = args.host.as_deref().unwrap_or(&host);
     let sent = crate::net::served::chain(&host, port, name)?;
-    Ok(Some((address.clone(), Served::from_der(address, sent)?)))
+    Ok(Some((address.clone(), Served::from_der(address, &sent)?)))
 }
 
 /// What the server sends, and who said so.

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::LIMIT;
+use crate::base::finding::Finding;
 use crate::base::path::RelPath;
 use crate::base::text::{quoted, shown};
 use crate::ca::pack::{BUNDLE, Name, Packing, Prefix};
@@ -91,7 +92,7 @@ pub(super) fn run(ctx: &Context, args: &PackArgs) -> CommandResult {
 }
 
 fn report(roots: &CaBundle, folder: &Path, files: &[&str]) -> Outcome {
-    let findings: Vec<_> = roots.findings.iter().map(|f| f.json()).collect();
+    let findings: Vec<_> = roots.findings.iter().map(Finding::json).collect();
     let report = json!({
         "folder": shown(folder),
         "files": files,
