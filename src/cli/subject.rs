@@ -92,6 +92,11 @@ pub fn is_bundle(path: &Path) -> Result<bool, Failure> {
     Ok(start(path)?.starts_with(BUNDLE_START))
 }
 
+/// Whether a file says that it is a bundle's head.
+pub fn is_head(path: &Path) -> Result<bool, Failure> {
+    Ok(verify::begins_like_head(&start(path)?))
+}
+
 /// The first bytes of a file, as many as tell what it is.
 fn start(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut start = Vec::new();

@@ -11,8 +11,11 @@ use crate::base::runtime::{self, Runtime};
 use crate::evidence::{self, Line};
 use crate::licenses::{self, Licenses};
 use crate::lock::{Lock, LockedFinding};
+use crate::sbom::document::Document;
 use crate::verify::Bundle;
 
+/// The SBOM in a bundle.
+const SBOM: &str = "sbom/bundle.cdx.json";
 /// Folder of the documents of evidence in a bundle.
 pub const EVIDENCE: &str = "evidence/";
 
@@ -65,6 +68,13 @@ impl Facts<'_> {
     /// Who runs the runtime and what it needs, where the manifest said so.
     pub fn runtime(&self) -> Option<Runtime> {
         runtime::parse(self.evidence.get(runtime::DOCUMENT)?)
+    }
+
+    /// The SBOM, which verifying the bundle held against what it carries.
+    pub fn sbom(&self) -> Option<Document> {
+        let mut documents = self.bundle.documents.iter();
+        let (_, bytes) = documents.find(|(path, _)| path.as_str() == SBOM)?;
+        Document::read(bytes).ok()
     }
 
     /// The lock with the licenses that were read from files.

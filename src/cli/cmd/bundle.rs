@@ -282,6 +282,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let mut contents = Contents::gather(&lock, &records, ca, &store)?;
     contents.proofs = proofs;
     contents.described = Some(described);
+    contents.author.clone_from(&project.manifest.bundle.author);
     contents.evidence = documents(project, &licenses, linted.document);
     let said = rules.evidence(&judgement, &lock, at);
     contents.evidence.extend(said);
