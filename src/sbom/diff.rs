@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sbom::UNKNOWN;
-use crate::sbom::document::{Document, Part, Terms};
+use crate::sbom::document::{Document, Part, PartFile, Terms};
 
 /// A difference between components of the same ecosystem and name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +139,8 @@ fn fields(old: &Part, new: &Part) -> Vec<Field> {
         compare("digest", digests(old), digests(new));
     }
     compare("license", license(old), license(new));
-    compare("supplier", said(&old.supplier), said(&new.supplier));
+    let supplier = |part: &Part| said(part.supplier.as_deref());
+    compare("supplier", supplier(old), supplier(new));
     let evidence = |part: &Part| part.evidence().unwrap_or(UNKNOWN).to_owned();
     compare("evidence", evidence(old), evidence(new));
     out
@@ -148,9 +149,12 @@ fn fields(old: &Part, new: &Part) -> Vec<Field> {
 /// Whether their files differ. A digest that one of them does not have is no difference.
 fn differ(old: &Part, new: &Part) -> bool {
     let of = |part: &Part, sha512: bool| -> Option<BTreeSet<String>> {
-        let digest = |file: &super::document::PartFile| match sha512 {
-            true => file.sha512.clone(),
-            false => file.sha256.clone(),
+        let digest = |file: &PartFile| {
+            if sha512 {
+                file.sha512.clone()
+            } else {
+                file.sha256.clone()
+            }
         };
         part.files.iter().map(digest).collect()
     };
@@ -182,6 +186,6 @@ pub fn license(part: &Part) -> String {
     terms.map_or(UNKNOWN, Terms::as_str).to_owned()
 }
 
-fn said(text: &Option<String>) -> String {
-    text.as_deref().unwrap_or(UNKNOWN).to_owned()
+fn said(text: Option<&str>) -> String {
+    text.unwrap_or(UNKNOWN).to_owned()
 }

@@ -38,7 +38,7 @@ pub fn write(sbom: &Document) -> Vec<u8> {
             for (number, file) in part.files.iter().enumerate() {
                 let own = format!("{}-file-{}", id(part), number + 1);
                 related.insert(relation(&id(part), "CONTAINS", &own));
-                packages.push(file_package(part, file, own));
+                packages.push(file_package(part, file, &own));
             }
         }
     }
@@ -150,7 +150,7 @@ fn package(sbom: &Document, part: &Part, extracted: &mut Extracted) -> Value {
 }
 
 /// A file of a component that has several.
-fn file_package(part: &Part, file: &PartFile, id: String) -> Value {
+fn file_package(part: &Part, file: &PartFile, id: &str) -> Value {
     json!({
         "SPDXID": id,
         "name": visible(&file.name),

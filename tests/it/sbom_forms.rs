@@ -22,7 +22,7 @@ fn lock() -> Lock {
     for package in &mut lock.packages {
         if package.name == "@scope/lib" {
             let mut second = package.artifacts[0].clone();
-            second.file = "lib-1.0.0-second file.whl".to_owned();
+            "lib-1.0.0-second file.whl".clone_into(&mut second.file);
             second.size = Some(12);
             package.artifacts.push(second);
         }

@@ -102,11 +102,11 @@ fn lines(change: &Change<'_>) -> String {
     };
     let head = format!("{:8} {name} {versions}{license}\n", change.kind.as_str());
     let fields = change.fields.iter().filter(|field| field.name != "version");
-    let fields: String = fields
+    let fields: Vec<String> = fields
         .map(|field| {
             let (old, new) = (escaped(&field.old), escaped(&field.new));
             format!("         {}: {old} -> {new}\n", field.name)
         })
         .collect();
-    head + &fields
+    head + &fields.concat()
 }

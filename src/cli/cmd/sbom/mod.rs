@@ -76,12 +76,11 @@ impl Form {
         let name = output.map(|path| path.to_string_lossy().to_lowercase());
         let ends = |ending| name.as_ref().is_some_and(|name| name.ends_with(ending));
         match ctx.global.format {
-            Format::Cyclonedx => Self::Cyclonedx,
             Format::Spdx => Self::Spdx,
             Format::Csv => Self::Csv,
-            Format::Human | Format::Json | Format::Purl if ends(".spdx.json") => Self::Spdx,
-            Format::Human | Format::Json | Format::Purl if ends(".csv") => Self::Csv,
-            Format::Human | Format::Json | Format::Purl => Self::Cyclonedx,
+            Format::Human | Format::Json if ends(".spdx.json") => Self::Spdx,
+            Format::Human | Format::Json if ends(".csv") => Self::Csv,
+            Format::Human | Format::Json | Format::Purl | Format::Cyclonedx => Self::Cyclonedx,
         }
     }
 
