@@ -19,8 +19,8 @@ use crate::fs::FsError;
 use crate::import::ImportError;
 use crate::verify::Bundle;
 
-/// Where a bundle has what its builder had found.
-const EVIDENCE: &str = "evidence/lint.json";
+/// Name of the document with what the builder of a bundle had found.
+pub(super) const DOCUMENT: &str = "lint.json";
 /// Problems after which only the first of each archive is kept.
 const MOST_PROBLEMS: usize = 2_000;
 /// Most findings that a refusal or a receipt lists.
@@ -157,7 +157,7 @@ pub fn faults(findings: &[Finding]) -> Vec<Box<dyn Fault>> {
 }
 
 /// Digests of the blobs below `artifacts/`, by ecosystem and what a lock may say of them.
-fn artifacts(bundle: &Bundle) -> BTreeMap<(EcosystemId, UpstreamChecksum), Digest> {
+pub(super) fn artifacts(bundle: &Bundle) -> BTreeMap<(EcosystemId, UpstreamChecksum), Digest> {
     let mut blobs = BTreeMap::new();
     for file in &bundle.manifest.files {
         let inside = file.path.as_str().strip_prefix("artifacts/");
@@ -184,7 +184,7 @@ fn carried<R: Read>(
     path: impl Fn(&Digest) -> PathBuf,
     open: impl Fn(&Digest) -> Result<R, FsError>,
 ) -> Result<Option<Carried>, ImportError> {
-    let Some(file) = bundle.manifest.file(EVIDENCE) else {
+    let Some(file) = bundle.manifest.file(&format!("evidence/{DOCUMENT}")) else {
         return Ok(None);
     };
     let digest = file.digests.sha256;
