@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! index.html  index.md                     the first page: what it is, what changed, what was found, who signed
-//! sbom/       bundle.cdx.json components.csv
+//! sbom/       bundle.cdx.json bundle.spdx.json components.csv
 //! findings/   findings.csv waivers.csv upstream.csv changes.csv
 //! network/    flows.csv flows.md flows.svg … rules of firewalls and proxies
 //! proof/      proof.json
@@ -36,6 +36,7 @@ use crate::base::digest::Digest;
 use crate::base::json;
 use crate::flows;
 use crate::packet::page::Page;
+use crate::sbom::{spdx, table};
 use crate::trust::envelope::{self, STATEMENT_TYPE, SignatureEntry};
 
 pub use facts::{EVIDENCE, Facts, Found, Waived};
@@ -65,6 +66,10 @@ pub fn files(facts: &Facts<'_>) -> Files {
         if path.starts_with("sbom/") || path.starts_with("ca/") {
             files.insert(path.to_owned(), bytes.clone());
         }
+    }
+    if let Some(document) = facts.sbom() {
+        files.insert("sbom/bundle.spdx.json".to_owned(), spdx::write(&document));
+        files.insert("sbom/components.csv".to_owned(), table::write(&document));
     }
     for (path, bytes) in facts.evidence {
         files.insert(path.clone(), bytes.clone());

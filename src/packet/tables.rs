@@ -18,10 +18,6 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<(&'static str, Vec<u8>)> {
     ];
     if facts.bundle.lock.is_some() {
         out.push(("findings/upstream.csv", titled(&UPSTREAM, upstream(facts))));
-        out.push((
-            "sbom/components.csv",
-            titled(&COMPONENTS, components(facts)),
-        ));
     }
     if facts.previous.is_some() {
         out.push(("findings/changes.csv", titled(&CHANGES, changes(facts))));
@@ -141,46 +137,6 @@ pub(super) fn upstream_row(line: &crate::evidence::Line<'_>) -> Vec<String> {
             .map(|gap| gap.as_str().to_owned())
             .unwrap_or_default(),
     ]
-}
-
-const COMPONENTS: [&str; 9] = [
-    "ecosystem",
-    "name",
-    "version",
-    "license",
-    "platforms",
-    "files",
-    "bytes",
-    "install script",
-    "deprecated",
-];
-
-fn components(facts: &Facts<'_>) -> Vec<Vec<String>> {
-    let Some(lock) = facts.described_lock() else {
-        return Vec::new();
-    };
-    let carried = lock.packages.iter().filter(|package| package.is_carried());
-    carried
-        .map(|package| {
-            let platforms: Vec<&str> = package.platforms.iter().map(|p| p.as_str()).collect();
-            let bytes: u64 = package.artifacts.iter().filter_map(|a| a.size).sum();
-            vec![
-                package.ecosystem.to_string(),
-                package.name.clone(),
-                package.version.clone(),
-                package
-                    .license
-                    .clone()
-                    .filter(|l| !l.is_empty())
-                    .unwrap_or_else(|| "unknown".to_owned()),
-                platforms.join(" "),
-                package.artifacts.len().to_string(),
-                bytes.to_string(),
-                if package.install_script { "yes" } else { "no" }.to_owned(),
-                package.deprecated.clone().unwrap_or_default(),
-            ]
-        })
-        .collect()
 }
 
 pub(super) const CHANGES: [&str; 7] = [

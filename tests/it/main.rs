@@ -135,6 +135,8 @@ mod registries;
 mod roots;
 #[cfg(feature = "connected")]
 mod sbom;
+#[cfg(feature = "connected")]
+mod sbom_forms;
 mod schemas;
 #[cfg(feature = "connected")]
 mod scripted;
