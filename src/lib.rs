@@ -103,6 +103,7 @@ pub mod openpgp;
 #[cfg(feature = "connected")]
 pub mod pack;
 pub mod packet;
+pub mod permissions;
 pub mod policy;
 #[cfg(feature = "connected")]
 pub mod prove;

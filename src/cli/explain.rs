@@ -39,7 +39,7 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 28] = [
+    let shared: [&[&Code]; 29] = [
         crate::bundle::CODES,
         crate::ca::CODES,
         crate::cli::CODES,
@@ -59,6 +59,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::lock::format::CODES,
         crate::manifest::CODES,
         crate::openpgp::CODES,
+        crate::permissions::CODES,
         crate::policy::CODES,
         crate::release::CODES,
         crate::sbom::CODES,

@@ -18,6 +18,13 @@ type When = fn(&Facts<'_>) -> bool;
 const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
     (
         NIST,
+        "AC-6",
+        "which account may write where, and what is only read",
+        "permissions/directories.csv",
+        has_runtime,
+    ),
+    (
+        NIST,
         "CM-3",
         "who signed the change when, under which ticket",
         "signatures.csv",
@@ -29,6 +36,13 @@ const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
         "that it was installed and checked before it travelled",
         "proof/proof.json",
         has_proof,
+    ),
+    (
+        NIST,
+        "CM-6",
+        "settings of directories and accounts, as files that set them",
+        "permissions/ansible.yml",
+        has_runtime,
     ),
     (
         NIST,

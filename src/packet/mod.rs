@@ -6,6 +6,7 @@
 //! sbom/       bundle.cdx.json components.csv
 //! findings/   findings.csv waivers.csv upstream.csv changes.csv
 //! network/    flows.csv flows.md flows.svg … rules of firewalls and proxies
+//! permissions/ directories.csv tmpfiles.conf ansible.yml … what the host needs
 //! proof/      proof.json
 //! ca/         ca-bundle.pem
 //! evidence/   the documents of the bundle, as they are
@@ -36,6 +37,7 @@ use crate::base::digest::Digest;
 use crate::base::json;
 use crate::flows;
 use crate::packet::page::Page;
+use crate::permissions;
 use crate::trust::envelope::{self, STATEMENT_TYPE, SignatureEntry};
 
 pub use facts::{EVIDENCE, Facts, Found, Waived};
@@ -73,6 +75,9 @@ pub fn files(facts: &Facts<'_>) -> Files {
         let channel = &facts.bundle.statement.channel;
         for made in flows::files(channel, &runtime) {
             files.insert(format!("network/{}", made.name), made.bytes);
+        }
+        for made in permissions::files(channel, &runtime) {
+            files.insert(format!("permissions/{}", made.name), made.bytes);
         }
     }
     if let Some(proof) = &facts.bundle.proof {

@@ -10,6 +10,7 @@ use super::page::{Block, Section, Table, Tone};
 use super::tables;
 use crate::base::text::amount;
 use crate::flows;
+use crate::permissions;
 use crate::sbom;
 use crate::trust::proof::{Ended, Proof, SignedProof};
 
@@ -25,6 +26,7 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<Section> {
         licenses(facts),
         contents(facts),
         network(facts),
+        directories(facts),
         mapping(facts),
     ];
     sections.into_iter().flatten().collect()
@@ -402,6 +404,28 @@ fn network(facts: &Facts<'_>) -> Option<Section> {
         ));
     }
     section("network", "Network flows", blocks)
+}
+
+fn directories(facts: &Facts<'_>) -> Option<Section> {
+    let rows = permissions::rows(&facts.runtime()?);
+    let mut blocks = vec![table(
+        "Directories",
+        &permissions::TITLES,
+        rows.iter()
+            .map(|row| permissions::cells(row).to_vec())
+            .collect(),
+        Some("permissions/directories.csv"),
+    )];
+    let found = tables::permission_findings(facts);
+    if !found.is_empty() {
+        blocks.push(table(
+            "Declared against observed",
+            &tables::FINDINGS,
+            found,
+            Some("permissions/findings.csv"),
+        ));
+    }
+    section("permissions", "Directories and permissions", blocks)
 }
 
 fn mapping(facts: &Facts<'_>) -> Option<Section> {
