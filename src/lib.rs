@@ -88,6 +88,7 @@ pub mod flows;
 pub mod fs;
 #[cfg(all(any(test, fuzzing), feature = "connected"))]
 pub mod fuzz;
+pub mod hids;
 #[cfg(feature = "connected")]
 pub mod holes;
 pub mod import;
@@ -117,7 +118,6 @@ pub mod store;
 #[cfg(feature = "connected")]
 pub mod trial;
 pub mod trust;
-#[cfg(feature = "connected")]
 mod unpack;
 #[cfg(feature = "connected")]
 pub mod upstream;

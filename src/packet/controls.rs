@@ -88,6 +88,13 @@ const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
     ),
     (
         NIST,
+        "SI-7(1)",
+        "what every installed file must be, for the tool that compares",
+        "hids",
+        has_baseline,
+    ),
+    (
+        NIST,
         "SI-7(15)",
         "that the signatures over the bundle were verified",
         "signatures.csv",
@@ -134,6 +141,13 @@ const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
         "which certificate authorities are trusted",
         "ca/ca-bundle.pem",
         has_ca,
+    ),
+    (
+        STIG,
+        "V-260585 (UBTU-22-651025)",
+        "what AIDE compares with",
+        "hids",
+        has_baseline,
     ),
     (
         SOC2,
@@ -192,6 +206,10 @@ fn has_approved(facts: &Facts<'_>) -> bool {
 
 fn has_vulnerabilities(facts: &Facts<'_>) -> bool {
     facts.document("vulnerabilities.json").is_some()
+}
+
+const fn has_baseline(facts: &Facts<'_>) -> bool {
+    !facts.baselines.is_empty()
 }
 
 fn has_ca(facts: &Facts<'_>) -> bool {

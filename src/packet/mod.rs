@@ -5,6 +5,7 @@
 //! index.html  index.md                     the first page: what it is, what changed, what was found, who signed
 //! sbom/       bundle.cdx.json components.csv
 //! findings/   findings.csv waivers.csv upstream.csv changes.csv
+//! hids/       linux-amd64/ baseline.csv aide.conf aide.db … what is installed
 //! network/    flows.csv flows.md flows.svg … rules of firewalls and proxies
 //! permissions/ directories.csv tmpfiles.conf ansible.yml … what the host needs
 //! proof/      proof.json
@@ -36,6 +37,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 use crate::base::digest::Digest;
 use crate::base::json;
 use crate::flows;
+use crate::hids;
 use crate::packet::page::Page;
 use crate::permissions;
 use crate::trust::envelope::{self, STATEMENT_TYPE, SignatureEntry};
@@ -78,6 +80,12 @@ pub fn files(facts: &Facts<'_>) -> Files {
         }
         for made in permissions::files(channel, &runtime) {
             files.insert(format!("permissions/{}", made.name), made.bytes);
+        }
+        for baseline in facts.baselines {
+            for made in hids::files(channel, &runtime, baseline) {
+                let path = format!("hids/{}/{}", baseline.folder(), made.name);
+                files.insert(path, made.bytes);
+            }
         }
     }
     if let Some(proof) = &facts.bundle.proof {

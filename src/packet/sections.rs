@@ -10,6 +10,7 @@ use super::page::{Block, Section, Table, Tone};
 use super::tables;
 use crate::base::text::amount;
 use crate::flows;
+use crate::hids;
 use crate::permissions;
 use crate::sbom;
 use crate::trust::proof::{Ended, Proof, SignedProof};
@@ -27,6 +28,7 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<Section> {
         contents(facts),
         network(facts),
         directories(facts),
+        baselines(facts),
         mapping(facts),
     ];
     sections.into_iter().flatten().collect()
@@ -426,6 +428,24 @@ fn directories(facts: &Facts<'_>) -> Option<Section> {
         ));
     }
     section("permissions", "Directories and permissions", blocks)
+}
+
+fn baselines(facts: &Facts<'_>) -> Option<Section> {
+    let rows: Vec<Vec<String>> = facts
+        .baselines
+        .iter()
+        .map(|baseline| hids::cells(baseline).to_vec())
+        .collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let note = "Computed from the bundle, before anything is installed. Below hids/, by platform: every file with its digests for AIDE, \
+                fapolicyd, Wazuh, osquery and sha256sum; what may be run; what an install makes; what nobody can know before.";
+    let blocks = vec![
+        Block::Text(note.to_owned()),
+        table("Files by platform", &hids::TITLES, rows, None),
+    ];
+    section("hids", "Baseline of file integrity", blocks)
 }
 
 fn mapping(facts: &Facts<'_>) -> Option<Section> {

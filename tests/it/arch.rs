@@ -58,6 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("prove", &["fs", "lock", "trust", "eco"]),
     ("flows", &["trust"]),
     ("permissions", &["trust"]),
+    ("hids", &["fs", "lock", "eco", "unpack"]),
     ("verify", &["fs", "lock", "trust", "sbom", "bundle", "eco"]),
     (
         "packet",
@@ -70,6 +71,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "trust",
             "flows",
             "permissions",
+            "hids",
             "verify",
         ],
     ),
@@ -124,6 +126,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "prove",
             "flows",
             "permissions",
+            "hids",
             "verify",
             "packet",
             "import",
