@@ -119,3 +119,36 @@ fn name(path: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{package, scanned};
+    use super::super::{Baseline, Tree};
+    use super::{configuration, database};
+    use crate::base::package::EcosystemId;
+    use crate::base::platform::Platform;
+
+    #[test]
+    fn trees_are_watched_whole_and_other_files_one_by_one() {
+        let mut baseline = Baseline::new(Platform::LinuxAmd64);
+        let package = package(EcosystemId::npm(), "demo");
+        for path in ["/opt/t/a b.js", "/opt/t/s+/x.js", "/opt/tt", "/usr/bin/x"] {
+            baseline.put(path, &scanned(path, 0o644), 0o644, &package);
+        }
+        baseline.trees.push(Tree {
+            path: "/opt/t".to_owned(),
+            made: vec![r"\.own$"],
+            scripted: ["/opt/t/s+".to_owned()].into(),
+        });
+        let rules = configuration("claw", &baseline);
+        let (_, rules) = rules.split_once("\n\n").unwrap();
+        assert_eq!(
+            rules,
+            "!/opt/t/\\.own$\n/opt/t/(?!(s\\+)/) f Installed\n/opt/t/s\\+/x\\.js$ f Installed\n\
+             /opt/tt$ f Installed\n/usr/bin/x$ f Installed\n"
+        );
+        let database = database(&baseline);
+        assert!(database.contains("\n/opt/t/a%20b.js 37580963877 100644 13 "));
+        assert!(database.ends_with("@@end_db\n"));
+    }
+}

@@ -162,7 +162,7 @@ fn release(package: &LockedPackage) -> String {
 #[derive(Debug, Clone, Copy)]
 pub struct Artifact<'a> {
     package: &'a LockedPackage,
-    artifact: &'a LockedArtifact,
+    file: &'a LockedArtifact,
     /// SHA-256 of its bytes.
     pub digest: Digest,
 }
@@ -185,7 +185,7 @@ pub fn artifacts<'a>(
             let digest = *known.get(&key)?;
             Some(Artifact {
                 package,
-                artifact,
+                file: artifact,
                 digest,
             })
         })
@@ -248,7 +248,7 @@ fn place(
     let package = artifact.package;
     let here = |baseline: &&mut Baseline| package.platforms.contains(&baseline.platform);
     for baseline in out.iter_mut().filter(here) {
-        let file = &artifact.artifact.file;
+        let file = &artifact.file.file;
         let members = match members {
             Ok(members) => members,
             Err(error) => {
@@ -343,4 +343,51 @@ pub fn files(channel: &str, runtime: &Runtime, baseline: &Baseline) -> Vec<Made>
             formats::behaviour(channel, runtime, baseline),
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Baseline, Kind, Scanned};
+    use crate::base::digest::Digests;
+    use crate::base::package::EcosystemId;
+    use crate::base::platform::Platform;
+    use crate::lock::LockedPackage;
+
+    /// A member of an archive.
+    pub(super) fn scanned(path: &str, mode: u32) -> Scanned {
+        Scanned {
+            path: path.to_owned(),
+            mode: Some(mode),
+            digests: Digests::of(path.as_bytes()),
+            size: path.len() as u64,
+            kind: Kind::Data,
+            windows: false,
+            python: path.contains("#!python"),
+        }
+    }
+
+    /// A release without files.
+    pub(super) fn package(ecosystem: EcosystemId, name: &str) -> LockedPackage {
+        LockedPackage {
+            ecosystem,
+            name: name.to_owned(),
+            version: "1.0".to_owned(),
+            platforms: vec![Platform::LinuxAmd64],
+            license: None,
+            deprecated: None,
+            install_script: false,
+            bundled_in: Vec::new(),
+            places: Vec::new(),
+            dependencies: Vec::new(),
+            artifacts: Vec::new(),
+        }
+    }
+
+    /// Paths and modes of a baseline.
+    pub(super) fn shown(baseline: &Baseline) -> Vec<String> {
+        let files = baseline.files.iter();
+        files
+            .map(|(path, entry)| format!("{path} {:04o}", entry.mode))
+            .collect()
+    }
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::scan::Scanned;
 use super::{Baseline, Said, Tree, path};
-use crate::base::package::EcosystemId;
+use crate::base::package::{EcosystemId, ReleaseId};
 use crate::eco::EcoError;
+use crate::eco::npm::placed::PlacedTree;
 use crate::eco::npm::{pins, records};
 use crate::lock::LockedPackage;
 
@@ -19,11 +20,16 @@ const COMMAND: u32 = 0o755;
 /// What npm writes into a tree itself.
 const OWN: &str = r"\.package-lock\.json$";
 
+/// Files that the install script of a package is known to remove, by its name.
+const REMOVED: [(&str, &str); 1] = [("openclaw", ".openclaw-lifecycle-pending")];
+
 /// Where the installs of a lock are.
 #[derive(Debug)]
 pub(super) struct Layout {
     /// The folder of each install.
     folders: BTreeMap<u32, String>,
+    /// Where the tarball of each release goes. What another tarball holds comes with that one.
+    places: BTreeMap<ReleaseId, Vec<String>>,
     /// Paths of the commands of every package, bundled ones, too.
     commands: BTreeSet<String>,
 }
@@ -39,34 +45,42 @@ impl Layout {
         };
         let mut layout = Self {
             folders: installs.iter().map(|n| (*n, folder(n))).collect(),
+            places: BTreeMap::new(),
             commands: BTreeSet::new(),
         };
         let Some(bytes) = said.records.get(&npm) else {
             return Ok(layout);
         };
         let records = records::parse(bytes)?;
-        for package in said.lock.of(&npm) {
-            let known = records.packages.get(&package.name);
-            let version = known.and_then(|known| known.versions.get(&package.version));
-            let commands = version.into_iter().flat_map(|version| version.bin.values());
-            for command in commands {
-                let command = command.trim_start_matches("./");
-                for place in layout.places(package) {
-                    layout.commands.insert(format!("{place}/{command}"));
+        for (install, folder) in &layout.folders {
+            let tree = PlacedTree::of_install(said.lock, &records, *install)?;
+            for (at, placed) in tree.places {
+                if !path::is_inside(&at) {
+                    continue;
+                }
+                let place = format!("{folder}/{at}");
+                let known = records.packages.get(&placed.release.name);
+                let version = known.and_then(|known| known.versions.get(&placed.release.version));
+                let commands = version.into_iter().flat_map(|version| version.bin.values());
+                let commands = commands.map(|command| command.trim_start_matches("./"));
+                layout
+                    .commands
+                    .extend(commands.map(|command| format!("{place}/{command}")));
+                if placed.bundler.is_none() {
+                    let places = layout.places.entry(placed.release).or_default();
+                    places.push(place);
                 }
             }
         }
         Ok(layout)
     }
 
-    /// The folders of a package.
-    fn places(&self, package: &LockedPackage) -> Vec<String> {
-        let folder = |place: &String| {
-            let (install, at) = place.split_once(':')?;
-            let folder = self.folders.get(&install.parse().ok()?)?;
-            path::is_inside(at).then(|| format!("{folder}/{at}"))
-        };
-        package.places.iter().filter_map(folder).collect()
+    /// Where the tarball of a package goes.
+    fn places(&self, package: &LockedPackage) -> &[String] {
+        self.places
+            .get(&package.id())
+            .map(Vec::as_slice)
+            .unwrap_or_default()
     }
 
     /// The folders that hold nothing but what is known.
@@ -90,6 +104,7 @@ impl Layout {
                 .filter(here)
                 .flat_map(|package| self.places(package))
                 .filter(|place| place.starts_with(&format!("{}/", tree.path)))
+                .cloned()
                 .collect();
             for place in scripted {
                 baseline.makes(format!("{place}/**"), "the install script of the package");
@@ -111,7 +126,7 @@ impl Layout {
             let Some((_, inside)) = member.path.split_once('/') else {
                 continue;
             };
-            let mut inside = inside.to_owned();
+            let mut inside = path::normal(inside);
             if is_named(&inside, ".npmignore") {
                 ignores.insert(inside.clone());
             } else if is_named(&inside, ".gitignore") {
@@ -120,9 +135,14 @@ impl Layout {
                     continue;
                 }
             }
+            let removed = REMOVED.contains(&(package.name.as_str(), inside.as_str()));
             for folder in self.places(package) {
                 let at = format!("{folder}/{inside}");
                 let is_command = self.commands.contains(&at);
+                if removed {
+                    baseline.makes(at, "nothing: the install script of the package removes it");
+                    continue;
+                }
                 if is_command && member.windows {
                     baseline.makes(
                         at,

@@ -9,6 +9,13 @@ pub(super) fn is_inside(path: &str) -> bool {
         .all(|segment| !matches!(segment, "" | "." | ".."))
 }
 
+/// A path from an archive without segments that say nothing.
+pub(super) fn normal(path: &str) -> String {
+    let says = |segment: &&str| !matches!(*segment, "" | ".");
+    let segments: Vec<&str> = path.split('/').filter(says).collect();
+    segments.join("/")
+}
+
 /// Whether every list can hold the path as it is: nothing that ends a line, is not shown or begins an escape.
 pub(super) fn is_listable(path: &str) -> bool {
     let plain = |c: char| crate::base::text::is_plain(c) && c != '\\' && c != '\u{fffd}';
@@ -17,7 +24,7 @@ pub(super) fn is_listable(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_inside, is_listable};
+    use super::{is_inside, is_listable, normal};
 
     #[test]
     fn paths_that_lead_elsewhere_or_break_lists_are_none() {
@@ -26,6 +33,8 @@ mod tests {
             assert!(!is_inside(bad), "{bad:?}");
             assert!(!is_listable(&format!("/opt/{bad}")), "{bad:?}");
         }
+        assert_eq!(normal("./dist//./a.js"), "dist/a.js");
+        assert_eq!(normal("../a"), "../a");
         for bad in ["opt", "/a\nb", "/a\\b", "/a\u{202e}b", "/a\u{fffd}"] {
             assert!(!is_listable(bad), "{bad:?}");
         }

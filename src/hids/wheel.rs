@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::scan::Scanned;
-use super::{Baseline, Said, Tree};
+use super::{Baseline, Said, Tree, path};
 use crate::base::package::EcosystemId;
 use crate::base::platform::Platform;
 use crate::eco::EcoError;
@@ -22,14 +22,14 @@ const OWN: [&str; 2] = [
     r"(.*/)?__pycache__/",
     r"[^/]+\.dist-info/(RECORD|INSTALLER|REQUESTED|direct_url\.json)$",
 ];
-/// What an environment may have from the beginning.
-const SEED: [&str; 6] = [
-    r"pip(-[^/]*\.dist-info)?/",
-    r"setuptools(-[^/]*\.dist-info)?/",
-    r"wheel(-[^/]*\.dist-info)?/",
-    r"pkg_resources/",
-    r"_distutils_hack/",
-    r"distutils-precedence\.pth$",
+/// What an environment may have from the beginning, by the project that it is of.
+const SEED: [(&str, &str); 6] = [
+    ("pip", r"pip(-[^/]*\.dist-info)?/"),
+    ("wheel", r"wheel(-[^/]*\.dist-info)?/"),
+    ("setuptools", r"setuptools(-[^/]*\.dist-info)?/"),
+    ("setuptools", r"pkg_resources/"),
+    ("setuptools", r"_distutils_hack/"),
+    ("setuptools", r"distutils-precedence\.pth$"),
 ];
 /// Names of the files of a `.dist-info` that are written anew.
 const WRITTEN: [&str; 4] = ["RECORD", "INSTALLER", "REQUESTED", "direct_url.json"];
@@ -41,8 +41,8 @@ pub(super) struct Layout {
     environments: BTreeMap<u32, String>,
     /// Major and minor version of Python; `None`: the lock does not say.
     python: Option<String>,
-    /// Whether the lock has pip or setuptools, so that they are known, too.
-    has_seed: bool,
+    /// What of an environment from the beginning nobody knows: the lock does not have these projects.
+    seed: Vec<&'static str>,
 }
 
 impl Layout {
@@ -59,11 +59,15 @@ impl Layout {
             parts.join(".")
         };
         let pypi = EcosystemId::pypi();
-        let is_seed = |package: &LockedPackage| package.name == "setuptools";
+        let is_locked = |name: &str| said.lock.of(&pypi).any(|package| package.name == name);
         Self {
             environments: installs.iter().map(|n| (*n, folder(n))).collect(),
             python: said.lock.target.python.as_ref().map(minor),
-            has_seed: said.lock.of(&pypi).any(is_seed),
+            seed: SEED
+                .iter()
+                .filter(|(project, _)| !is_locked(project))
+                .map(|(_, pattern)| *pattern)
+                .collect(),
         }
     }
 
@@ -85,9 +89,7 @@ impl Layout {
                 "python -m venv, and pip: a script for each entry point",
             );
             let mut made = OWN.to_vec();
-            let seed = SEED.into_iter();
-            // pip of the environment is replaced, setuptools may be known.
-            made.extend(seed.filter(|pattern| !self.has_seed || pattern.starts_with("pip")));
+            made.extend(&self.seed);
             baseline.trees.push(Tree {
                 path: at,
                 made,
@@ -162,7 +164,7 @@ struct Scheme<'a> {
 
 impl Scheme<'_> {
     fn place(&self, package: &LockedPackage, member: &Scanned, baseline: &mut Baseline) {
-        let path = &member.path;
+        let path = &path::normal(&member.path);
         let (first, rest) = path.split_once('/').unwrap_or((path, ""));
         if first.ends_with(".dist-info") && WRITTEN.contains(&rest) {
             return;
@@ -173,7 +175,8 @@ impl Scheme<'_> {
             project,
         } = self;
         let site = format!("{environment}/lib/python{python}/site-packages");
-        let at = if first.ends_with(".data") {
+        let folder = first.rsplit_once('.').map(|(_, kind)| kind);
+        let at = if folder == Some("data") {
             let Some((scheme, rest)) = rest.split_once('/') else {
                 return;
             };
@@ -200,5 +203,59 @@ impl Scheme<'_> {
             _ => FILE,
         };
         baseline.put(&at, member, mode, package);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Baseline;
+    use super::super::tests::{package, scanned, shown};
+    use super::Scheme;
+    use crate::base::package::EcosystemId;
+    use crate::base::platform::Platform;
+
+    #[test]
+    fn each_part_of_a_wheel_goes_where_its_scheme_says() {
+        let scheme = Scheme {
+            environment: "/opt/venv",
+            python: "3.11",
+            project: "demo",
+        };
+        let package = package(EcosystemId::pypi(), "demo");
+        let mut baseline = Baseline::new(Platform::LinuxAmd64);
+        for member in [
+            scanned("demo/__init__.py", 0o100_644),
+            scanned("demo/tool.so", 0o100_755),
+            // Executable, but the archive does not say of what kind it is.
+            scanned("demo/odd", 0o755),
+            scanned("demo-1.0.dist-info/METADATA", 0o100_600),
+            scanned("demo-1.0.dist-info/RECORD", 0o100_644),
+            scanned("demo-1.0.data/scripts/run", 0o100_755),
+            scanned("demo-1.0.data/scripts/#!python", 0o100_755),
+            scanned("demo-1.0.data/purelib/pure.py", 0o100_644),
+            scanned("demo-1.0.data/data/share/man/x.1", 0o100_644),
+            scanned("demo-1.0.data/headers/x.h", 0o100_644),
+            scanned("demo-1.0.data/other/x", 0o100_644),
+            scanned("../evil.pth", 0o100_644),
+        ] {
+            scheme.place(&package, &member, &mut baseline);
+        }
+        let site = "/opt/venv/lib/python3.11/site-packages";
+        assert_eq!(
+            shown(&baseline),
+            [
+                "/opt/venv/bin/run 0755".to_owned(),
+                "/opt/venv/include/site/python3.11/demo/x.h 0644".to_owned(),
+                format!("{site}/demo-1.0.dist-info/METADATA 0644"),
+                format!("{site}/demo/__init__.py 0644"),
+                format!("{site}/demo/odd 0644"),
+                format!("{site}/demo/tool.so 0755"),
+                format!("{site}/pure.py 0644"),
+                "/opt/venv/share/man/x.1 0644".to_owned(),
+            ]
+        );
+        assert_eq!(baseline.unknown.len(), 2, "{:?}", baseline.unknown);
+        let made: Vec<&str> = baseline.made.iter().map(|(at, _)| at.as_str()).collect();
+        assert_eq!(made, ["/opt/venv/bin/#!python"]);
     }
 }
