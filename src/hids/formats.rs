@@ -101,14 +101,15 @@ pub(super) fn sums(baseline: &Baseline) -> String {
     out.into_text()
 }
 
-/// For `/etc/fapolicyd/trust.d`: path, size, SHA-256. Its lines have no way to hold a path with white space.
+/// For `/etc/fapolicyd/trust.d`: path, size, SHA-256. Versions of fapolicyd differ in how they write white space and percent
+/// signs; paths with them are left out.
 pub(super) fn fapolicyd(channel: &str, baseline: &Baseline) -> String {
     let mut out = Lines::new();
     out.line(format!(
         "# What {channel} installs, for /etc/fapolicyd/trust.d; then: fapolicyd-cli --update"
     ));
     for (path, entry) in &baseline.files {
-        if path.contains(char::is_whitespace) {
+        if path.contains(|c: char| c.is_whitespace() || c == '%') {
             continue;
         }
         out.line(format!(
