@@ -10,6 +10,10 @@ use crate::base::lines::Lines;
 const ATTRIBUTES: u64 = 1 | 1 << 2 | 1 << 5 | 1 << 30 | 1 << 31 | 1 << 35;
 /// The kind of a regular file in a mode.
 const REGULAR: u32 = 0o100_000;
+/// How many folders those of a group share at least.
+const UPPER: usize = 2;
+/// Longest group, in bytes of its paths.
+const LONGEST: usize = 8192;
 
 /// `aide.conf`.
 pub(super) fn configuration(channel: &str, baseline: &Baseline) -> String {
@@ -29,14 +33,55 @@ pub(super) fn configuration(channel: &str, baseline: &Baseline) -> String {
         out.lines(tree.made.iter().map(|made| format!("!{at}/{made}")));
         out.line(format!("{at}/{} f Installed", except(tree)));
     }
-    for path in baseline
-        .files
-        .keys()
-        .filter(|path| !is_watched(baseline, path))
-    {
-        out.line(format!("{}$ f Installed", expression(path)));
-    }
+    let files = baseline.files.keys().map(String::as_str);
+    let alone: Vec<&str> = files.filter(|path| !is_watched(baseline, path)).collect();
+    out.lines(groups(&alone).into_iter().map(rule));
     out.into_text()
+}
+
+/// Sorted files in groups that one rule holds: AIDE takes some 5000 rules, and its expressions have an end, too. Those of a
+/// group share the two upper folders, so that AIDE looks nowhere else for them.
+fn groups<'a>(paths: &[&'a str]) -> Vec<Vec<&'a str>> {
+    let mut out: Vec<Vec<&str>> = Vec::new();
+    let mut length = 0;
+    let mut upper = Vec::new();
+    for path in paths {
+        let folders: Vec<&str> = folder(path).split('/').take(UPPER + 1).collect();
+        length += path.len();
+        match out.last_mut() {
+            Some(group) if folders == upper && length < LONGEST => group.push(path),
+            _ => {
+                out.push(vec![*path]);
+                length = path.len();
+                upper = folders;
+            }
+        }
+    }
+    out
+}
+
+/// A rule for these files.
+fn rule(paths: Vec<&str>) -> String {
+    let mut shared = paths.first().map_or("", |path| folder(path));
+    while !paths.iter().all(|path| is_below(path, shared)) {
+        shared = folder(shared);
+    }
+    let inside: Vec<String> = paths
+        .iter()
+        .filter_map(|path| path.strip_prefix(shared))
+        .map(|rest| expression(rest.trim_start_matches('/')))
+        .collect();
+    format!("{}/({})$ f Installed", expression(shared), inside.join("|"))
+}
+
+/// The folder of a path; empty for the root.
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder)
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The part of a rule that leaves out the packages whose scripts may make anything.
@@ -55,12 +100,11 @@ fn except(tree: &Tree) -> String {
 
 /// Whether a tree has the file.
 fn is_watched(baseline: &Baseline, path: &str) -> bool {
-    let below = |folder: &str| {
-        path.strip_prefix(folder)
-            .is_some_and(|r| r.starts_with('/'))
-    };
-    let tree = baseline.trees.iter().find(|tree| below(&tree.path));
-    tree.is_some_and(|tree| !tree.scripted.iter().any(|folder| below(folder)))
+    let tree = baseline
+        .trees
+        .iter()
+        .find(|tree| is_below(path, &tree.path));
+    tree.is_some_and(|tree| !tree.scripted.iter().any(|folder| is_below(path, folder)))
 }
 
 /// A regular expression that matches a path and nothing else.
@@ -129,10 +173,26 @@ mod tests {
     use crate::base::platform::Platform;
 
     #[test]
+    fn groups_end_where_a_rule_becomes_too_long() {
+        let paths: Vec<String> = (0..2000).map(|n| format!("/usr/share/x/{n:04}")).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let groups = super::groups(&paths);
+        assert!(groups.len() > 1 && groups.len() < 10, "{}", groups.len());
+        assert_eq!(groups.concat(), paths);
+    }
+
+    #[test]
     fn trees_are_watched_whole_and_other_files_one_by_one() {
         let mut baseline = Baseline::new(Platform::LinuxAmd64);
         let package = package(EcosystemId::npm(), "demo");
-        for path in ["/opt/t/a b.js", "/opt/t/s+/x.js", "/opt/tt", "/usr/bin/x"] {
+        for path in [
+            "/opt/t/a b.js",
+            "/opt/t/s+/x.js",
+            "/opt/t/s+/y",
+            "/opt/tt",
+            "/usr/bin/a/b",
+            "/usr/bin/x",
+        ] {
             baseline.put(path, &scanned(path, 0o644), 0o644, &package);
         }
         baseline.trees.push(Tree {
@@ -144,8 +204,8 @@ mod tests {
         let (_, rules) = rules.split_once("\n\n").unwrap();
         assert_eq!(
             rules,
-            "!/opt/t/\\.own$\n/opt/t/(?!(s\\+)/) f Installed\n/opt/t/s\\+/x\\.js$ f Installed\n\
-             /opt/tt$ f Installed\n/usr/bin/x$ f Installed\n"
+            "!/opt/t/\\.own$\n/opt/t/(?!(s\\+)/) f Installed\n/opt/t/s\\+/(x\\.js|y)$ f Installed\n\
+             /opt/(tt)$ f Installed\n/usr/bin/(a/b|x)$ f Installed\n"
         );
         let database = database(&baseline);
         assert!(database.contains("\n/opt/t/a%20b.js 37580963877 100644 13 "));
