@@ -35,7 +35,7 @@ pub(super) fn configuration(channel: &str, baseline: &Baseline) -> String {
     }
     let files = baseline.files.keys().map(String::as_str);
     let alone: Vec<&str> = files.filter(|path| !is_watched(baseline, path)).collect();
-    out.lines(groups(&alone).into_iter().map(rule));
+    out.lines(groups(&alone).iter().map(|group| rule(group)));
     out.into_text()
 }
 
@@ -61,7 +61,7 @@ fn groups<'a>(paths: &[&'a str]) -> Vec<Vec<&'a str>> {
 }
 
 /// A rule for these files.
-fn rule(paths: Vec<&str>) -> String {
+fn rule(paths: &[&str]) -> String {
     let mut shared = paths.first().map_or("", |path| folder(path));
     while !paths.iter().all(|path| is_below(path, shared)) {
         shared = folder(shared);
