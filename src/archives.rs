@@ -16,7 +16,7 @@ use crate::base::finding::{Finding, Severity};
 use crate::base::json;
 use crate::base::limits::LIMITS;
 use crate::base::progress::{Progress, Unit};
-use crate::base::text::escaped;
+use crate::base::text::{escaped, visible};
 use crate::base::workers;
 use crate::fs::{self, FsError};
 use crate::lint::{self, Form, Problem};
@@ -53,6 +53,11 @@ impl<'a> Archive<'a> {
             digest,
             path,
         })
+    }
+
+    /// What kind of archive it is.
+    pub const fn form(&self) -> &Form {
+        &self.form
     }
 
     /// SHA-256 of its bytes.
@@ -186,23 +191,49 @@ pub fn document(judged: &[Judged<'_>]) -> Vec<u8> {
 
 /// What the document of a bundle says: what its builder had found.
 #[derive(Debug, Clone, Default)]
-pub struct Carried(BTreeMap<String, BTreeSet<String>>);
+pub struct Carried(BTreeMap<String, Vec<Said>>);
+
+/// A problem of an archive as its builder wrote it down.
+#[derive(Debug, Clone)]
+struct Said {
+    code: String,
+    is_denied: bool,
+    message: String,
+}
 
 impl Carried {
     /// Reads the document; one that is not as [`document`] writes it says nothing.
     pub fn parse(bytes: &[u8]) -> Self {
         let value = json::strict(bytes, LIMITS.document).unwrap_or_default();
         let archives = value.get("archives").and_then(Value::as_object);
-        let codes = |problems: &Value| -> BTreeSet<String> {
-            let listed = problems.as_array().into_iter().flatten();
-            listed
-                .filter_map(|problem| problem.get("code")?.as_str().map(str::to_owned))
-                .collect()
+        let problem = |problem: &Value| {
+            let text = |key: &str| problem.get(key)?.as_str();
+            Some(Said {
+                code: text("code")?.to_owned(),
+                // What weighs nothing that is known weighs all.
+                is_denied: !matches!(text("severity"), Some("warn" | "note")),
+                message: visible(text("message").unwrap_or_default()),
+            })
         };
         let archives = archives.into_iter().flatten();
-        Self(
-            archives
-                .map(|(digest, problems)| (digest.clone(), codes(problems)))
+        let read = |(digest, problems): (&String, &Value)| {
+            let problems = problems.as_array()?.iter();
+            Some((
+                digest.clone(),
+                problems.map(problem).collect::<Option<_>>()?,
+            ))
+        };
+        Self(archives.filter_map(read).collect())
+    }
+
+    /// Code and message of the problems of an archive that its builder accepted; `None` if it does not say that it was
+    /// read.
+    pub fn denied(&self, digest: &Digest) -> Option<Vec<(String, &str)>> {
+        let problems = self.0.get(&digest.hex())?.iter();
+        let denied = problems.filter(|problem| problem.is_denied);
+        Some(
+            denied
+                .map(|one| (escaped(&one.code), one.message.as_str()))
                 .collect(),
         )
     }
@@ -210,7 +241,8 @@ impl Carried {
     /// The end of a sentence about a problem of an archive.
     fn says(&self, digest: &Digest, problem: &Problem) -> &'static str {
         let known = self.0.get(&digest.hex());
-        if known.is_some_and(|codes| codes.contains(problem.rule.code().name)) {
+        let is_it = |said: &Said| said.code == problem.rule.code().name;
+        if known.is_some_and(|all| all.iter().any(is_it)) {
             " (the builder accepted it)"
         } else {
             " (the builder did not find it)"

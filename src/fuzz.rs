@@ -65,6 +65,16 @@ pub const TARGETS: &[Target] = &[
         archive(bytes, &Form::Crate("demo-1.0.0".to_owned()));
     }),
     ("lint-deb", |bytes| archive(bytes, &Form::Debian)),
+    ("osv", crate::vulns::fuzz::record),
+    ("osv-packed", crate::vulns::fuzz::packed),
+    ("osv-zip", crate::vulns::fuzz::zipped),
+    ("hole-rules", hole_rules),
+    ("policy", policy),
+    ("strace", crate::prove::fuzz::strace),
+    ("evidence", evidence),
+    ("cargo-toml", |bytes| {
+        let _built = eco::cargo::scripts::read(bytes, true);
+    }),
 ];
 
 /// One signing key and the trust root that knows it.
@@ -321,10 +331,84 @@ fn archive(bytes: &[u8], form: &Form) {
     lint::check(&mut Cursor::new(bytes), form).expect("bytes in memory are read");
 }
 
+/// Rules about holes that a project brings.
+pub fn hole_rules(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _rules = crate::holes::rule::add(&mut Vec::new(), "fuzz.toml", text);
+    }
+}
+
+/// A policy.
+pub fn policy(bytes: &[u8]) {
+    let _policy = crate::policy::Policy::parse("policy.toml", bytes);
+}
+
+/// What a builder found in archives, as an enclave reads it; what is read is written as something that reads the same.
+pub fn evidence(bytes: &[u8]) {
+    let _linted = crate::archives::Carried::parse(bytes);
+    let scripts = crate::scripts::Scripts::parse(bytes);
+    assert_eq!(crate::scripts::Scripts::parse(&scripts.document()), scripts);
+    let licenses = crate::licenses::Licenses::parse(bytes);
+    assert_eq!(
+        crate::licenses::Licenses::parse(&licenses.document()),
+        licenses
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::TARGETS;
     use crate::fs;
+
+    /// One text that each of these readers takes.
+    const SAMPLES: &[(&str, &str)] = &[
+        (
+            "osv",
+            r#"{"id":"GHSA-1","modified":"2026-01-01T00:00:00Z","aliases":["CVE-1"],"affected":[{"package":{"ecosystem":"npm","name":"demo"},"ranges":[{"type":"SEMVER","events":[{"introduced":"0"},{"fixed":"1.0.1"}]}],"versions":["1.0.0"]},{"package":{"ecosystem":"PyPI","name":"Demo"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0.9"},{"last_affected":"1.0"}]}]}],"severity":[{"type":"CVSS_V3","score":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}]}"#,
+        ),
+        (
+            "hole-rules",
+            "[[rule]]\nid = \"a-b\"\nkind = \"install-download\"\npackage = \"npm:a*\"\nfiles = \"*.js\"\ncontent = 'x|y'\nmeans = \"m\"\nfix = \"f {url}\"\n",
+        ),
+        (
+            "policy",
+            "[severity]\nnpm-deprecated = \"deny\"\n[packages]\ndeny = [\"npm:a@<2.0.0\"]\n[lint]\nrequire = true\n[size]\ntotal = \"4GB\"\n",
+        ),
+        (
+            "strace",
+            "12 openat(AT_FDCWD, \"/a\\x2f\", O_RDONLY) = -1 ENOENT (No such file or directory)\n13 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr(\"192.0.2.1\")}, 16 <unfinished ...>\n13 <... connect resumed>) = -1 ENETUNREACH (x)\n",
+        ),
+        (
+            "evidence",
+            r#"{"archives":{"aa":{"runs":[{"what":"build.rs","when":"build-script"}]},"bb":{"unread":"x"}},"schema":"stage/install-scripts-evidence/v1"}"#,
+        ),
+        (
+            "evidence",
+            r#"{"licenses":[{"ecosystem":"npm","license":"x","release":"a@1","text":"b\nc"}],"schema":"stage/licenses-evidence/v1"}"#,
+        ),
+        (
+            "cargo-toml",
+            "[package]\nname = \"a\"\nbuild = [\"b.rs\"]\n[lib]\nproc-macro = true\n",
+        ),
+    ];
+
+    #[test]
+    fn what_is_nearly_right_breaks_no_reader() {
+        for (name, sample) in SAMPLES {
+            let (_, target) = TARGETS.iter().find(|(known, _)| known == name).unwrap();
+            let good = sample.as_bytes();
+            target(good);
+            for at in 0..good.len() {
+                target(&good[..at]);
+                target(&[&good[..at], &good[at + 1..]].concat());
+                for flip in [1, 0x20, 0x80] {
+                    let mut other = good.to_vec();
+                    other[at] ^= flip;
+                    target(&other);
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_fuzzing_found_stays_found() {

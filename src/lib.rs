@@ -26,6 +26,7 @@
 //! | [`vulns`] | known vulnerabilities, from a database that somebody brought along |
 //! | [`policy`] | what may be carried, how much a finding weighs, who waived what |
 //! | [`licenses`] | licenses that only files tell |
+//! | [`scripts`] | code that packages run when they are installed or built |
 //! | `changelogs` * | vulnerabilities that changelogs of Debian packages mention |
 //! | [`vex`] | what is said to others of known vulnerabilities: OpenVEX, CycloneDX |
 //! | [`sbom`] | CycloneDX |
@@ -112,6 +113,7 @@ pub mod release;
 #[cfg(feature = "connected")]
 pub mod resolve;
 pub mod sbom;
+pub mod scripts;
 pub mod serve;
 pub mod sign;
 pub mod store;

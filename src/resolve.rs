@@ -375,7 +375,8 @@ fn check_republished(before: &Lock, after: &Lock) -> Result<(), ResolveError> {
 }
 
 /// Every edge of every carried package, for each platform, must lead to a package in the lock; each that does not is
-/// a finding that denies. Copies inside of other packages only warn: nobody but their publisher can change them.
+/// a finding that denies. Copies inside of other packages that get another version than they ask for only warn: nobody
+/// but their publisher can change them.
 pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, ResolveError> {
     let mut open: BTreeMap<_, BTreeSet<Platform>> = BTreeMap::new();
     let ecosystems: BTreeSet<&EcosystemId> = lock.packages.iter().map(|p| &p.ecosystem).collect();
@@ -394,13 +395,20 @@ pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, Res
     let chains = Chains::new(lock);
     let mut findings = Vec::new();
     for ((id, edge), platforms) in open {
-        let is_copy = edge.kind == "bundled";
-        let (code, severity, fix) = if is_copy {
-            let fix = "where it matters, ask its publisher, or take another version";
-            (&BUNDLED_EDGE, Severity::Warn, fix)
-        } else {
-            let fix = "run `stage resolve` again; do not edit the lock by hand";
-            (&OPEN_EDGE, Severity::Deny, fix)
+        let (code, severity, fix) = match edge.kind {
+            "bundled" => {
+                let fix = "where it matters, ask its publisher, or take another version";
+                (&BUNDLED_EDGE, Severity::Warn, fix.to_owned())
+            }
+            "bundled-nowhere" => {
+                let (name, range) = (escaped(&edge.name), escaped(&edge.range));
+                let fix = format!("stage it: [{id}] packages = [\"{name}@{range}\"]");
+                (&BUNDLED_EDGE, Severity::Deny, fix)
+            }
+            _ => {
+                let fix = "run `stage resolve` again; do not edit the lock by hand";
+                (&OPEN_EDGE, Severity::Deny, fix.to_owned())
+            }
         };
         let chain = chains.chain(&id, &edge.from);
         findings.push(Finding {
@@ -409,7 +417,7 @@ pub fn check_closure(lock: &Lock, records: &Records) -> Result<Vec<Finding>, Res
             subject: format!("{id} {}", edge.from),
             message: open_edge(&edge, &platforms),
             chain: chain.iter().map(|c| escaped(c)).collect(),
-            fix: Some(fix.to_owned()),
+            fix: Some(fix),
         });
     }
     Ok(findings)
@@ -439,6 +447,13 @@ fn open_edge(edge: &eco::OpenEdge, platforms: &BTreeSet<Platform>) -> String {
         "bundled" => format!(
             "is a copy inside of another package and wants {} {}, which is not there on {}: it was published so, and \
          npm installs it so",
+            quoted(&edge.name),
+            quoted(&edge.range),
+            on.join(", ")
+        ),
+        "bundled-nowhere" => format!(
+            "is a copy inside of another package and cannot do without {} {}, which is neither inside nor in the lock for {}: \
+             it fails where it asks for it",
             quoted(&edge.name),
             quoted(&edge.range),
             on.join(", ")

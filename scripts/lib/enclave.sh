@@ -74,7 +74,7 @@ uv() {
 cargo() {
     configure
     command cargo install --quiet --locked ripgrep@15.2.0 --root "$HOME/rg"
-    echo "   cargo: $("$HOME/rg/bin/rg" --version | head -1), built from the repository" >&2
+    echo "   cargo: $("$HOME/rg/bin/rg" --version | sed -n 1p), built from the repository" >&2
 }
 
 if curl -sS -m 3 -o /dev/null https://198.51.100.1/ 2>/dev/null; then echo "error: there is a network here" >&2; exit 1; fi

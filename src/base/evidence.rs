@@ -80,7 +80,7 @@ impl<'de> Deserialize<'de> for Level {
 }
 
 /// Why there is no signature, or none that counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gap {
     /// The upstream has none for this artifact.
@@ -89,7 +89,8 @@ pub enum Gap {
     Stripped,
     /// It could not be had.
     Unreachable,
-    /// There may be one, of a kind that this version does not verify.
+    /// There may be one that is not verified: of a kind that this version does not know, or nobody said who should have
+    /// signed.
     Unsupported,
 }
 

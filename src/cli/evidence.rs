@@ -13,11 +13,13 @@ use crate::base::evidence::Gap;
 use crate::base::fault::Fault;
 use crate::base::package::EcosystemId;
 use crate::base::section::Section;
-use crate::base::text::escaped;
+use crate::base::text::{escaped, quoted, visible};
 use crate::base::time::Timestamp;
 use crate::bundle::manifest::BundleManifest;
 use crate::cli::UsageError;
 use crate::eco::attestation::{ROOT_LIMIT, SigstoreRoot};
+use crate::eco::bare_key::{BareKey, KEY_LIMIT};
+use crate::eco::file::fault::FileError;
 use crate::eco::registry_keys::{self, RegistryKeys};
 use crate::eco::vouched::{Anchors, CarriedFiles, UpstreamKeys};
 use crate::evidence::Line;
@@ -57,12 +59,21 @@ pub(crate) fn upstream_keys(project: &Project) -> Result<UpstreamKeys, Failure> 
 fn keys(npm: Option<&Path>, root: Option<&Path>) -> Result<UpstreamKeys, Box<dyn Fault>> {
     let mut keys = UpstreamKeys::shipped()?;
     if let Some(file) = npm {
-        keys.npm = RegistryKeys::parse(&fs::read(file, registry_keys::LIMIT)?)?;
+        keys.npm = RegistryKeys::parse(&key_file(file, registry_keys::LIMIT)?)?;
     }
     if let Some(file) = root {
-        keys.sigstore = SigstoreRoot::parse(&fs::read(file, ROOT_LIMIT)?)?;
+        keys.sigstore = SigstoreRoot::parse(&key_file(file, ROOT_LIMIT)?)?;
     }
     Ok(keys)
+}
+
+/// A file of keys; what cannot be read is wrong use, like any unreadable input.
+fn key_file(path: &Path, limit: u64) -> Result<Vec<u8>, UsageError> {
+    fs::read(path, limit).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|c| format!(": {}", visible(&c.to_string())));
+        UsageError::new(format!("{error}{}", cause.unwrap_or_default()))
+            .next("name a file of keys that is there, or leave the option out for those that travel with the program")
+    })
 }
 
 /// What travels to prove where packages are from, fetched where it is not here; and what of it cannot be had.
@@ -94,8 +105,8 @@ pub(crate) fn proofs(
 /// What `stage verify` is asked about upstreams.
 #[derive(Debug, Args)]
 pub struct UpstreamArgs {
-    /// Prove again what the lock states of upstreams: npm signatures, and Debian's chains from signed release to package,
-    /// from what the bundle carries. No network; reads the bundle a second time
+    /// Prove again what the lock states of upstreams: signatures of npm, attestations of PyPI, signatures of files and of
+    /// lists of them, and Debian's chains from signed release to package, from what the bundle carries. No network; reads the bundle a second time
     #[arg(long)]
     upstream: bool,
     /// Keys that the npm registry signs with, as its `/-/npm/v1/keys` lists them [default: those of the public registry]
@@ -108,6 +119,13 @@ pub struct UpstreamArgs {
     /// records name]
     #[arg(long, value_name = "FILE", requires = "upstream")]
     debian_keyring: Vec<PathBuf>,
+    /// Certificates that publishers sign lists of checksums with; may be repeated [default: those that the signed records
+    /// name]
+    #[arg(long, value_name = "FILE", requires = "upstream")]
+    file_keyring: Vec<PathBuf>,
+    /// Keys, in PEM, that files may be signed with; may be repeated [default: those that the signed records name]
+    #[arg(long, value_name = "FILE", requires = "upstream")]
+    file_key: Vec<PathBuf>,
 }
 
 /// The files of a bundle that was verified, where they are.
@@ -150,19 +168,33 @@ pub(crate) fn anchors(
             .into());
     }
     let keys = keys(args.npm_keys.as_deref(), args.trusted_root.as_deref())?;
-    let mut keyrings = Vec::new();
-    for file in &args.debian_keyring {
-        keyrings.push(fs::read(file, KEYRING_LIMIT as u64)?);
+    let mut file_keys = Vec::new();
+    for file in &args.file_key {
+        let key = BareKey::parse(&key_file(file, KEY_LIMIT)?);
+        file_keys.push(key.map_err(|reason| FileError::Key {
+            path: quoted(&file.to_string_lossy()),
+            reason,
+        })?);
     }
-    let archives = match keyrings.as_slice() {
-        [] => None,
-        files => Some(Keyring::parse_all(files)?),
-    };
     Ok(Some(Anchors {
         keys,
-        archives,
+        archives: keyring(&args.debian_keyring)?,
+        publishers: keyring(&args.file_keyring)?,
+        file_keys,
         at: Timestamp::default(),
     }))
+}
+
+/// One keyring of several files; `None` for none.
+fn keyring(files: &[PathBuf]) -> Result<Option<Keyring>, Box<dyn Fault>> {
+    let mut read = Vec::new();
+    for file in files {
+        read.push(key_file(file, KEYRING_LIMIT as u64)?);
+    }
+    Ok(match read.as_slice() {
+        [] => None,
+        read => Some(Keyring::parse_all(read)?),
+    })
 }
 
 /// Proves a bundle that was verified; `None` for one of plain files.

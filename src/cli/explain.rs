@@ -39,7 +39,7 @@ pub fn hint(code: &str) -> Option<&'static str> {
 
 /// Every code of the program.
 pub fn all_codes() -> Vec<&'static Code> {
-    let shared: [&[&Code]; 29] = [
+    let shared: &[&[&Code]] = &[
         crate::bundle::CODES,
         crate::ca::CODES,
         crate::cli::CODES,
@@ -48,6 +48,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::eco::CODES,
         crate::eco::attestation::CODES,
         crate::eco::debian::chain::CODES,
+        crate::eco::file::fault::CODES,
         crate::eco::npm::signatures::CODES,
         crate::eco::registry_keys::CODES,
         crate::enrolment::CODES,
@@ -63,6 +64,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::policy::CODES,
         crate::release::CODES,
         crate::sbom::CODES,
+        crate::scripts::CODES,
         crate::serve::CODES,
         crate::sign::CODES,
         crate::store::CODES,
@@ -70,7 +72,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::verify::error::CODES,
         crate::vulns::CODES,
     ];
-    let mut codes: Vec<_> = shared.into_iter().flatten().copied().collect();
+    let mut codes: Vec<_> = shared.iter().copied().flatten().copied().collect();
     #[cfg(feature = "connected")]
     for module in CONNECTED {
         codes.extend_from_slice(module);
@@ -87,7 +89,6 @@ const CONNECTED: &[&[&Code]] = &[
     crate::eco::cargo::fault::CODES,
     crate::eco::debian::fault::CODES,
     crate::eco::debian::solve::CODES,
-    crate::eco::file::fault::CODES,
     crate::eco::interpreter::CODES,
     crate::eco::npm::fault::CODES,
     crate::holes::CODES,

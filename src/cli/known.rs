@@ -3,23 +3,32 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::base::text::quoted;
 use crate::base::time::Timestamp;
 use crate::cli::UsageError;
 use crate::cli::project::Project;
 use crate::cli::ui::Failure;
 use crate::cli::vulns::OsvArgs;
+use crate::fs;
 use crate::lock::{Lock, Records};
 use crate::manifest;
 use crate::policy::{Judgement, Policy};
 use crate::vulns::{self, CarriedWriter, Checked, Closure, EVIDENCE, Given, Query, RECORDS, Rules};
 
 impl OsvArgs {
-    /// What the command line, its variable or the manifest names.
-    pub(crate) fn of(&self, project: &Project) -> Option<PathBuf> {
+    /// What the command line, its variable or the manifest names; asked before any work is done.
+    pub(crate) fn of(&self, project: &Project) -> Result<Option<PathBuf>, UsageError> {
         let manifest = &project.manifest;
         let named = manifest.osv.as_deref();
         let beside = || named.map(|path| manifest::beside(&project.manifest_path, path));
-        self.osv.clone().or_else(beside)
+        let path = self.osv.clone().or_else(beside);
+        if let Some(path) = path.as_deref().filter(|path| !fs::exists(path)) {
+            let path = quoted(&path.to_string_lossy());
+            let none = format!("there is no vulnerability database at {path}");
+            let hint = "give an export of OSV: a folder with ECOSYSTEM/all.zip or .json files, or one zip file";
+            return Err(UsageError::new(none).next(hint));
+        }
+        Ok(path)
     }
 }
 

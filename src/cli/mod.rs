@@ -15,6 +15,7 @@ pub mod exit;
 pub mod explain;
 #[cfg(feature = "connected")]
 mod holes;
+mod interrupt;
 #[cfg(feature = "connected")]
 mod known;
 pub mod last;
@@ -266,7 +267,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&visible(error)),
     };
-    stop_on_interrupt();
+    interrupt::listen();
     let ctx = Context::new(cli.global);
     let purls = ctx.global.format == Format::Purl;
     let result = if purls && !matches!(cli.command, cmd::Command::Inspect(_)) {
@@ -274,18 +275,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     } else {
         cmd::dispatch(&ctx, cli.command)
     };
+    interrupt::hold();
     ctx.ui.finish(result).into()
-}
-
-/// Ends with 130 on SIGINT. Nothing has to be tidied up: every output gets its name only when it is whole, and an
-/// import that was killed is swept by the next one.
-#[expect(
-    clippy::exit,
-    reason = "an interrupt ends the process, whatever its threads do"
-)]
-fn stop_on_interrupt() {
-    // A second run in the same process finds the handler in place.
-    if ctrlc::set_handler(|| std::process::exit(INTERRUPTED)).is_err() {}
 }
 
 /// A process that dies leaves no image of its memory, in which tokens and passphrases are.
@@ -297,9 +288,6 @@ fn leave_no_core() {
     // Lowering a limit is always allowed.
     if setrlimit(Resource::Core, none).is_err() {}
 }
-
-/// Exit code of an interrupted command.
-const INTERRUPTED: i32 = 130;
 
 /// The error with the words of the command line that it repeats escaped.
 fn visible(mut error: clap::Error) -> clap::Error {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::base::finding::{Finding, Severity};
 use crate::base::package::EcosystemId;
 use crate::base::time::Timestamp;
+use crate::bundle::write::PlannedFile;
 use crate::cli::cmd::resolve::denied;
 use crate::cli::connect::Connection;
 use crate::cli::project::Project;
@@ -16,7 +17,8 @@ use crate::eco;
 use crate::fs;
 use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
 use crate::manifest;
-use crate::policy::{ApprovedList, Judgement, Policy, Waived, approved};
+use crate::policy::{ApprovedList, Judgement, PlainFile, Policy, Waived, approved};
+use crate::scripts;
 
 /// What a project's closure is judged by.
 #[derive(Debug, Default)]
@@ -69,6 +71,18 @@ impl Rules {
         })
     }
 
+    /// What is said of plain files.
+    pub(crate) fn judge_plain(&self, files: &[PlannedFile], now: Timestamp) -> Judgement {
+        let files = files.iter().map(|file| PlainFile {
+            path: file.path.as_str(),
+            digest: file.digests.sha256,
+            size: file.size,
+        });
+        let files: Vec<PlainFile<'_>> = files.collect();
+        let policy = self.policy.as_ref();
+        policy.map_or_else(Judgement::default, |policy| policy.judge_plain(&files, now))
+    }
+
     /// What is said of what only some commands look into.
     pub(crate) fn judge_found(&self, found: Vec<Finding>, now: Timestamp) -> Judgement {
         if let Some(policy) = &self.policy {
@@ -78,6 +92,12 @@ impl Rules {
             findings: found,
             waived: Vec::new(),
         }
+    }
+
+    /// What is to be said of a lock whose archives are not looked into yet.
+    pub(crate) fn of_archives(&self, lock: &Lock) -> Option<Finding> {
+        let asks = self.policy.as_ref().is_some_and(Policy::asks_for_scripts);
+        asks.then(|| scripts::later(lock)).flatten()
     }
 
     /// What comes from another index than the policy pins it to.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::base::limits::LIMITS;
 use crate::base::package::EcosystemId;
-use crate::base::text::{quoted, visible};
+use crate::base::text::visible;
 use crate::cli::clients::apt;
-use crate::cli::subject::read_records;
+use crate::cli::subject::{no_lock, read_records};
 use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::eco::install::{Address, HOST_SOURCES, Inputs, Install};
@@ -156,12 +156,4 @@ impl Project {
         }
         Ok(())
     }
-}
-
-fn no_lock(path: &Path) -> UsageError {
-    UsageError::new(format!(
-        "there is no lock at {}",
-        quoted(&path.to_string_lossy())
-    ))
-    .next("run `stage resolve` first")
 }

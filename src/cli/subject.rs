@@ -17,7 +17,7 @@ use crate::cli::proof;
 use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::eco;
-use crate::fs;
+use crate::fs::{self, OpenFile};
 use crate::lock::{Lock, Records, format};
 use crate::trust::envelope::SignatureEntry;
 use crate::trust::proof::SignedProof;
@@ -92,10 +92,30 @@ pub fn is_bundle(path: &Path) -> Result<bool, Failure> {
     Ok(start(path)?.starts_with(BUNDLE_START))
 }
 
+/// What is wrong where a lock is to be read that is not there.
+pub(crate) fn no_lock(path: &Path) -> UsageError {
+    UsageError::new(format!(
+        "there is no lock at {}",
+        quoted(&path.to_string_lossy())
+    ))
+    .next("run `stage resolve` first")
+}
+
+/// Opens a lock, a bundle or a head. A lock that is not there is an unreadable input, by its name.
+fn open_file(path: &Path) -> Result<OpenFile, Failure> {
+    fs::open(path).map_err(|error| {
+        let is_lock = path.extension().is_some_and(|end| end == "lock");
+        if is_lock && error.is_not_found() {
+            return no_lock(path).into();
+        }
+        error.into()
+    })
+}
+
 /// The first bytes of a file, as many as tell what it is.
 fn start(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut start = Vec::new();
-    fs::open(path)?
+    open_file(path)?
         .take(BLOCK as u64)
         .read_to_end(&mut start)
         .map_err(fs::context("read", path))?;

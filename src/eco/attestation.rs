@@ -80,15 +80,26 @@ impl SigstoreRoot {
     }
 
     /// Who signed a file with this checksum, if that is who should have. The error says what does not hold, safe to
-    /// print. Chain, certificate times, its entry in the certificate log, the log's inclusion proof and checkpoint, and
-    /// that it is about these bytes are all demanded.
+    /// print.
     pub fn verify(
         &self,
         attested: &Attested,
         checksum: &UpstreamChecksum,
     ) -> Result<String, String> {
+        let found = self.signer_of(&attested.bundle, checksum)?;
+        attested.signer.check(&found)
+    }
+
+    /// Who signed a file with this checksum, whoever that is. Chain, certificate times, its entry in the certificate log,
+    /// the log's inclusion proof and checkpoint, and that it is about these bytes are all demanded. The error says what
+    /// does not hold, safe to print.
+    pub(crate) fn signer_of(
+        &self,
+        bundle: &str,
+        checksum: &UpstreamChecksum,
+    ) -> Result<Identity, String> {
         let said = |e: &dyn fmt::Display| escaped(&e.to_string());
-        let bundle = Bundle::from_json(&attested.bundle).map_err(|e| said(&e))?;
+        let bundle = Bundle::from_json(bundle).map_err(|e| said(&e))?;
         let digest = match checksum {
             UpstreamChecksum::Sha256(d) => {
                 ArtifactDigest::new(HashAlgorithm::Sha2256, d.bytes().to_vec())
@@ -99,29 +110,21 @@ impl SigstoreRoot {
             UpstreamChecksum::Sha1(_) => return Err("a SHA-1 is vouched for by nobody".to_owned()),
         };
         let digest = digest.map_err(|e| said(&e))?;
-        let signer = &attested.signer;
-        let policy = VerificationPolicy::any_identity().require_issuer(signer.issuer.as_str());
+        let policy = VerificationPolicy::any_identity();
         let found = self
             .0
             .verify(Artifact::from_digest(digest), &bundle, &policy);
         let found = found.map_err(|e| said(&e))?;
         let complete =
             found.certificate_verified() && found.sct_verified() && found.tlog_verified();
-        let identity = found
-            .identity()
-            .map(|identity| identity.as_str().to_owned());
-        match identity.filter(|_| complete) {
-            Some(identity) if signer.is(&identity) => Ok(escaped(&identity)),
-            Some(identity) => Err(format!(
-                "it is signed by {}, not by {signer}",
-                quoted(&identity)
-            )),
-            None => Err("nobody is named as its signer".to_owned()),
-        }
+        let named = found.identity().zip(found.issuer()).filter(|_| complete);
+        let (name, issuer) = named.ok_or_else(|| "nobody is named as its signer".to_owned())?;
+        Ok(Identity {
+            name: name.as_str().to_owned(),
+            issuer: issuer.to_owned(),
+        })
     }
-}
 
-impl SigstoreRoot {
     /// What a bundle says of a file with this checksum.
     pub(crate) fn judge(&self, attested: &Attested, checksum: &UpstreamChecksum) -> Verdict {
         match self.verify(attested, checksum) {
@@ -129,12 +132,32 @@ impl SigstoreRoot {
                 level: Level::L3,
                 by: vec![identity],
             },
-            Err(reason) => Verdict::Refused {
-                code: &INVALID,
-                reason: format!("its attestation does not hold: {reason}"),
-            },
+            Err(reason) => refused(&reason),
         }
     }
+}
+
+/// The code of an attestation that must not be believed.
+#[cfg(feature = "connected")]
+pub(crate) const fn invalid() -> &'static Code {
+    &INVALID
+}
+
+/// The verdict on an attestation that must not be believed. `reason` is safe to print.
+pub(crate) fn refused(reason: &str) -> Verdict {
+    Verdict::Refused {
+        code: &INVALID,
+        reason: format!("its attestation does not hold: {reason}"),
+    }
+}
+
+/// Who a certificate says that signed. Foreign text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The name: for a workflow, its address.
+    name: String,
+    /// Who vouches for it.
+    issuer: String,
 }
 
 /// Who should have signed.
@@ -155,6 +178,22 @@ pub struct Signer {
 }
 
 impl Signer {
+    /// The name of who signed, safe to print, if it is this one.
+    pub(crate) fn check(&self, found: &Identity) -> Result<String, String> {
+        if found.issuer != self.issuer {
+            return Err(format!(
+                "its signer is vouched for by {}, not by {}",
+                quoted(&found.issuer),
+                quoted(&self.issuer)
+            ));
+        }
+        if !self.is(&found.name) {
+            let name = quoted(&found.name);
+            return Err(format!("it is signed by {name}, not by {self}"));
+        }
+        Ok(escaped(&found.name))
+    }
+
     /// Whether a certificate's identity is this one.
     fn is(&self, identity: &str) -> bool {
         if let Some(whole) = &self.identity {
@@ -227,6 +266,20 @@ pub(crate) fn signer(mut table: Table<'_>) -> Result<Signer, ManifestError> {
     })
 }
 
+/// Reads every `{ package = …, signer = … }` under a key; `shown` is how the manifest writes it.
+#[cfg(feature = "connected")]
+pub(crate) fn expectations(
+    table: &mut Table<'_>,
+    key: &'static str,
+    shown: &str,
+) -> Result<Vec<Expectation>, ManifestError> {
+    let Some(found) = table.take(key) else {
+        return Ok(Vec::new());
+    };
+    let tables = found.tables(shown)?.into_iter();
+    tables.map(Expectation::read).collect()
+}
+
 /// Who should have signed releases.
 #[cfg(feature = "connected")]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,7 +293,7 @@ pub struct Expectation {
 #[cfg(feature = "connected")]
 impl Expectation {
     /// Reads `{ package = …, signer = … }`.
-    pub(crate) fn read(mut table: Table<'_>) -> Result<Self, ManifestError> {
+    fn read(mut table: Table<'_>) -> Result<Self, ManifestError> {
         let package = table.require("package")?.string()?;
         let signer = signer(table.require("signer")?.table("signer")?)?;
         table.finish()?;
@@ -249,9 +302,14 @@ impl Expectation {
 
     /// Whether a package of this name is meant.
     pub fn covers(&self, name: &str) -> bool {
+        self.covers_as(name, str::to_owned)
+    }
+
+    /// The same, where `name` is in the one form that `normalized` gives to names.
+    pub(crate) fn covers_as(&self, name: &str, normalized: impl Fn(&str) -> String) -> bool {
         match self.package.strip_suffix('*') {
-            Some(begin) => name.starts_with(begin),
-            None => name == self.package,
+            Some(begin) => name.starts_with(&normalized(begin)),
+            None => name == normalized(&self.package),
         }
     }
 }

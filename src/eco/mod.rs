@@ -4,6 +4,7 @@
 //! A further ecosystem is a folder of the same inner shape and one line in [`ALL`].
 
 pub mod attestation;
+pub mod bare_key;
 pub mod cargo;
 pub mod debian;
 mod error;
@@ -55,6 +56,12 @@ pub const ALL: &[&dyn Ecosystem] = &[
     &cargo::Cargo,
     &file::PlainFile,
 ];
+
+/// The order of two semantic versions (Semantic Versioning 2.0.0, section 11); `None` where one of them is none.
+pub(crate) fn semantic_order(left: &str, right: &str) -> Option<Ordering> {
+    let version = |text: &str| semver::Version::parse(text).ok();
+    Some(version(left)?.cmp_precedence(&version(right)?))
+}
 
 /// The ecosystem with this id.
 pub fn by_id(id: &EcosystemId) -> Option<&'static dyn Ecosystem> {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use crate::base::digest::Digest;
-use crate::base::evidence::Level;
+use crate::base::evidence::{Gap, Level};
 use crate::base::fault::Code;
 use crate::base::package::ReleaseId;
 use crate::base::time::Timestamp;
 use crate::eco::attestation::{RootError, SigstoreRoot};
+use crate::eco::bare_key::BareKey;
 use crate::eco::registry_keys::RegistryKeys;
 use crate::openpgp::keyring::Keyring;
 #[cfg(feature = "connected")]
@@ -29,6 +30,8 @@ pub enum Verdict {
     },
     /// There is none.
     Unsigned,
+    /// There is none that counts, and the records say why.
+    Lacking(Gap),
     /// There is one, but something that it is proved by does not travel.
     Missing {
         /// What, one sentence, safe to print.
@@ -41,6 +44,31 @@ pub enum Verdict {
         /// Why, one sentence, safe to print.
         reason: String,
     },
+}
+
+impl Verdict {
+    /// Two signatures of two kinds: one that does not hold is not outvoted, and one that holds needs no other.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (refused @ Self::Refused { .. }, _) | (_, refused @ Self::Refused { .. }) => refused,
+            (missing @ Self::Missing { .. }, _) | (_, missing @ Self::Missing { .. }) => missing,
+            (
+                Self::Signed { level, mut by },
+                Self::Signed {
+                    level: more,
+                    by: others,
+                },
+            ) => {
+                by.extend(others);
+                Self::Signed {
+                    level: level.max(more),
+                    by,
+                }
+            }
+            (signed @ Self::Signed { .. }, _) | (_, signed @ Self::Signed { .. }) => signed,
+            (lacking @ Self::Lacking(_), _) | (_, lacking) => lacking,
+        }
+    }
 }
 
 /// Files that travel beside the records, to prove them by.
@@ -107,6 +135,10 @@ pub struct Anchors {
     pub keys: UpstreamKeys,
     /// Certificates of archives that the reader brings, in the place of those that the records name.
     pub archives: Option<Keyring>,
+    /// The same for lists of checksums of files.
+    pub publishers: Option<Keyring>,
+    /// Keys that files may be signed with; none = those that the records name.
+    pub file_keys: Vec<BareKey>,
     /// When the bundle was made.
     pub at: Timestamp,
 }

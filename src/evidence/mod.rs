@@ -5,7 +5,7 @@
 //! | level | what the bytes were held against |
 //! |---|---|
 //! | L4 | a chain of signatures from a pinned key: Debian's `InRelease`, `Packages`, `.deb` |
-//! | L3 | a signature of the registry: npm |
+//! | L3 | a signature of the registry (npm) or of who published or built it (Sigstore, PEP 740) |
 //! | L2 | a digest that the operator committed: the lock's |
 //! | L1 | the unsigned digest of an index, seen for the first time: not in the lock before |
 //! | L0 | nothing that counts: refused |
@@ -59,21 +59,27 @@ pub fn state(
             let release = package.id();
             for artifact in &mut package.artifacts {
                 let key = (release.clone(), artifact.file.clone());
-                artifact.evidence = match vouched.get(&key) {
-                    Some(Verdict::Signed { level, .. }) => Some(*level),
+                (artifact.evidence, artifact.gap) = match vouched.get(&key) {
+                    Some(Verdict::Signed { level, .. }) => (Some(*level), None),
                     Some(Verdict::Refused { code, reason }) => {
                         wrong.push((id.clone(), release.clone(), *code, reason.clone()));
-                        None
+                        (None, None)
                     }
-                    Some(Verdict::Unsigned | Verdict::Missing { .. }) | None => None,
+                    Some(Verdict::Lacking(gap)) => (None, Some(*gap)),
+                    Some(Verdict::Unsigned | Verdict::Missing { .. }) | None => (None, None),
                 };
             }
         }
     }
     let chains = Chains::new(lock);
     let refused = wrong.into_iter().map(|(id, release, code, reason)| {
-        let fix = "ask another mirror, and tell the registry if it says the same; if it has new keys, name them in \
-                   [evidence] npm-keys";
+        let fix = match id.as_str() {
+            "npm" => {
+                "ask another mirror, and tell the registry if it says the same; if it has new keys, name them in \
+                 [evidence] npm-keys"
+            }
+            _ => "ask another mirror, and its publisher if that says the same",
+        };
         finding(&chains, (&id, &release), code, Severity::Deny, reason, fix)
     });
     let mut findings: Vec<Finding> = refused.collect();
@@ -224,7 +230,10 @@ pub fn lines<'a>(lock: &'a Lock) -> Vec<Line<'a>> {
             package,
             artifact,
             level,
-            gap: bare.then(|| gap(lock, package, signing.contains(&package.ecosystem))),
+            gap: bare.then(|| {
+                let signs = signing.contains(&package.ecosystem);
+                artifact.gap.unwrap_or_else(|| gap(lock, package, signs))
+            }),
         }
     };
     lock.carried_artifacts().map(line).collect()
@@ -250,9 +259,9 @@ pub fn first_seen(lines: &mut [Line<'_>], before: Option<&Lock>) {
 fn gap(lock: &Lock, package: &LockedPackage, signs: bool) -> Gap {
     match package.ecosystem.as_str() {
         "npm" if !signs => Gap::Stripped,
-        // Attestations of publishers (PEP 740) are not read.
+        // A lock from before attestations of publishers (PEP 740) were read.
         "pypi" => Gap::Unsupported,
-        // A signed list of checksums was verified, but does not travel.
+        // A lock from before signed lists of checksums travelled.
         "file" if is_listed(lock, package) => Gap::Unsupported,
         _ => Gap::Absent,
     }

@@ -128,12 +128,13 @@ pub fn prove(
                 proven.gap = None;
                 proven.reason = Some(reason.clone());
             }
-            Some(Verdict::Unsigned) | None if line.level > own => {
+            Some(Verdict::Unsigned | Verdict::Lacking(_)) | None if line.level > own => {
                 proven.proven = Level::L0;
                 let stated = line.level;
                 let reason = format!("the lock states {stated}, and the records have no signature");
                 proven.reason = Some(reason);
             }
+            Some(Verdict::Lacking(gap)) => proven.gap = Some(*gap),
             Some(Verdict::Unsigned) | None => {}
         }
         proof.add(proven, code);

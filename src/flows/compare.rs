@@ -100,7 +100,9 @@ fn undeclared(runtime: &Runtime, proof: &Proof) -> Vec<Finding> {
                 Err(_) => false,
             },
             HoleKind::Name => outbound(runtime).any(|flow| flow.to.covers(&hole.what)),
-            HoleKind::Missing | HoleKind::Denied => continue,
+            HoleKind::Missing | HoleKind::Denied | HoleKind::Unobserved | HoleKind::NotRun => {
+                continue;
+            }
         };
         if !declared {
             let what = escaped(&hole.what);

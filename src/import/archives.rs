@@ -17,8 +17,8 @@ use crate::fs::FsError;
 use crate::import::ImportError;
 use crate::verify::Bundle;
 
-/// Where a bundle has what its builder had found.
-const EVIDENCE: &str = "evidence/lint.json";
+/// Name of the document with what the builder of a bundle had found.
+pub(super) const DOCUMENT: &str = "lint.json";
 /// Problems after which only the first of each archive is kept.
 const MOST_PROBLEMS: usize = 2_000;
 /// Most findings that a refusal or a receipt lists.
@@ -160,7 +160,7 @@ fn carried<R: Read>(
     path: impl Fn(&Digest) -> PathBuf,
     open: impl Fn(&Digest) -> Result<R, FsError>,
 ) -> Result<Option<Carried>, ImportError> {
-    let Some(file) = bundle.manifest.file(EVIDENCE) else {
+    let Some(file) = bundle.manifest.file(&format!("evidence/{DOCUMENT}")) else {
         return Ok(None);
     };
     let digest = file.digests.sha256;

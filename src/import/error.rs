@@ -29,6 +29,7 @@ pub const CODES: &[&Code] = &[
     &APPROVAL_MISSING,
     &PROOF_MISSING,
     &PROOF_FAILED,
+    &PROOF_INCOMPLETE,
     &BASE_URL,
     &EXPIRED_NOT_ALLOWED,
     &PURL,
@@ -49,6 +50,7 @@ static NO_SUCH_BUNDLE: Code = Code::new("import-no-such-bundle", Kind::Usage);
 static APPROVAL_MISSING: Code = Code::classed("import-approval-missing", Class::E52);
 static PROOF_MISSING: Code = Code::classed("import-proof-missing", Class::E52);
 static PROOF_FAILED: Code = Code::classed("import-proof-failed", Class::E52);
+static PROOF_INCOMPLETE: Code = Code::classed("import-proof-incomplete", Class::E52);
 static BASE_URL: Code = Code::new("import-base-url", Kind::Usage);
 static EXPIRED_NOT_ALLOWED: Code = Code::classed("import-expired-not-allowed", Class::E50);
 static PURL: Code = Code::new("import-purl", Kind::Usage);
@@ -136,6 +138,14 @@ pub enum ImportError {
     ProofFailed {
         /// Who signed it.
         person: String,
+    },
+    /// The proof says that not everything was tried.
+    #[error("the proof by {person} leaves out what nobody said may be left out: {steps}")]
+    ProofIncomplete {
+        /// Who signed it.
+        person: String,
+        /// What was not tried, escaped.
+        steps: String,
     },
     /// Not an address that a tree can be served at.
     #[error("{found} is not an http or https address without query, user or slash at the end")]
@@ -270,6 +280,7 @@ impl Fault for ImportError {
             Self::ApprovalMissing { .. } => &APPROVAL_MISSING,
             Self::ProofMissing => &PROOF_MISSING,
             Self::ProofFailed { .. } => &PROOF_FAILED,
+            Self::ProofIncomplete { .. } => &PROOF_INCOMPLETE,
             Self::BaseUrl { .. } => &BASE_URL,
             Self::ExpiredNotAllowed => &EXPIRED_NOT_ALLOWED,
             Self::Purl { .. } => &PURL,
@@ -319,6 +330,7 @@ impl Fault for ImportError {
             | Self::ApprovalMissing { .. }
             | Self::ProofMissing
             | Self::ProofFailed { .. }
+            | Self::ProofIncomplete { .. }
             | Self::BaseUrl { .. }
             | Self::ExpiredNotAllowed
             | Self::Purl { .. }

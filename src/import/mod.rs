@@ -65,7 +65,7 @@ use crate::import::cas::Cas;
 use crate::import::generation::{Loaded, Tree};
 use crate::import::journal::Event;
 use crate::import::layout::Layout;
-use crate::import::policy::Judged;
+use crate::import::policy::{Circumstances, Judged};
 use crate::import::quarantine::{Arrival, Quarantine};
 use crate::import::receipt::{Place, Receipt};
 use crate::import::state::{BundleEntry, Change, GenerationEntry, Mark, Memory};
@@ -355,11 +355,15 @@ impl Repository {
             let path = self.place(quarantine, digest);
             Ok(Box::new(fs::open_inside(self.layout.root(), &path)?) as Box<dyn Read>)
         };
-        let judged = policy::check(text, bundle, Some(&open), request.now);
+        let with = Circumstances {
+            reads_archives: request.lint || self.memory.state.lint_imports,
+            now: request.now,
+        };
+        let judged = policy::check(text, bundle, Some(&open), with);
         if let (Err(_), Some(passed)) = (&judged, request.refused_after) {
             passed.borrow_mut().extend_from_slice(&bundle.checks);
         }
-        judged
+        judged.map(Some)
     }
 
     /// Reads the archives where they are: those that came in, in quarantine, the others in the store.

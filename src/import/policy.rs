@@ -5,15 +5,17 @@ use std::io::Read as _;
 
 use serde_json::{Value, json};
 
+use crate::archives::Carried;
 use crate::base::digest::{Digest, UpstreamChecksum};
 use crate::base::finding::{Finding, Severity};
 use crate::base::limits::LIMITS;
 use crate::base::time::Timestamp;
-use crate::import::ImportError;
 use crate::import::vulns::{self, Open};
+use crate::import::{ImportError, archives};
 use crate::licenses::{self, Licenses};
-use crate::lock::{LockedArtifact, Records};
-use crate::policy::{Judgement, Policy, Waived, recorded};
+use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
+use crate::policy::{Judgement, PlainFile, Policy, Waived, recorded};
+use crate::scripts::{self, Scripts};
 use crate::verify::Bundle;
 
 /// Most findings that a receipt lists.
@@ -50,22 +52,52 @@ pub(super) fn parse(text: &str) -> Result<Policy, ImportError> {
     })
 }
 
-/// The licenses that the builder read from the files; empty if the bundle has none.
-fn licenses(bundle: &Bundle, open: &Open<'_>) -> Result<Licenses, ImportError> {
-    let path = format!("evidence/{}", licenses::DOCUMENT);
-    let Some(file) = bundle.manifest.file(&path) else {
-        return Ok(Licenses::default());
-    };
+/// What the builder wrote down under this name; nothing if the bundle does not have it.
+fn evidence(bundle: &Bundle, name: &str, open: &Open<'_>) -> Result<Vec<u8>, ImportError> {
+    let path = format!("evidence/{name}");
     let mut bytes = Vec::new();
-    open(&file.digests.sha256)?
-        .take(LIMITS.metadata)
-        .read_to_end(&mut bytes)
-        .map_err(crate::fs::context("read", std::path::Path::new(&path)))?;
-    Ok(Licenses::parse(&bytes))
+    if let Some(file) = bundle.manifest.file(&path) {
+        open(&file.digests.sha256)?
+            .take(LIMITS.metadata)
+            .read_to_end(&mut bytes)
+            .map_err(crate::fs::context("read", std::path::Path::new(&path)))?;
+    }
+    Ok(bytes)
 }
 
-/// Judges a bundle by the policy with this text. `None`: it carries plain files, of which a policy says nothing. `open`
-/// opens blobs of it, for the vulnerabilities that its own database knows; without it, these are not judged.
+/// Under what a bundle is judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstances {
+    /// Whether this site reads the archives itself, so that it need not be told of them.
+    pub(super) reads_archives: bool,
+    /// The time now.
+    pub(super) now: Timestamp,
+}
+
+/// What the builder read in the archives: licenses, and what was found.
+fn read(
+    policy: &Policy,
+    bundle: &Bundle,
+    lock: &Lock,
+    (open, reads_archives): (&Open<'_>, bool),
+) -> Result<(Licenses, Vec<Finding>), ImportError> {
+    let licenses = Licenses::parse(&evidence(bundle, licenses::DOCUMENT, open)?);
+    let scripts = Scripts::parse(&evidence(bundle, scripts::DOCUMENT, open)?);
+    let digests = bundle.manifest.artifacts();
+    let digest = |package: &LockedPackage, artifact: &LockedArtifact| {
+        let key = (package.ecosystem.clone(), artifact.checksum.clone());
+        digests.get(&key).copied()
+    };
+    let mut found = scripts.findings(lock, &digest);
+    if policy.requires_lint() && !reads_archives {
+        let carried = Carried::parse(&evidence(bundle, archives::DOCUMENT, open)?);
+        found.extend(policy.check_lint(lock, &carried, &digest));
+    }
+    Ok((licenses, found))
+}
+
+/// Judges a bundle by the policy with this text. `open` opens its blobs; without it nothing is said of what only they
+/// tell.
 ///
 /// # Errors
 /// Something is denied.
@@ -73,12 +105,47 @@ pub(super) fn check(
     text: &str,
     bundle: &Bundle,
     open: Option<&Open<'_>>,
-    now: Timestamp,
-) -> Result<Option<Judged>, ImportError> {
+    with: Circumstances,
+) -> Result<Judged, ImportError> {
     let policy = parse(text)?;
-    let Some(lock) = &bundle.lock else {
-        return Ok(None);
+    let judgement = match &bundle.lock {
+        None => policy.judge_plain(&plain(bundle), with.now),
+        Some(lock) => locked(&policy, (bundle, lock), open, with)?,
     };
+    let Judgement {
+        mut findings,
+        waived,
+    } = judgement;
+    if findings.iter().any(|f| f.severity == Severity::Deny) {
+        findings.retain(|f| f.severity == Severity::Deny);
+        return Err(ImportError::Policy { findings });
+    }
+    Ok(Judged {
+        policy: policy.digest,
+        findings,
+        waived,
+    })
+}
+
+fn plain(bundle: &Bundle) -> Vec<PlainFile<'_>> {
+    let files = bundle.manifest.files.iter();
+    files
+        .map(|file| PlainFile {
+            path: file.path.as_str(),
+            digest: file.digests.sha256,
+            size: file.size,
+        })
+        .collect()
+}
+
+/// Judges a bundle with a lock: by lock and records, and if its blobs can be opened by what the builder found in the
+/// archives and by the vulnerabilities that its own database knows.
+fn locked(
+    policy: &Policy,
+    (bundle, lock): (&Bundle, &Lock),
+    open: Option<&Open<'_>>,
+    with: Circumstances,
+) -> Result<Judgement, ImportError> {
     let mut records = Records::new();
     for id in lock.records.keys() {
         let path = format!("lock/records/{id}.json");
@@ -93,29 +160,14 @@ pub(super) fn check(
         sizes.insert(UpstreamChecksum::Sha512(file.digests.sha512), file.size);
     }
     let size = |artifact: &LockedArtifact| sizes.get(&artifact.checksum).copied();
-    let described = match open {
-        None => lock.clone(),
-        Some(open) => licenses(bundle, open)?.described(lock),
+    let Some(open) = open else {
+        return Ok(policy.judge(lock, &records, recorded(lock), &size, with.now)?);
     };
-    let judgement = policy.judge(&described, &records, recorded(lock), &size, now)?;
-    let judgement = match open {
-        None => judgement,
-        Some(open) => {
-            let known = vulns::of_bundle(bundle, (lock, &records), open)?;
-            judgement.with(policy.judge_vulnerabilities(&known, Some(lock), now))
-        }
-    };
-    let Judgement {
-        mut findings,
-        waived,
-    } = judgement;
-    if findings.iter().any(|f| f.severity == Severity::Deny) {
-        findings.retain(|f| f.severity == Severity::Deny);
-        return Err(ImportError::Policy { findings });
-    }
-    Ok(Some(Judged {
-        policy: policy.digest,
-        findings,
-        waived,
-    }))
+    let (licenses, found) = read(policy, bundle, lock, (open, with.reads_archives))?;
+    let found = [recorded(lock), found].concat();
+    let described = licenses.described(lock);
+    let mut judgement = policy.judge(&described, &records, found, &size, with.now)?;
+    licenses.tell(judgement.all_mut());
+    let known = vulns::of_bundle(bundle, (lock, &records), open)?;
+    Ok(judgement.with(policy.judge_vulnerabilities(&known, Some(lock), with.now)))
 }

@@ -21,8 +21,10 @@ use crate::import::cas::Cas;
 use crate::import::generation::{self, Loaded};
 use crate::import::init::DEFAULT_BASE_URL;
 use crate::import::layout::Layout;
+use crate::import::policy::Circumstances;
 use crate::import::quarantine::SLACK;
 use crate::import::state::{self, Memory, State};
+use crate::import::vulns::Open;
 use crate::import::{ImportError, ImportRequest, archives, entry_of, policy, safety};
 use crate::trust::proof::SignedProof;
 use crate::trust::root::TrustRoot;
@@ -92,11 +94,17 @@ pub fn preview<R: Read>(
     if let Some(bundle) = bundle {
         preview.space(&layout, &bundle);
         preview.union(&layout, (memory.as_ref(), &root), &bundle, request.now);
-        if request.lint || memory.as_ref().is_some_and(|m| m.state.lint_imports) {
+        let demanded = memory.as_ref().is_some_and(|m| m.state.lint_imports);
+        let reads_archives = request.lint || demanded;
+        if reads_archives {
             preview.archives(&layout, file, &bundle, request, progress);
         }
         if let Some(text) = memory.as_ref().and_then(|m| m.state.policy.as_deref()) {
-            preview.policy(text, (&layout, file), &bundle, request.now);
+            let with = Circumstances {
+                reads_archives,
+                now: request.now,
+            };
+            preview.policy(text, (&layout, file), &bundle, with);
         }
     }
     preview
@@ -413,7 +421,7 @@ impl Preview {
         text: &str,
         (layout, file): (&Layout, Option<&Path>),
         bundle: &Bundle,
-        now: Timestamp,
+        with: Circumstances,
     ) {
         let cas = Cas::new(layout.cas());
         let open = |file: &Path, digest: &Digest| {
@@ -422,13 +430,10 @@ impl Preview {
             Ok(Box::new(blob) as Box<dyn Read>)
         };
         // The records of vulnerabilities are in the bundle, which a pipe has no longer.
-        let judged = match file {
-            Some(file) => policy::check(text, bundle, Some(&|digest| open(file, digest)), now),
-            None => policy::check(text, bundle, None, now),
-        };
-        match judged {
-            Ok(None) => self.row("policy", Answer::Ok, "says nothing of plain files"),
-            Ok(Some(judged)) => {
+        let open = file.map(|file| move |digest: &Digest| open(file, digest));
+        let open = open.as_ref().map(|open| open as &Open<'_>);
+        match policy::check(text, bundle, open, with) {
+            Ok(judged) => {
                 let (found, waived) = (judged.findings.len(), judged.waived.len());
                 let value = format!("nothing denied; {found} findings, {waived} waived");
                 self.row("policy", Answer::Ok, value);

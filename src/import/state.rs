@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::digest::Digest;
 use crate::base::limits::LIMITS;
 use crate::base::package::Purl;
+use crate::base::text::escaped;
 use crate::base::time::Timestamp;
 use crate::fs;
 use crate::import::ImportError;
@@ -208,14 +209,19 @@ impl State {
     }
 }
 
-/// Refuses a bundle without a proof, or with one that says that it does not work.
+/// Refuses a bundle without a proof, with one that says that it does not work, or with one that did not try everything.
 pub fn check_proved(bundle: &Bundle) -> Result<(), ImportError> {
-    match &bundle.proof {
-        None => Err(ImportError::ProofMissing),
-        Some(signed) if signed.proof.result != Ended::Passed => Err(ImportError::ProofFailed {
-            person: signed.person.clone(),
-        }),
-        Some(_) => Ok(()),
+    let signed = bundle.proof.as_ref().ok_or(ImportError::ProofMissing)?;
+    let person = || signed.person.clone();
+    match signed.proof.result {
+        Ended::Passed => Ok(()),
+        Ended::Incomplete => {
+            let steps = signed.not_tried().into_iter().take(3);
+            let steps: Vec<String> = steps.map(escaped).collect();
+            let (person, steps) = (person(), steps.join(", "));
+            Err(ImportError::ProofIncomplete { person, steps })
+        }
+        Ended::Failed | Ended::Skipped => Err(ImportError::ProofFailed { person: person() }),
     }
 }
 
@@ -269,8 +275,8 @@ fn read_once(layout: &Layout) -> Result<Memory, ImportError> {
             "state.json has schema {found}, which this version of stage does not know: use the newer one that wrote it"
         )));
     }
-    let mut state: State = serde_json::from_value(value)
-        .map_err(|bad| contradiction(&crate::base::text::escaped(&bad.to_string())))?;
+    let mut state: State =
+        serde_json::from_value(value).map_err(|bad| contradiction(&escaped(&bad.to_string())))?;
     SCHEMA.clone_into(&mut state.schema);
     let root = [layout.trust_root(), layout.next_trust_root()]
         .iter()

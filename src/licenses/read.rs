@@ -1,9 +1,10 @@
-//! Reading the `copyright` files of Debian packages in the store (Debian Policy 12.5).
+//! Reading the `copyright` files of Debian packages in the store (Debian Policy 12.5), and the license files of packages
+//! whose declared license is no SPDX expression.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
-use super::Licenses;
+use super::{Licenses, Said, text};
 use crate::base::limits::Limited;
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::progress::{Progress, Unit};
@@ -11,6 +12,7 @@ use crate::base::workers;
 use crate::eco::debian::copyright::{self, Copyright};
 use crate::fs::{self, FsError, OpenFile};
 use crate::lock::Lock;
+use crate::policy::is_expression;
 use crate::store::Store;
 use crate::unpack::{self, Member, Part};
 
@@ -29,11 +31,62 @@ enum Told {
     Nothing,
 }
 
-/// The licenses of every carried Debian package of `lock` that is in the store.
+/// What the files of carried packages of `lock` tell that are in the store.
 ///
 /// # Errors
 /// A file of the store cannot be opened. An archive that is damaged tells nothing.
 pub fn read(lock: &Lock, store: &Store, progress: &dyn Progress) -> Result<Licenses, FsError> {
+    let mut found = texts(lock, store, progress)?;
+    let copyrights = copyrights(lock, store, progress)?;
+    found.0.extend(copyrights.into_iter().map(|(key, license)| {
+        let text = None;
+        (key, Said { license, text })
+    }));
+    Ok(found)
+}
+
+/// The texts of licenses that are no expressions.
+fn texts(lock: &Lock, store: &Store, progress: &dyn Progress) -> Result<Licenses, FsError> {
+    let mut jobs = BTreeMap::new();
+    for (package, artifact) in lock.carried_artifacts() {
+        let id = package.ecosystem.as_str();
+        let declared = package.license.as_deref().unwrap_or_default().trim();
+        if matches!(id, "npm" | "pypi" | "cargo")
+            && !is_expression(declared)
+            && let Some(stored) = store.find(&artifact.checksum)?
+        {
+            // One file of a release tells it.
+            let key = (package.ecosystem.clone(), package.id());
+            jobs.entry(key).or_insert((declared, stored.path));
+        }
+    }
+    let jobs: Vec<_> = jobs.into_iter().collect();
+    progress.begin("Reading license files", jobs.len() as u64, Unit::Items);
+    let results = workers::map(&jobs, MAX_WORKERS, |((ecosystem, _), (declared, path))| {
+        let text = fs::open(path).map(|file| text::read(file, ecosystem.as_str(), declared));
+        progress.advance(1);
+        text
+    });
+    progress.end();
+    let mut found = Licenses::default();
+    for ((key, (declared, _)), text) in jobs.into_iter().zip(results) {
+        let said = Said {
+            license: declared.to_owned(),
+            text: text?,
+        };
+        if said.text.is_some() {
+            found.0.insert(key, said);
+        }
+    }
+    Ok(found)
+}
+
+/// The licenses of Debian packages by their copyright files.
+fn copyrights(
+    lock: &Lock,
+    store: &Store,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<(EcosystemId, ReleaseId), String>, FsError> {
     let debian = EcosystemId::debian();
     let mut jobs = Vec::new();
     for (package, artifact) in lock.carried_artifacts() {
@@ -76,7 +129,7 @@ pub fn read(lock: &Lock, store: &Store, progress: &dyn Progress) -> Result<Licen
             found.insert((debian.clone(), package.id()), text);
         }
     }
-    Ok(Licenses(found))
+    Ok(found)
 }
 
 fn follow(

@@ -305,6 +305,7 @@ pub(crate) mod tests {
                 size: Some(100),
                 file,
                 evidence: None,
+                gap: None,
             }],
         }
     }

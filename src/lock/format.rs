@@ -41,6 +41,7 @@
 //! upstream = "npm"
 //! path = "left-pad/-/left-pad-1.3.0.tgz"
 //! evidence = "L3"                    # the signature that was verified over its digest; only where there was one
+//! gap = "stripped"                   # why there was none, where the answer of the upstream says it
 //! ```
 
 use std::collections::BTreeMap;
@@ -50,7 +51,7 @@ use serde::Deserialize;
 
 use super::{Lock, LockedArtifact, LockedFinding, LockedInput, LockedPackage, LockedRequirement};
 use crate::base::digest::Digest;
-use crate::base::evidence::Level;
+use crate::base::evidence::{Gap, Level};
 use crate::base::fault::{Class, Code, Fault, Kind, Place};
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::platform::{Libc, Platform, Target};
@@ -404,6 +405,7 @@ impl Writer {
                 self.line(&format!("size = {size}"));
             }
             self.optional("evidence", artifact.evidence.map(Level::as_str));
+            self.optional("gap", artifact.gap.map(Gap::as_str));
         }
     }
 }
@@ -460,6 +462,7 @@ mod tests {
                 path: "a/-/a-1.0.0.tgz".to_owned(),
                 size: Some(5),
                 evidence: Some(Level::L3),
+                gap: None,
             }],
         };
         Lock {

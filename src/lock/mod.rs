@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::{Digest, UpstreamChecksum};
-use crate::base::evidence::Level;
+use crate::base::evidence::{Gap, Level};
 use crate::base::finding::Severity;
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::platform::{Platform, Target};
@@ -136,6 +136,9 @@ pub struct LockedArtifact {
     /// What signature was verified over its digest when the lock was made; `None` = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Level>,
+    /// Why there was none, where the upstream's answer says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<Gap>,
 }
 
 impl LockedArtifact {

@@ -9,6 +9,7 @@ mod runtime;
 pub mod starter;
 pub mod table;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::base::check::Check;
@@ -138,6 +139,8 @@ pub struct Manifest {
     pub runtime: Option<Runtime>,
     /// `[[prove]]`: what shall work once it is installed.
     pub prove: Vec<Check>,
+    /// `[proof] without`: ecosystems that a proof leaves out, each with the reason.
+    pub without: BTreeMap<String, String>,
     file: String,
     text: String,
 }

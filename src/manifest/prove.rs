@@ -1,4 +1,4 @@
-//! `[[prove]]`: what shall work once the bundle is installed, for `stage prove`.
+//! `[[prove]]`: what shall work once the bundle is installed, for `stage prove`; `[proof]`: what a proof may leave out.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +19,32 @@ pub(super) fn read(found: Option<Found<'_>>) -> Result<Vec<Check>, ManifestError
         return Err(too_many);
     }
     tables.into_iter().map(one).collect()
+}
+
+/// `[proof] without`: ecosystems that are not installed from when the bundle is proved, each with the reason.
+pub(super) fn without(
+    found: Option<Found<'_>>,
+    sections: &[&'static str],
+) -> Result<BTreeMap<String, String>, ManifestError> {
+    let Some(found) = found else {
+        return Ok(BTreeMap::new());
+    };
+    let mut table = found.table("[proof]")?;
+    let without = table.require("without")?.table("`without`")?;
+    table.finish()?;
+    let mut out = BTreeMap::new();
+    for (name, reason) in without.into_pairs() {
+        let fail = reason.error("a reason, not empty, of at most 500 bytes");
+        if !sections.contains(&name.as_str()) {
+            return Err(reason.error(format!("about one of {}", sections.join(", "))));
+        }
+        let reason = reason.string()?;
+        if reason.trim().is_empty() || reason.len() > 500 {
+            return Err(fail);
+        }
+        out.insert(name, reason);
+    }
+    Ok(out)
 }
 
 fn one(mut table: Table<'_>) -> Result<Check, ManifestError> {
@@ -101,6 +127,22 @@ mod tests {
             expect = { http = \"http://127.0.0.1:1/\", status = 204, within = \"2m\" }\n\
             [[prove]]\nrun = \"demo --help\"\nexpect = {}\n";
         let checks = parse(text).unwrap().prove;
+        let known = |text: &str| Manifest::parse("stage.toml", text.as_bytes(), &["cargo"]);
+        let without = "[proof]\nwithout = { cargo = \"no toolchain there\" }\n";
+        assert_eq!(
+            known(without).unwrap().without["cargo"],
+            "no toolchain there"
+        );
+        for bad in [
+            "{ cargo = \" \" }",
+            "{ rust = \"x\" }",
+            "[\"cargo\"]",
+            "{ cargo = 1 }",
+        ] {
+            let text = format!("[proof]\nwithout = {bad}\n");
+            let said = known(&text).unwrap_err().to_string();
+            assert!(said.contains("must be"), "{bad}: {said}");
+        }
         let answer = Answer {
             http: "http://127.0.0.1:1/".to_owned(),
             status: 204,

@@ -46,6 +46,7 @@ pub(super) fn manifest(
         network: network(top.take("network"))?,
         runtime: runtime::read(top.take("runtime"))?,
         prove: prove::read(top.take("prove"))?,
+        without: prove::without(top.take("proof"), sections)?,
         file: file.to_owned(),
         text: text.to_owned(),
     };

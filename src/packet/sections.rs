@@ -165,6 +165,7 @@ fn verdicts(facts: &Facts<'_>) -> Vec<Block> {
 const fn tone_of(proof: &Proof) -> Tone {
     match proof.result {
         Ended::Passed => Tone::Good,
+        Ended::Incomplete => Tone::Look,
         Ended::Failed | Ended::Skipped => Tone::Bad,
     }
 }

@@ -25,6 +25,9 @@ pub const CODES: &[&Code] = &[
     &TOTAL_TOO_LARGE,
     &SIZE_UNKNOWN,
     &NAME_SIMILAR,
+    &PLAIN_NOT_ALLOWED,
+    &LINT_MISSING,
+    &LINT_NOT_CLEAN,
     &WAIVER_EXPIRED,
     &WAIVER_UNUSED,
 ];
@@ -51,6 +54,9 @@ pub(super) static ARTIFACT_TOO_LARGE: Code = Code::classed("policy-artifact-too-
 pub(super) static TOTAL_TOO_LARGE: Code = Code::classed("policy-total-too-large", Class::E50);
 pub(super) static SIZE_UNKNOWN: Code = Code::classed("policy-size-unknown", Class::E50);
 pub(super) static NAME_SIMILAR: Code = Code::classed("policy-name-similar", Class::E50);
+pub(super) static PLAIN_NOT_ALLOWED: Code = Code::classed("policy-plain-not-allowed", Class::E50);
+pub(super) static LINT_MISSING: Code = Code::classed("lint-missing", Class::E52);
+pub(super) static LINT_NOT_CLEAN: Code = Code::classed("lint-not-clean", Class::E50);
 pub(super) static WAIVER_EXPIRED: Code = Code::classed("policy-waiver-expired", Class::E50);
 pub(super) static WAIVER_UNUSED: Code = Code::classed("policy-waiver-unused", Class::E50);
 
@@ -71,25 +77,39 @@ pub(super) const GATES: &[(&Code, Severity)] = &[
     (&TOTAL_TOO_LARGE, Severity::Deny),
     (&SIZE_UNKNOWN, Severity::Note),
     (&NAME_SIMILAR, Severity::Note),
+    (&PLAIN_NOT_ALLOWED, Severity::Deny),
+    (&LINT_MISSING, Severity::Deny),
+    (&LINT_NOT_CLEAN, Severity::Deny),
 ];
 
-/// The code under which installing runs code of the package.
-pub(super) const INSTALL_SCRIPT: &str = "npm-install-script";
+/// The codes under which a package runs code of its own when it is installed or built: those that `[install-scripts]
+/// allow` is for.
+pub(super) const SCRIPTS: [&str; 5] = [
+    "cargo-build-script",
+    "cargo-proc-macro",
+    "debian-maintainer-script",
+    "npm-install-script",
+    "pypi-sdist",
+];
 
 /// Findings of resolving and of looking into files that a policy may weigh. What denies by itself is not among them: a
 /// wheel that is not there, an edge that is open or bytes that nobody confirmed do not get better by being allowed. They
 /// are repeated here because the enclave build reads them from locks and does not have the modules that make them; a
 /// test holds them against those modules.
 pub static WEIGHED: &[Code] = &[
+    plain("cargo-build-script"),
     of_class("cargo-path-dependency"),
+    plain("cargo-proc-macro"),
     plain("cargo-yanked"),
     plain("debian-held"),
+    plain("debian-maintainer-script"),
     plain("debian-no-index"),
     plain("debian-no-publish-times"),
     plain("debian-security-update"),
     plain("debian-unmet-recommends"),
     required("evidence-dropped"),
     required("evidence-not-carried"),
+    required("evidence-scripts-unread"),
     plain("hole-build-download"),
     plain("hole-catalog"),
     plain("hole-first-start"),
@@ -127,10 +147,13 @@ pub static WEIGHED: &[Code] = &[
     plain("npm-signature-absent"),
     plain("npm-signatures-stripped"),
     plain("npm-third-party-repack"),
+    plain("policy-scripts-later"),
     plain("prove-asks-for-name"),
     plain("prove-connects-outside"),
     plain("prove-denied"),
     plain("prove-missing-file"),
+    plain("prove-script-not-run"),
+    plain("prove-unobserved"),
     plain("pypi-requires-python"),
     plain("pypi-sdist"),
     plain("pypi-yanked"),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::license::{self, Verdict};
 use super::pattern::Match;
-use super::{PackagePattern, Policy, codes, similar};
+use super::{PackagePattern, Policy, Rules, codes, similar};
 use crate::base::fault::Code;
 use crate::base::finding::{Finding, Severity};
 use crate::base::package::{EcosystemId, ReleaseId};
@@ -15,7 +15,7 @@ use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
 
 /// Who has an exception for want of a better way.
-const WAIVE: &str =
+pub(super) const WAIVE: &str =
     "take another version or package, or add a [[waiver]] with reason, expires and approver";
 
 /// Findings after which no more chains are told.
@@ -68,24 +68,9 @@ pub(super) fn check(
 
 impl Gates<'_> {
     fn names(&mut self, package: &LockedPackage) {
-        let covers =
-            |p: &PackagePattern| p.covers(&package.ecosystem, &package.name, &package.version);
-        let rules = &self.policy.rules;
-        // A version that cannot be compared may be one that is meant.
-        let denied = rules.denied.iter().find(|p| covers(p) != Match::No);
-        let allowed = rules.allowed.as_ref();
-        let outside = allowed.is_some_and(|list| !list.iter().any(|p| covers(p) == Match::Yes));
-        if let Some(pattern) = denied {
-            let message = format!(
-                "is on the policy's deny list as {}",
-                quoted(pattern.as_str())
-            );
-            self.add(&codes::PACKAGE_DENIED, package, message, WAIVE);
-        }
-        if outside {
-            let message = "is not on the policy's allow list".to_owned();
-            let fix = "have it approved and added to `[packages] allow`, or take it out";
-            self.add(&codes::PACKAGE_NOT_ALLOWED, package, message, fix);
+        let (id, name, version) = (&package.ecosystem, &package.name, &package.version);
+        for (code, message, fix) in names(&self.policy.rules, id, name, version) {
+            self.add(code, package, message, fix);
         }
     }
 
@@ -287,6 +272,31 @@ impl Gates<'_> {
             fix: Some(fix.to_owned()),
         });
     }
+}
+
+/// What the lists of packages say of one: code, message and what to do.
+pub(super) fn names(
+    rules: &Rules,
+    ecosystem: &EcosystemId,
+    name: &str,
+    version: &str,
+) -> Vec<(&'static Code, String, &'static str)> {
+    let covers = |p: &PackagePattern| p.covers(ecosystem, name, version);
+    // A version that cannot be compared may be one that is meant.
+    let denied = rules.denied.iter().find(|p| covers(p) != Match::No);
+    let allowed = rules.allowed.as_ref();
+    let outside = allowed.is_some_and(|list| !list.iter().any(|p| covers(p) == Match::Yes));
+    let denied = denied.map(|pattern| {
+        let pattern = quoted(pattern.as_str());
+        let message = format!("is on the policy's deny list as {pattern}");
+        (&codes::PACKAGE_DENIED, message, WAIVE)
+    });
+    let outside = outside.then(|| {
+        let message = "is not on the policy's allow list".to_owned();
+        let fix = "have it approved and added to `[packages] allow`, or take it out";
+        (&codes::PACKAGE_NOT_ALLOWED, message, fix)
+    });
+    denied.into_iter().chain(outside).collect()
 }
 
 /// What the records say of each release.

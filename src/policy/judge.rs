@@ -16,7 +16,7 @@ use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedArtifact, Records};
 
 /// What is to be said of a closure.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Judgement {
     /// What was found and stands, weightiest first.
     pub findings: Vec<Finding>,
@@ -139,8 +139,7 @@ impl Policy {
             return (finding, false);
         }
         finding.severity = self.weight(finding.code.name, finding.severity);
-        let allowed =
-            finding.code.name == codes::INSTALL_SCRIPT && covers(&self.rules.scripts, &finding);
+        let allowed = codes::SCRIPTS.contains(&code) && covers(&self.rules.scripts, &finding);
         if allowed {
             finding.severity = Severity::Note;
             finding.message.push_str(" (the policy allows it)");
@@ -222,6 +221,14 @@ impl Judgement {
         self.waived.extend(other.waived);
         self.sort();
         self
+    }
+
+    /// Every finding, waived or not.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Finding> {
+        let waived = self.waived.iter_mut();
+        self.findings
+            .iter_mut()
+            .chain(waived.map(|one| &mut one.finding))
     }
 
     fn sort(&mut self) {

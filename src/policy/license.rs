@@ -24,6 +24,11 @@ pub(super) fn parse(text: &str) -> Option<Licensee> {
     Licensee::parse_mode(text, MODE).ok()
 }
 
+/// Whether a declared text is an SPDX expression; deprecated identifiers such as `GPL-2.0` are still ones.
+pub fn is_expression(text: &str) -> bool {
+    Expression::parse_mode(text, MODE).is_ok()
+}
+
 /// Judges a declared text. An expression with `OR` needs one side, with `AND` both.
 pub(super) fn judge(declared: &str, allowed: &[Licensee]) -> Verdict {
     let Ok(expression) = Expression::parse_mode(declared, MODE) else {

@@ -10,8 +10,10 @@ pub mod codes;
 mod gates;
 mod judge;
 mod license;
+mod linted;
 pub mod pattern;
 mod pins;
+mod plain;
 mod profile;
 mod read;
 mod similar;
@@ -34,7 +36,9 @@ use crate::manifest::ManifestError;
 
 pub use approved::ApprovedList;
 pub use judge::{Judgement, Waived, recorded};
+pub use license::is_expression;
 pub use pattern::PackagePattern;
+pub use plain::PlainFile;
 pub use profile::starter;
 
 /// Codes of this module.
@@ -157,6 +161,10 @@ struct Rules {
     floors: BTreeMap<EcosystemId, Level>,
     most_artifact: Option<u64>,
     most_total: Option<u64>,
+    /// Whether archives must have been read, and found to have one reading.
+    requires_lint: bool,
+    /// Whether bundles of plain files stay out.
+    refuses_plain: bool,
     vulns: crate::vulns::Rules,
 }
 
@@ -265,6 +273,14 @@ impl Policy {
             ),
         })?;
         read::policy(&file, text)
+    }
+
+    /// Whether it says something of code that only archives tell: of build scripts and maintainer scripts.
+    pub fn asks_for_scripts(&self) -> bool {
+        codes::SCRIPTS.iter().any(|code| {
+            let of_archives = code.starts_with("cargo-") || code.starts_with("debian-");
+            of_archives && self.weight(code, Severity::Note) != Severity::Note
+        })
     }
 
     /// How much a finding weighs that would weigh `by_itself`.

@@ -96,6 +96,17 @@ fn add(rules: &mut Rules, top: &mut Table<'_>) -> Result<(), PolicyError> {
     if let Some(found) = top.take("evidence") {
         rules.floors = floors(found.table("[evidence]")?)?;
     }
+    of_bundles(rules, top)
+}
+
+/// What is said of whole bundles.
+fn of_bundles(rules: &mut Rules, top: &mut Table<'_>) -> Result<(), PolicyError> {
+    if let Some(required) = flag(top, "lint", "require")? {
+        rules.requires_lint = required;
+    }
+    if let Some(allowed) = flag(top, "plain", "allow")? {
+        rules.refuses_plain = !allowed;
+    }
     if let Some(found) = top.take("size") {
         let mut table = found.table("[size]")?;
         if let Some(found) = table.take("artifact") {
@@ -107,6 +118,21 @@ fn add(rules: &mut Rules, top: &mut Table<'_>) -> Result<(), PolicyError> {
         table.finish()?;
     }
     Ok(())
+}
+
+/// `[table]` with nothing but `key = true` or `false`.
+fn flag(
+    top: &mut Table<'_>,
+    name: &'static str,
+    key: &'static str,
+) -> Result<Option<bool>, ManifestError> {
+    let Some(found) = top.take(name) else {
+        return Ok(None);
+    };
+    let mut table = found.table(format!("[{name}]"))?;
+    let said = table.take(key).map(Found::boolean).transpose()?;
+    table.finish()?;
+    Ok(said)
 }
 
 fn severities(rules: &mut Rules, table: Table<'_>) -> Result<(), PolicyError> {

@@ -2,11 +2,10 @@
 
 use crate::base::package::EcosystemId;
 use crate::eco::EcoError;
-use crate::eco::cargo::records as crates;
-use crate::eco::debian::records as debs;
-use crate::eco::{cargo, debian, npm, pypi};
+use crate::eco::{npm, pypi};
 use crate::lock::LockedPackage;
-use crate::prove::{Request, sandbox};
+use crate::prove::sandbox::Sandbox;
+use crate::prove::{Request, crates, debian, files, sandbox};
 
 /// The address that the repository is served at inside.
 pub(super) const BASE: &str = "http://127.0.0.1:28080";
@@ -15,6 +14,7 @@ pub(super) const SKIPPED: i32 = 77;
 
 /// What every script begins with. No file may become larger than 8 GiB.
 const PRELUDE: &str = r#"set -eu
+umask 022
 ulimit -f 16777216
 fetch() {
     if command -v curl > /dev/null; then curl -fsS -o "$2" "$1"; else wget -q -O "$2" "$1"; fi
@@ -31,8 +31,21 @@ pub(super) struct Task {
     pub(super) ecosystem: EcosystemId,
     /// What `sh` runs.
     pub(super) script: String,
-    /// Whether another step of the same kind, which passed, makes it dispensable.
-    pub(super) alternative: bool,
+    /// Why it is not tried, if so.
+    pub(super) left_out: Option<LeftOut>,
+    /// What it does; another step that does the same, and passed, makes it dispensable.
+    pub(super) alternative: Option<String>,
+    /// The root that it installs as root of many accounts, and that checks run in then.
+    pub(super) root: Option<String>,
+}
+
+/// Why a step is not tried.
+#[derive(Debug)]
+pub(super) enum LeftOut {
+    /// The manifest gives the reason: the proof is whole without it.
+    OnPurpose(String),
+    /// It is not.
+    Else(String),
 }
 
 /// The steps of a bundle, and the search path that they leave.
@@ -45,9 +58,11 @@ pub(super) struct Tasks {
 }
 
 /// The steps for what the bundle carries for this host.
-pub(super) fn tasks(request: &Request<'_>) -> Result<Tasks, EcoError> {
+pub(super) fn tasks(request: &Request<'_>, sandbox: &Sandbox) -> Result<Tasks, EcoError> {
     let mut planner = Planner {
         request,
+        no_root: sandbox.no_root().map(str::to_owned),
+        ids: sandbox.ids(),
         pins: format!("{BASE}/pins/{}/{}", request.channel, request.serial),
         tasks: Vec::new(),
         files: Vec::new(),
@@ -55,21 +70,41 @@ pub(super) fn tasks(request: &Request<'_>) -> Result<Tasks, EcoError> {
     };
     let here =
         |package: &LockedPackage| package.is_carried() && package.platforms.contains(&request.host);
-    let wanted = |id: &EcosystemId| {
+    let mut wanted = |id: &EcosystemId| {
+        if !request.lock.of(id).any(here) {
+            return false;
+        }
         let asked = request.only.is_empty() || request.only.contains(id);
-        asked && request.lock.of(id).any(here)
+        let left_out = match request.without.get(id.as_str()) {
+            Some(reason) => LeftOut::OnPurpose(format!("[proof] leaves it out: {reason}")),
+            None if asked => return true,
+            None => LeftOut::Else("--only does not name it".to_owned()),
+        };
+        planner.leave_out(id, left_out);
+        false
     };
-    if wanted(&EcosystemId::npm()) {
+    let [npm, pypi, debian, cargo, file] = [
+        EcosystemId::npm(),
+        EcosystemId::pypi(),
+        EcosystemId::debian(),
+        EcosystemId::cargo(),
+        EcosystemId::file(),
+    ]
+    .map(|id| wanted(&id));
+    if npm {
         planner.npm();
     }
-    if wanted(&EcosystemId::pypi()) {
+    if pypi {
         planner.pypi();
     }
-    if wanted(&EcosystemId::debian()) {
-        planner.debian()?;
+    if debian {
+        debian::plan(&mut planner)?;
     }
-    if wanted(&EcosystemId::cargo()) {
-        planner.cargo()?;
+    if cargo {
+        crates::plan(&mut planner)?;
+    }
+    if file {
+        files::plan(&mut planner);
     }
     let usual = ["/tools/rust/bin", "/usr/local/bin", "/usr/bin", "/bin"];
     planner.path.extend(usual.map(str::to_owned));
@@ -80,22 +115,44 @@ pub(super) fn tasks(request: &Request<'_>) -> Result<Tasks, EcoError> {
     })
 }
 
-struct Planner<'a> {
-    request: &'a Request<'a>,
-    pins: String,
-    tasks: Vec<Task>,
-    path: Vec<String>,
-    files: Vec<(String, String)>,
+/// The steps while they are put together.
+pub(super) struct Planner<'a> {
+    pub(super) request: &'a Request<'a>,
+    /// Why no root can be installed here, if so.
+    pub(super) no_root: Option<String>,
+    /// User and group of the steps.
+    pub(super) ids: (u32, u32),
+    /// Address of the bundle's pins.
+    pub(super) pins: String,
+    pub(super) tasks: Vec<Task>,
+    pub(super) path: Vec<String>,
+    pub(super) files: Vec<(String, String)>,
 }
 
 impl Planner<'_> {
-    fn add(&mut self, ecosystem: EcosystemId, name: String, script: &str) {
-        self.tasks.push(Task {
+    /// A step of the unprivileged account.
+    pub(super) fn task(ecosystem: EcosystemId, name: String, script: &str) -> Task {
+        Task {
             name,
             ecosystem,
             script: format!("{PRELUDE}{script}"),
-            alternative: false,
+            left_out: None,
+            alternative: None,
+            root: None,
+        }
+    }
+
+    fn leave_out(&mut self, id: &EcosystemId, left_out: LeftOut) {
+        let task = Self::task(id.clone(), format!("{id}: nothing"), "");
+        self.tasks.push(Task {
+            left_out: Some(left_out),
+            ..task
         });
+    }
+
+    pub(super) fn add(&mut self, ecosystem: EcosystemId, name: String, script: &str) {
+        let task = Self::task(ecosystem, name, script);
+        self.tasks.push(task);
     }
 
     /// Node.js and npm from the bootstrap, or this host's where none are staged; then `npm ci` of every install.
@@ -196,136 +253,9 @@ impl Planner<'_> {
                     &script,
                 );
                 if let Some(task) = self.tasks.last_mut() {
-                    task.alternative = true;
+                    task.alternative = Some(folder.clone());
                 }
             }
         }
     }
-
-    /// `apt-get` with folders of its own: update, and the download of what is pinned, which it resolves from the published
-    /// index against what the target is assumed to have. Where nothing is assumed, the packages are unpacked, too.
-    fn debian(&mut self) -> Result<(), EcoError> {
-        let debian = EcosystemId::debian();
-        let Some(bytes) = self.request.records.get(&debian) else {
-            return Ok(());
-        };
-        let records = debs::parse(bytes)?;
-        let platform = self.request.host.as_str().replace('/', "-");
-        let arch = platform.rsplit('-').next().unwrap_or_default().to_owned();
-        let files = debian::pins::files(&records);
-        for (number, install) in &records.installs {
-            let list = match records.installs.len() {
-                1 => format!("{platform}/packages.txt"),
-                _ => format!("{number}/{platform}/packages.txt"),
-            };
-            if !files.iter().any(|(path, _)| *path == list) {
-                continue;
-            }
-            let pins = &self.pins;
-            let script = format!(
-                "{}cp /stage/status-{number} status\nfetch {pins}/debian/{list} packages.txt\n\
-                 apt-get -q update\napt-get -q install --download-only --yes --no-install-recommends $(cat packages.txt)\n",
-                apt_folders(*number, &arch),
-            );
-            let status = status(&install.status, &arch);
-            self.files.push((format!("status-{number}"), status));
-            let name = format!(
-                "debian: apt-get update and install --download-only ({})",
-                install.baseline
-            );
-            self.add(debian.clone(), name, &script);
-            if install.status.is_empty() {
-                let script = format!(
-                    "cd $HOME/apt-{number}\nmkdir root\nfor deb in cache/archives/*.deb; do dpkg-deb -x \"$deb\" root; done\n\
-                     ls cache/archives | grep -c '\\.deb$'\n"
-                );
-                self.add(
-                    debian.clone(),
-                    "debian: unpack into a scratch root".to_owned(),
-                    &script,
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// `cargo install` of every crate that was asked for; without a toolchain it is not tried.
-    fn cargo(&mut self) -> Result<(), EcoError> {
-        let cargo = EcosystemId::cargo();
-        let Some(bytes) = self.request.records.get(&cargo) else {
-            return Ok(());
-        };
-        let records = crates::parse(bytes)?;
-        for lockfile in &records.lockfiles {
-            let Some(of) = &lockfile.of else {
-                let script = "skip 'the lock file of a workspace says nothing about its sources: build it in [[prove]]'\n";
-                self.add(cargo.clone(), "cargo: a lock file".to_owned(), script);
-                continue;
-            };
-            if !cargo::is_name(&of.name) {
-                continue;
-            }
-            let script = format!(
-                "command -v cargo > /dev/null || skip 'there is no cargo here'\n\
-                 command -v cc > /dev/null || skip 'there is no linker (cc) here'\n\
-                 echo \"client cargo $(cargo --version | cut -d ' ' -f 2) host\"\n\
-                 cargo install --locked --root \"$HOME/.local\" {}@{}\n",
-                of.name, of.version
-            );
-            self.add(
-                cargo.clone(),
-                format!("cargo: cargo install {}@{}", of.name, of.version),
-                &script,
-            );
-        }
-        Ok(())
-    }
-}
-
-/// Folders and configuration of an apt that has nothing to do with this host's.
-fn apt_folders(number: u32, arch: &str) -> String {
-    format!(
-        r#"command -v apt-get > /dev/null || skip 'there is no apt-get here'
-echo "client apt $(apt-get --version | head -n 1 | cut -d ' ' -f 2) host"
-dir=$HOME/apt-{number}
-mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial" "$dir/etc/sources.list.d" "$dir/log"
-cd "$dir"
-cp "$HOME/.config/stage/stage.sources" etc/sources.list.d/
-cat > apt.conf <<END
-Dir "$dir";
-Dir::State "state";
-Dir::State::status "$dir/status";
-Dir::Cache "cache";
-Dir::Etc "etc";
-Dir::Etc::sourcelist "none";
-Dir::Etc::sourceparts "sources.list.d";
-Dir::Log "log";
-APT::Architecture "{arch}";
-APT::Architectures {{ "{arch}"; }};
-END
-export APT_CONFIG="$dir/apt.conf"
-"#
-    )
-}
-
-/// What the target has, as dpkg writes it down: the stanzas that the lock was made with.
-fn status(stanzas: &str, arch: &str) -> String {
-    let mut text = String::new();
-    for stanza in stanzas.split("\n\n").filter(|s| !s.trim().is_empty()) {
-        let stanza = stanza.trim_matches('\n');
-        text.push_str(stanza);
-        let usual = [
-            ("Status:", "install ok installed"),
-            ("Architecture:", arch),
-            ("Maintainer:", "-"),
-            ("Description:", "-"),
-        ];
-        for (field, value) in usual {
-            if !stanza.lines().any(|line| line.starts_with(field)) {
-                text.extend(["\n", field, " ", value]);
-            }
-        }
-        text.push_str("\n\n");
-    }
-    text
 }

@@ -1,13 +1,14 @@
 # Runs as the administrator of new network and mount namespaces (and of a user namespace, for whoever is no administrator
 # outside). Builds the root that a bundle is proved in, makes it the only one, and waits until its input ends.
 #
-#   sh enter.sh SCRATCH [PATH PLACE]...   each file or folder PATH is shown read-only at PLACE
+#   sh enter.sh SCRATCH OWNER [PATH PLACE]...   OWNER has the folder of installed roots, if it is not `-`; each file or
+#                                               folder PATH is shown read-only at PLACE
 #
 # The root has the programs of this host (/usr and what belongs to it), a few files of /etc, loopback, and nothing else of
 # this host: no home, no /run with its sockets, no /var, no configuration of clients.
 set -eu
 umask 022
-scratch=$1; shift
+scratch=$1 owner=$2; shift 2
 root=$scratch/root
 fail() { echo "$*" >&2; exit 1; }
 
@@ -21,7 +22,7 @@ seal() {
 }
 show() { mount --rbind "$1" "$2" && seal "$2"; }
 
-mkdir -p "$root"/dev "$root"/etc/ssl "$root"/home/prove "$root"/proc "$root"/run "$root"/stage "$root"/tmp \
+mkdir -p "$root"/dev "$root"/etc/ssl "$root"/home/prove "$root"/proc "$root"/roots "$root"/run "$root"/stage "$root"/tmp \
     "$root"/tools "$root"/usr "$root"/var/lib "$root"/old
 ln -s /tmp "$root/var/tmp"
 show /usr "$root/usr"
@@ -58,7 +59,8 @@ ln -s /proc/self/fd/1 "$root/dev/stdout"
 ln -s /proc/self/fd/2 "$root/dev/stderr"
 # Every step gets its own on top, of its own processes.
 mount --rbind /proc "$root/proc"
-for name in home/prove tmp stage; do
+[ "$owner" = - ] || chown "$owner:$owner" "$scratch/inside/roots"
+for name in home/prove tmp stage roots; do
     mount --bind "$scratch/inside/$name" "$root/$name"
 done
 while [ $# -gt 1 ]; do

@@ -11,6 +11,8 @@ pub(super) static CONNECTS: Code = Code::new("prove-connects-outside", Kind::Den
 pub(super) static NAME: Code = Code::new("prove-asks-for-name", Kind::Denied);
 pub(super) static MISSING: Code = Code::new("prove-missing-file", Kind::Denied);
 pub(super) static DENIED: Code = Code::new("prove-denied", Kind::Denied);
+pub(super) static UNOBSERVED: Code = Code::new("prove-unobserved", Kind::Denied);
+pub(super) static NOT_RUN: Code = Code::new("prove-script-not-run", Kind::Denied);
 
 /// Most entries of each kind that the table shows.
 const MOST: usize = 20;
@@ -46,6 +48,18 @@ fn finding(hole: &Hole) -> Finding {
             Severity::Note,
             format!("may not {what}"),
             "give the account what it needs there, or configure another place",
+        ),
+        HoleKind::Unobserved => (
+            &UNOBSERVED,
+            Severity::Warn,
+            format!("used {what}: opens and connects through it are not observed"),
+            "prove it with a strace that can refuse the call (6.1 or newer), or read what the program does there",
+        ),
+        HoleKind::NotRun => (
+            &NOT_RUN,
+            Severity::Warn,
+            format!("did not run {what}"),
+            "prove a bundle that has a whole root, baseline = \"essential\", or try the packages on a host like the target",
         ),
     };
     let subject = match hole.program.as_str() {

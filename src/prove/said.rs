@@ -29,10 +29,10 @@ pub(super) fn tail(log: &Path) -> Vec<String> {
 
 /// What a step that failed said: its first lines about an error, else its last ones.
 pub(super) fn last_words(lines: &[String]) -> String {
+    // Not the name of a package, such as libgpg-error0.
     let about = |line: &&String| {
-        ["rror", "ERR", "E: "]
-            .iter()
-            .any(|word| line.contains(word))
+        let mut words = ["rror", "ERR", "E: "].iter();
+        words.any(|word| line.contains(word)) && !line.contains("-error")
     };
     let errors: Vec<&str> = lines
         .iter()
@@ -77,7 +77,7 @@ mod tests {
         let python = "ModuleNotFoundError: No module named 'yaml'";
         assert_eq!(missing_module(python), Some("yaml"));
         assert_eq!(missing_module("all is well"), None);
-        let lines = ["a", "some Error: x", "b", "c", "d"].map(str::to_owned);
+        let lines = ["libgpg-error0 amd64", "some Error: x", "b", "c", "d"].map(str::to_owned);
         assert_eq!(last_words(&lines), "some Error: x");
         assert_eq!(last_words(&lines[2..]), "b | c | d");
     }

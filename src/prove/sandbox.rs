@@ -7,25 +7,32 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::fs::{self, OpenFile};
 use crate::prove::ProveError;
+use crate::prove::accounts::{Account, Accounts, Others};
+use crate::prove::holder::{end, hold, impossible, prepare};
+use crate::prove::janitor::{self, Janitor};
 
-/// What builds the root.
-const ENTER: &str = include_str!("enter.sh");
-/// The account when the administrator proves.
-const NOBODY: u32 = 65534;
+/// What makes somebody root of many accounts.
+const ADMINISTRATOR: &str = include_str!("administrator.sh");
+/// What enters an installed root.
+const ROOT: &str = include_str!("root.sh");
+/// The folder of installed roots, inside.
+pub(super) const ROOTS: &str = "/roots";
 /// The home inside.
 pub(super) const HOME: &str = "/home/prove";
 /// This program, inside.
 pub(super) const PROGRAM: &str = "/tools/stage";
+/// A bound for what multiplies.
+const PROCESSES: &str = "--nproc=8192";
 /// Programs that are needed, with the Debian packages that have them.
-const NEEDED: [(&str, &str); 10] = [
+const NEEDED: [(&str, &str); 11] = [
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
+    ("prlimit", "util-linux"),
     ("setpriv", "util-linux"),
     ("findmnt", "util-linux"),
     ("pivot_root", "util-linux"),
@@ -35,25 +42,6 @@ const NEEDED: [(&str, &str); 10] = [
     ("timeout", "coreutils"),
     ("env", "coreutils"),
 ];
-/// Where the kernel says whether accounts may make user namespaces, the value that forbids it, and how to allow it.
-const SWITCHES: [(&str, &str, &str); 3] = [
-    (
-        "kernel.unprivileged_userns_clone",
-        "0",
-        "sysctl kernel.unprivileged_userns_clone=1",
-    ),
-    (
-        "user.max_user_namespaces",
-        "0",
-        "sysctl user.max_user_namespaces=10000",
-    ),
-    (
-        "kernel.apparmor_restrict_unprivileged_userns",
-        "1",
-        "sysctl kernel.apparmor_restrict_unprivileged_userns=0",
-    ),
-];
-
 /// How to make the place.
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
@@ -67,6 +55,8 @@ pub(super) struct Plan<'a> {
     pub(super) tools: &'a [(PathBuf, PathBuf)],
     /// Whether system calls are recorded.
     pub(super) trace: bool,
+    /// Who tidies up if this process cannot.
+    pub(super) janitor: &'a Janitor,
 }
 
 /// The place.
@@ -76,19 +66,23 @@ pub(super) struct Sandbox {
     path: String,
     program: PathBuf,
     trace: bool,
-    account: Account,
+    accounts: Accounts,
+    /// Folders that are shown at their own places.
+    places: String,
     holder: Child,
     names: Option<Child>,
     steps: Cell<u32>,
 }
 
-/// Whom the steps run as.
+/// Who does a step, and where.
 #[derive(Debug, Clone, Copy)]
-enum Account {
-    /// The administrator makes the namespaces and drops to this account.
-    Dropped(u32),
-    /// An account with a user namespace, in which it is itself again.
-    Mapped(u32, u32),
+pub(super) enum Who<'a> {
+    /// The unprivileged account, among the programs of this host.
+    Account,
+    /// The same, in this installed root.
+    Within(&'a str),
+    /// Root of many accounts, which installs a root.
+    Administrator,
 }
 
 /// One step.
@@ -96,6 +90,8 @@ enum Account {
 pub(super) struct Job<'a> {
     /// For the names of its files.
     pub(super) name: &'a str,
+    /// Who does it.
+    pub(super) who: Who<'a>,
     /// What is run, by `sh`.
     pub(super) shell: &'a str,
     /// Its variables besides the usual ones.
@@ -123,15 +119,26 @@ impl Sandbox {
     /// Makes the namespaces and the root, and tries both out.
     pub(super) fn open(plan: &Plan<'_>) -> Result<Self, ProveError> {
         check_programs(plan)?;
-        let account = account();
-        prepare(plan.folder, account)?;
-        let holder = hold(plan, account)?;
+        let mut accounts = Accounts::find(plan.path);
+        prepare(plan.folder, &accounts)?;
+        let holder = match hold(plan, &accounts) {
+            Err(ProveError::Impossible { reason, .. }) if accounts.given().is_some() => {
+                accounts.others = Others::None(format!("many accounts cannot be had: {reason}"));
+                hold(plan, &accounts)?
+            }
+            held => held?,
+        };
+        plan.janitor.watch(holder.id());
+        let places = plan.tools.iter().filter(|(path, place)| path == place);
+        let places: Vec<_> = places.map(|(_, place)| place.to_string_lossy()).collect();
+        let places = places.join("\n");
         let mut sandbox = Self {
             folder: plan.folder.to_owned(),
             path: plan.path.to_owned(),
             program: plan.program.to_owned(),
             trace: plan.trace,
-            account,
+            accounts,
+            places,
             holder,
             names: None,
             steps: Cell::new(0),
@@ -143,10 +150,23 @@ impl Sandbox {
 
     /// Who made the namespaces, for the proof.
     pub(super) const fn kind(&self) -> &'static str {
-        match self.account {
+        match self.accounts.own {
             Account::Dropped(_) => "namespaces",
             Account::Mapped(..) => "user-namespace",
         }
+    }
+
+    /// Why no root can be installed here, if so.
+    pub(super) fn no_root(&self) -> Option<&str> {
+        match &self.accounts.others {
+            Others::None(why) => Some(why),
+            Others::Free | Others::Given(..) => None,
+        }
+    }
+
+    /// User and group of the steps.
+    pub(super) const fn ids(&self) -> (u32, u32) {
+        self.accounts.ids()
     }
 
     /// The folder that is `path` inside, seen from outside.
@@ -160,7 +180,7 @@ impl Sandbox {
     fn beside(&self) -> Command {
         let mut command = self.host("nsenter");
         command.arg(format!("--target={}", self.holder.id()));
-        if matches!(self.account, Account::Mapped(..)) {
+        if matches!(self.accounts.own, Account::Mapped(..)) {
             command.args(["--user", "--preserve-credentials"]);
         }
         command.arg("--net");
@@ -195,6 +215,8 @@ impl Sandbox {
             (Some(calls), Some(file)) => {
                 let mut command = self.host("strace");
                 command.args(["-f", "-q", "-Y", "-y", "-s", "256", "--seccomp-bpf"]);
+                // What a program does by io_uring is no system call: it is told that there is none, and does without.
+                command.arg("--inject=io_uring_setup:error=ENOSYS");
                 command
                     .arg(format!("--trace={calls}"))
                     .arg("-o")
@@ -221,37 +243,63 @@ impl Sandbox {
     /// The words from entering the namespaces to the shell.
     fn inner(&self, command: &mut Command, job: &Job<'_>) {
         command.arg(format!("--target={}", self.holder.id()));
-        if matches!(self.account, Account::Mapped(..)) {
+        if matches!(self.accounts.own, Account::Mapped(..)) {
             command.args(["--user", "--preserve-credentials"]);
         }
-        command.args(["--net", "--mount", "--ipc", "--uts", "--", "unshare"]);
-        if let Account::Mapped(user, group) = self.account {
-            command.arg("--user");
-            command.args([format!("--map-user={user}"), format!("--map-group={group}")]);
-        }
-        command.args([
-            "--mount",
-            "--pid",
-            "--ipc",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-        ]);
-        command.args(["--", "setpriv", "--no-new-privs"]);
-        if let Account::Dropped(user) = self.account {
-            command.arg("--clear-groups");
-            command.args([format!("--reuid={user}"), format!("--regid={user}")]);
-        }
-        command.args(["--", "env", "-i", "-C", HOME]);
-        command.args(["LANG=C.UTF-8", "USER=prove", "LOGNAME=prove"]);
-        command
-            .arg(format!("HOME={HOME}"))
-            .arg(format!("PATH={}", job.path));
+        command.args(["--net", "--mount", "--ipc", "--uts", "--"]);
+        let (home, user) = match job.who {
+            Who::Account => {
+                self.drop_rights(command, &["--mount", "--ipc", "--pid", "--mount-proc"]);
+                (HOME, "prove")
+            }
+            Who::Within(root) => {
+                let alone = ["--mount", "--pid", "--ipc", "--fork", "--kill-child"];
+                command.arg("unshare").args(alone);
+                command.args(["--", "sh", "-c", ROOT, "sh", root, &self.places]);
+                self.drop_rights(command, &[]);
+                (HOME, "prove")
+            }
+            Who::Administrator => {
+                let map = self.accounts.map().unwrap_or_default();
+                command.args(["sh", "-c", ADMINISTRATOR, "sh", &map, "unshare"]);
+                command.args(["--mount", "--pid", "--ipc", "--fork", "--kill-child"]);
+                command.args(["--mount-proc", "--", "prlimit", PROCESSES]);
+                command.args(["setpriv", "--no-new-privs"]);
+                (ROOTS, "root")
+            }
+        };
+        command.args(["--", "env", "-i", "-C", home, "LANG=C.UTF-8"]);
+        command.args([format!("USER={user}"), format!("LOGNAME={user}")]);
+        command.args([format!("HOME={home}"), format!("PATH={}", job.path)]);
         for (name, value) in job.env {
             command.arg(format!("{name}={value}"));
         }
         command.args(["timeout", "--kill-after=5", &job.seconds.to_string()]);
         command.args(["sh", "-c", job.shell]);
+    }
+
+    /// The words to the unprivileged account, with these namespaces of its own.
+    fn drop_rights(&self, command: &mut Command, own: &[&str]) {
+        let mapped = match self.accounts.own {
+            Account::Mapped(user, group) => vec![
+                "--user".to_owned(),
+                format!("--map-user={user}"),
+                format!("--map-group={group}"),
+            ],
+            Account::Dropped(_) => Vec::new(),
+        };
+        if !own.is_empty() || !mapped.is_empty() {
+            command.arg("unshare").args(mapped).args(own);
+            if !own.is_empty() {
+                command.args(["--fork", "--kill-child"]);
+            }
+            command.arg("--");
+        }
+        command.args(["prlimit", PROCESSES, "setpriv", "--no-new-privs"]);
+        if let Account::Dropped(user) = self.accounts.own {
+            command.arg("--clear-groups");
+            command.args([format!("--reuid={user}"), format!("--regid={user}")]);
+        }
     }
 
     /// The status that an address inside answers with; `None` when it does not.
@@ -301,6 +349,7 @@ impl Sandbox {
     fn try_out(&self) -> Result<(), ProveError> {
         let job = Job {
             name: "try",
+            who: Who::Account,
             shell: "true",
             env: &BTreeMap::new(),
             path: "/usr/bin:/bin",
@@ -312,16 +361,19 @@ impl Sandbox {
             return Ok(());
         }
         let said = fs::read(&running.log, 1 << 20).unwrap_or_default();
-        Err(impossible(&String::from_utf8_lossy(&said), self.account))
+        Err(impossible(
+            &String::from_utf8_lossy(&said),
+            self.accounts.own,
+        ))
     }
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        // With whatever a step that was given up has left.
+        janitor::empty(self.holder.id());
         for child in self.names.iter_mut().chain([&mut self.holder]) {
-            // It may have ended by itself.
-            drop(child.kill());
-            drop(child.wait());
+            end(child);
         }
     }
 }
@@ -376,15 +428,6 @@ fn plain(c: char) -> char {
     if c.is_ascii_alphanumeric() { c } else { '-' }
 }
 
-fn account() -> Account {
-    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
-    if user.is_root() {
-        Account::Dropped(NOBODY)
-    } else {
-        Account::Mapped(user.as_raw(), group.as_raw())
-    }
-}
-
 fn check_programs(plan: &Plan<'_>) -> Result<(), ProveError> {
     let strace = plan.trace.then_some(("strace", "strace"));
     for (program, package) in NEEDED.into_iter().chain(strace) {
@@ -402,122 +445,9 @@ pub fn find(path: &str, program: &str) -> Option<PathBuf> {
     files.find(|file| fs::metadata(file).is_ok_and(|found| found.is_file()))
 }
 
-/// The folders, and the few files of `/etc` that are not this host's.
-fn prepare(folder: &Path, account: Account) -> Result<(), ProveError> {
-    let (user, group) = match account {
-        Account::Dropped(user) => (user, user),
-        Account::Mapped(user, group) => (user, group),
-    };
-    for name in [
-        "root",
-        "etc",
-        "logs",
-        "inside/home/prove",
-        "inside/tmp",
-        "inside/stage",
-    ] {
-        fs::create_dir_all(&folder.join(name), 0o755)?;
-    }
-    let passwd = format!(
-        "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\nprove:x:{user}:{group}:prove:{HOME}:/bin/sh\n"
-    );
-    let files = [
-        ("passwd", passwd),
-        ("group", format!("root:x:0:\nprove:x:{group}:\n")),
-        ("hostname", "enclave\n".to_owned()),
-        (
-            "hosts",
-            "127.0.0.1 localhost enclave\n::1 localhost enclave\n".to_owned(),
-        ),
-        (
-            "nsswitch.conf",
-            "passwd: files\ngroup: files\nhosts: files dns\n".to_owned(),
-        ),
-        (
-            "resolv.conf",
-            "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n".to_owned(),
-        ),
-    ];
-    for (name, text) in files {
-        fs::write_unsynced(&folder.join("etc").join(name), text.as_bytes(), 0o644)?;
-    }
-    fs::write_unsynced(&folder.join("enter.sh"), ENTER.as_bytes(), 0o644)?;
-    fs::set_mode(&folder.join("inside/tmp"), 0o1777)?;
-    if matches!(account, Account::Dropped(_)) {
-        fs::chown_tree(&folder.join("inside"), user, group)?;
-    }
-    Ok(())
-}
-
-/// Starts the process that holds the namespaces, and waits until the root is there.
-fn hold(plan: &Plan<'_>, account: Account) -> Result<Child, ProveError> {
-    let mut command = Command::new("unshare");
-    command
-        .env_clear()
-        .env("PATH", plan.path)
-        .env("LC_ALL", "C.UTF-8");
-    if matches!(account, Account::Mapped(..)) {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.args(["--net", "--mount", "--ipc", "--uts", "--", "sh"]);
-    command.arg(plan.folder.join("enter.sh")).arg(plan.folder);
-    command.arg(plan.program).arg(PROGRAM);
-    for (path, place) in plan.tools {
-        command.arg(path).arg(place);
-    }
-    // It ends when this process does: its input ends then.
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|e| failed(&e.to_string()))?;
-    let mut line = String::new();
-    if let Some(out) = child.stdout.as_mut() {
-        let mut out = BufReader::new(out.take(64));
-        if out.read_line(&mut line).is_err() {
-            line.clear();
-        }
-    }
-    if line == "ready\n" {
-        return Ok(child);
-    }
-    let mut said = String::new();
-    if let Some(err) = child.stderr.take()
-        && err.take(1 << 16).read_to_string(&mut said).is_err()
-    {
-        said.clear();
-    }
-    drop(child.kill());
-    drop(child.wait());
-    Err(impossible(&said, account))
-}
-
-fn failed(reason: &str) -> ProveError {
+pub(super) fn failed(reason: &str) -> ProveError {
     ProveError::Impossible {
         reason: crate::base::text::escaped(reason),
         hint: None,
     }
-}
-
-/// Why namespaces cannot be made, and what the administrator could do about it.
-fn impossible(said: &str, account: Account) -> ProveError {
-    let line = said.lines().find(|line| !line.trim().is_empty());
-    let reason = crate::base::text::escaped(line.unwrap_or("the namespaces could not be made"));
-    let forbids = |(name, value, _): &&(&str, &str, &str)| {
-        let file = Path::new("/proc/sys").join(name.replace('.', "/"));
-        let found = fs::read_optional(&file, 64).ok().flatten();
-        found.is_some_and(|text| text.trim_ascii() == value.as_bytes())
-    };
-    let switch = SWITCHES.iter().find(forbids);
-    let hint = match (account, switch) {
-        (Account::Dropped(_), _) => None,
-        (Account::Mapped(..), Some((name, value, command))) => Some(format!(
-            "{name} is {value}, which forbids it to accounts; the administrator may allow it (`{command}`), or run this as root"
-        )),
-        (Account::Mapped(..), None) => Some(
-            "user namespaces may be forbidden here (container, seccomp, AppArmor); run this as root or on another host"
-                .to_owned(),
-        ),
-    };
-    ProveError::Impossible { reason, hint }
 }

@@ -14,6 +14,8 @@
 //!  "subject":[{"digest":{"sha256":…the bundle id…},"name":"statement.json"}]}
 //! ```
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -22,7 +24,7 @@ use crate::base::digest::Digest;
 use crate::base::fault::{Class, Code, Fault};
 use crate::base::json::{self, JsonError};
 use crate::base::limits::LIMITS;
-use crate::base::text::escaped;
+use crate::base::text::{escaped, visible};
 use crate::base::time::Timestamp;
 use crate::trust::TrustError;
 use crate::trust::approval::Approved;
@@ -53,6 +55,8 @@ pub enum Ended {
     Failed,
     /// It was not tried; the detail says why.
     Skipped,
+    /// Of all of it: nothing failed, but not everything was tried.
+    Incomplete,
 }
 
 impl Ended {
@@ -62,6 +66,7 @@ impl Ended {
             Self::Passed => "passed",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
+            Self::Incomplete => "incomplete",
         }
     }
 }
@@ -74,8 +79,11 @@ pub struct Proof {
     pub channel: String,
     /// Serial of the bundle.
     pub serial: u64,
-    /// Passed: every step that was tried and every check. Never `skipped`.
+    /// Passed: every step and every check, but for what `without` leaves out. Never `skipped`.
     pub result: Ended,
+    /// Ecosystems that were left out on purpose, each with the reason that the manifest gives.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub without: BTreeMap<String, String>,
     /// When it began, by the clock of whoever proved.
     pub proved_at: Timestamp,
     /// The trust root by which the bundle was verified.
@@ -178,6 +186,10 @@ pub enum HoleKind {
     Missing,
     /// A path, port or call that was refused.
     Denied,
+    /// A way to files and sockets that is not recorded.
+    Unobserved,
+    /// A script that the installation has and this proof did not run.
+    NotRun,
 }
 
 impl HoleKind {
@@ -188,11 +200,13 @@ impl HoleKind {
             Self::Name => "name",
             Self::Missing => "missing",
             Self::Denied => "denied",
+            Self::Unobserved => "unobserved",
+            Self::NotRun => "not-run",
         }
     }
 }
 
-/// Something that the bundle does not hold or the account may not do.
+/// Something that the bundle does not hold, the account may not do, or this proof does not know.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hole {
@@ -345,7 +359,7 @@ impl Proof {
             return Err(format("the payload is no proof"));
         }
         if predicate.result == Ended::Skipped {
-            return Err(format("the result is neither passed nor failed"));
+            return Err(format("the result is not passed, failed or incomplete"));
         }
         let about = (subject.digest.sha256.as_str(), predicate.channel.as_str());
         if about != (bundle.statement.hex().as_str(), bundle.channel)
@@ -444,7 +458,15 @@ impl SignedProof {
             "passed": passed.count(),
             "holes": proof.holes.len(),
             "traced": proof.host.tracer.is_some(),
+            "without": proof.without,
         })
+    }
+
+    /// What was not tried, though nothing says that it need not be.
+    pub fn not_tried(&self) -> Vec<&str> {
+        let steps = self.proof.steps.iter();
+        let skipped = steps.filter(|step| step.result == Ended::Skipped);
+        skipped.map(|step| step.name.as_str()).collect()
     }
 
     /// In one line.
@@ -455,8 +477,16 @@ impl SignedProof {
             (Some(_), 1) => "1 hole".to_owned(),
             (Some(_), count) => format!("{count} holes"),
         };
+        let mut without = String::new();
+        for (ecosystem, reason) in &proof.without {
+            without = format!(
+                "{without}; without {}: {}",
+                visible(ecosystem),
+                visible(reason)
+            );
+        }
         format!(
-            "{} at {} by {}: {} steps, {} checks, {holes}",
+            "{} at {} by {}: {} steps, {} checks, {holes}{without}",
             proof.result.as_str(),
             proof.proved_at,
             self.person,

@@ -14,6 +14,8 @@
 
 mod carried;
 mod findings;
+#[cfg(all(any(test, fuzzing), feature = "connected"))]
+pub(crate) mod fuzz;
 mod groups;
 mod level;
 mod matching;

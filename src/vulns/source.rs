@@ -72,7 +72,9 @@ pub(super) fn read(
             digest,
         }]);
     }
-    if !fs::metadata(path)?.is_dir() {
+    let there =
+        fs::metadata(path).map_err(|_gone| wrong(path, "there is nothing to read there"))?;
+    if !there.is_dir() {
         return Ok(vec![file(path, &name, &mut each)?]);
     }
     let mut files = Vec::new();

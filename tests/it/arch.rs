@@ -26,7 +26,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("eco", &["manifest", "lock", "upstream", "openpgp"]),
     ("vulns", &["fs", "lint", "lock", "eco"]),
     ("evidence", &["lock", "eco", "openpgp"]),
-    ("policy", &["fs", "manifest", "lock", "eco", "vulns"]),
+    (
+        "policy",
+        &["fs", "lint", "archives", "manifest", "lock", "eco", "vulns"],
+    ),
     ("vex", &["eco", "vulns", "policy"]),
     ("sbom", &["lock", "eco"]),
     ("bundle", &["fs", "lock", "store", "trust"]),
@@ -39,9 +42,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("net", &["fs", "upstream"]),
     ("fetch", &["fs", "lock", "store", "upstream", "eco", "net"]),
     ("unpack", &["fs"]),
-    // `store`, `eco` and `unpack` only where it reads archives.
-    ("licenses", &["fs", "lock", "store", "eco", "unpack"]),
+    // `store`, `eco`, `policy` and `unpack` only where it reads archives.
+    (
+        "licenses",
+        &["fs", "lock", "store", "eco", "policy", "unpack"],
+    ),
     ("changelogs", &["fs", "lock", "store", "unpack"]),
+    // `eco` and `unpack` only where it reads archives.
+    (
+        "scripts",
+        &["fs", "lint", "archives", "lock", "eco", "unpack"],
+    ),
     ("native", &["fs", "lock", "store", "eco", "unpack"]),
     (
         "holes",
@@ -78,8 +89,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "import",
         &[
-            "fs", "archives", "lock", "eco", "vulns", "policy", "licenses", "trust", "bundle",
-            "verify",
+            "fs", "archives", "lock", "eco", "vulns", "policy", "licenses", "scripts", "trust",
+            "bundle", "verify",
         ],
     ),
     ("serve", &["fs"]),
@@ -87,7 +98,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "fuzz",
         &[
-            "lint", "lock", "eco", "openpgp", "trust", "sign", "bundle", "verify", "native",
+            "lint", "archives", "lock", "eco", "vulns", "policy", "openpgp", "trust", "sign",
+            "bundle", "verify", "native", "licenses", "scripts", "holes", "prove",
         ],
     ),
     (
@@ -121,6 +133,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "holes",
             "licenses",
             "changelogs",
+            "scripts",
             "pack",
             "trial",
             "prove",

@@ -33,7 +33,7 @@ const FILE_IDENTITY: &str =
 const HEAD: &str =
     "[bundle]\nchannel = \"claw\"\n[target]\nplatforms = [\"linux/amd64\"]\nnode = \"24.21.0\"\n";
 
-fn run(world: &World, arguments: &[&str]) -> (i32, Value) {
+pub(crate) fn run(world: &World, arguments: &[&str]) -> (i32, Value) {
     let all = [arguments, &["--format", "json"]].concat();
     let output = world.stage(&all);
     let report = serde_json::from_slice(&output.stdout)
@@ -42,7 +42,7 @@ fn run(world: &World, arguments: &[&str]) -> (i32, Value) {
 }
 
 /// Code and message of what denies.
-fn denied(report: &Value) -> (String, String) {
+pub(crate) fn denied(report: &Value) -> (String, String) {
     let findings = report["findings"].as_array().unwrap();
     let found = findings.iter().find(|f| f["severity"] == "deny").unwrap();
     let text = |key: &str| found[key].as_str().unwrap().to_owned();
@@ -97,6 +97,8 @@ fn proved(world: &World, keys: UpstreamKeys, change: impl Fn(String) -> String) 
     let anchors = Anchors {
         keys,
         archives: None,
+        publishers: None,
+        file_keys: Vec::new(),
         at: "2026-11-01T00:00:00Z".parse().unwrap(),
     };
     prove(&lock, &records, &NoFiles, &anchors).unwrap()
@@ -202,14 +204,15 @@ fn a_release_that_somebody_else_built_is_not_locked() {
     assert!(!world.path("stage.lock").exists());
 }
 
-struct Site {
-    world: World,
+/// A world, and a server of files.
+pub(crate) struct Site {
+    pub(crate) world: World,
     files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
-    server: Server,
+    pub(crate) server: Server,
 }
 
 impl Site {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let files: Arc<Mutex<BTreeMap<String, Vec<u8>>>> = Arc::default();
         let shown = files.clone();
         let server = Server::new(move |asked| {
@@ -229,7 +232,7 @@ impl Site {
         site
     }
 
-    fn put(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
         self.files
             .lock()
             .unwrap()

@@ -172,6 +172,7 @@ fn package(ecosystem: &EcosystemId, one: &Only, file: String) -> LockedPackage {
             upstream: "x".to_owned(),
             size: None,
             evidence: None,
+            gap: None,
         }],
     }
 }

@@ -48,6 +48,7 @@ fn package(name: &str, version: &str) -> LockedPackage {
             size: None,
             file,
             evidence: None,
+            gap: None,
         }],
     }
 }

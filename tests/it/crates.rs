@@ -68,6 +68,12 @@ impl Crate {
         self
     }
 
+    /// Further lines of its `Cargo.toml`.
+    pub(crate) fn says(mut self, lines: &str) -> Self {
+        self.manifest.push_str(lines);
+        self
+    }
+
     pub(crate) fn yanked(mut self) -> Self {
         self.yanked = true;
         self

@@ -53,8 +53,10 @@ pub(crate) struct Deb {
     /// Fields of its index entry only.
     index: String,
     packing: Packing,
-    /// A file that it installs, beside the one that says its version.
-    installs: Option<(&'static str, Vec<u8>)>,
+    /// Files that it installs, beside the one that says its version.
+    installs: Vec<(String, Vec<u8>)>,
+    /// Maintainer scripts.
+    scripts: Vec<(&'static str, &'static str)>,
 }
 
 impl Deb {
@@ -66,12 +68,19 @@ impl Deb {
             fields: String::new(),
             index: String::new(),
             packing: Packing::Gzip,
-            installs: None,
+            installs: Vec::new(),
+            scripts: Vec::new(),
         }
     }
 
-    pub(crate) fn installs(mut self, path: &'static str, bytes: Vec<u8>) -> Self {
-        self.installs = Some((path, bytes));
+    pub(crate) fn installs(mut self, path: impl Into<String>, bytes: Vec<u8>) -> Self {
+        self.installs.push((path.into(), bytes));
+        self
+    }
+
+    /// A maintainer script, such as `postinst`.
+    pub(crate) fn script(mut self, name: &'static str, text: &'static str) -> Self {
+        self.scripts.push((name, text));
         self
     }
 
@@ -100,11 +109,16 @@ impl Deb {
 
     /// The bytes of the file: an `ar` archive of three members.
     pub(crate) fn pack(&self) -> Vec<u8> {
-        let control = tarball(&[("./control", self.control().as_bytes())]);
+        let about = self.control();
+        let scripts = self.scripts.iter();
+        let scripts: Vec<(String, &str)> = scripts.map(|(n, t)| (format!("./{n}"), *t)).collect();
+        let mut control = vec![("./control", about.as_bytes())];
+        control.extend(scripts.iter().map(|(p, t)| (p.as_str(), t.as_bytes())));
+        let control = tarball(&control);
         let path = format!("./usr/share/{}/version", self.name);
         let mut files = vec![(path.as_str(), self.version.as_bytes())];
         let more = self.installs.iter();
-        files.extend(more.map(|(path, bytes)| (*path, bytes.as_slice())));
+        files.extend(more.map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
         let data = tarball(&files);
         let suffix = self.packing.suffix();
         let mut out = b"!<arch>\n".to_vec();
@@ -180,7 +194,8 @@ fn tarball(files: &[(&str, &[u8])]) -> Vec<u8> {
         }
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
+        let runs = path.contains("bin/") || path.contains("/ld-") || path.ends_with("inst");
+        header.set_mode(if runs { 0o755 } else { 0o644 });
         set_path(&mut header, path);
         header.set_cksum();
         tar.append(&header, *bytes).unwrap();

@@ -47,6 +47,7 @@ fn lock(names: &[&str], bytes: impl Fn(&str) -> Vec<u8>) -> Lock {
             path: format!("{name}/-/{name}-1.0.0.tgz"),
             size: None,
             evidence: None,
+            gap: None,
         }],
     };
     Lock {

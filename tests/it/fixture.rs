@@ -32,6 +32,7 @@ pub(crate) fn package(name: &str, version: &str, edges: &[&str]) -> LockedPackag
             size: Some(bytes.len() as u64),
             file,
             evidence: None,
+            gap: None,
         }],
     }
 }

@@ -560,6 +560,15 @@ fn a_plugin_whose_copies_do_not_fit_each_other_is_staged_as_it_was_published() {
     desk.key("k");
     desk.stage("trust init --key k.pem -o root.json").ok();
     desk.stage("bundle --key k.pem -o plugin.stage").ok();
+    // The real `npm ci` takes it from the published pins, as it was published.
+    desk.stage("export package-lock --output-dir pins").ok();
+    let mut install = desk.command("npm", "ci --no-audit --no-fund --ignore-scripts");
+    install.current_dir(desk.path("pins"));
+    let registry_of = format!("{}/", registry.server.url());
+    install.env("npm_config_registry", registry_of);
+    crate::desk::ran(install).ok();
+    let inside = "pins/node_modules/plugin/node_modules";
+    assert!(desk.path(&format!("{inside}/uuid/package.json")).exists());
     // Taken out of the lock it is missing all the same.
     let lock = String::from_utf8(desk.read("stage.lock")).unwrap();
     let at = lock
@@ -571,4 +580,31 @@ fn a_plugin_whose_copies_do_not_fit_each_other_is_staged_as_it_was_published() {
     desk.write("stage.lock", format!("{}{}", &lock[..at], &lock[end..]));
     desk.stage("bundle --key k.pem -o less.stage")
         .refused(3, "lock-open-edge");
+}
+
+#[test]
+fn what_a_copy_cannot_do_without_is_staged_or_denied() {
+    let registry = Registry::new();
+    let sdk = r#"{"name": "sdk", "version": "1.0.0", "dependencies": {"pad": "^1.0.0"},
+        "optionalDependencies": {"faster": "^1.0.0"}, "peerDependencies": {"host": "^1.0.0"}}"#;
+    let fields = json!({"dependencies": {"sdk": "1.0.0"}, "bundleDependencies": ["sdk"]});
+    let copies = [("node_modules/sdk/package.json", sdk)];
+    registry.publish_files(("plugin", "1.0.0"), fields, &copies);
+    registry.publish("pad", "1.4.0", json!({}));
+    let npm = "[npm]\nregistry = \"REGISTRY/\"\npackages = [\"plugin\"PAD]\n";
+    let desk = project(&registry, &npm.replace("PAD", ""));
+    desk.stage("resolve")
+        .refused(3, "deny[lock-bundled-edge]: npm sdk@1.0.0")
+        .says(&[
+            "cannot do without \"pad\" \"^1.0.0\"",
+            "[npm] packages = [\"pad@^1.0.0\"]",
+        ]);
+    write(&desk, &registry, &npm.replace("PAD", ", \"pad@^1.0.0\""));
+    let ran = desk.stage("resolve").ok();
+    assert!(
+        ran.stderr.contains("wants \"host\" \"^1.0.0\""),
+        "{}",
+        ran.stderr
+    );
+    assert!(!ran.stderr.contains("faster"), "{}", ran.stderr);
 }

@@ -100,7 +100,8 @@ fn what_cannot_be_inspected_is_named() {
         stage(&["inspect", &lock, "--platform", "plan9/mips"]).code,
         2
     );
-    assert_eq!(stage(&["inspect", "/nowhere/stage.lock"]).code, 1);
+    assert_eq!(stage(&["inspect", "/nowhere/stage.lock"]).code, 2);
+    assert_eq!(stage(&["inspect", "/nowhere/x.stage"]).code, 1);
     let broken = fixture::file("inspect/broken.lock", b"version = 1\nwhat = 1\n");
     let ran = stage(&["inspect", &broken]);
     assert_eq!(ran.code, 2);

@@ -36,7 +36,7 @@ fn wheel() -> Sample {
 
 impl World {
     /// An import into `repo` with further options: its JSON and exit code.
-    fn look(&self, bundle: &Path, repo: &str, more: &[&str]) -> (Value, i32) {
+    pub(crate) fn look(&self, bundle: &Path, repo: &str, more: &[&str]) -> (Value, i32) {
         let (bundle, repo) = (bundle.to_str().unwrap(), self.text(repo));
         let mut command = self.command(&["import", bundle, "--repo", &repo, "--format", "json"]);
         if rustix::process::geteuid().is_root() {
@@ -49,7 +49,7 @@ impl World {
     }
 
     /// Another repository, made with these options.
-    fn another(&self, name: &str, more: &[&str]) {
+    pub(crate) fn another(&self, name: &str, more: &[&str]) {
         let (repo, root) = (self.text(name), self.text("root.json"));
         let words = ["repo", "init", "--repo", &repo, "--trust", &root];
         self.ok(&[&words[..], &["--accept-unchecked-root"], more].concat());

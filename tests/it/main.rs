@@ -43,7 +43,6 @@ mod contents;
 mod crates;
 #[cfg(feature = "connected")]
 mod credentials;
-#[cfg(feature = "connected")]
 mod debian_archive;
 #[cfg(feature = "connected")]
 mod debian_baseline;
@@ -53,6 +52,8 @@ mod debian_chain;
 mod debian_solve;
 #[cfg(feature = "connected")]
 mod debian_sources;
+#[cfg(feature = "connected")]
+mod demanded;
 mod desk;
 mod enrolment;
 #[cfg(feature = "connected")]
@@ -65,6 +66,8 @@ mod exports;
 mod fetch;
 #[cfg(feature = "connected")]
 mod files;
+#[cfg(feature = "connected")]
+mod files_signed;
 mod fixture;
 #[cfg(feature = "connected")]
 mod heads;
@@ -84,6 +87,8 @@ mod lint;
 #[cfg(feature = "connected")]
 mod linted;
 mod loopback;
+#[cfg(feature = "connected")]
+mod missing;
 #[cfg(feature = "connected")]
 mod native;
 #[cfg(feature = "connected")]
@@ -108,6 +113,14 @@ mod proofs;
 #[cfg(feature = "connected")]
 mod prove;
 #[cfg(feature = "connected")]
+mod prove_debian;
+#[cfg(feature = "connected")]
+mod prove_ends;
+#[cfg(feature = "connected")]
+mod prove_whole;
+#[cfg(feature = "connected")]
+mod pypi_attested;
+#[cfg(feature = "connected")]
 mod pypi_confirm;
 #[cfg(feature = "connected")]
 mod pypi_index;
@@ -124,10 +137,13 @@ mod roots;
 mod sbom;
 mod schemas;
 #[cfg(feature = "connected")]
+mod scripted;
+#[cfg(feature = "connected")]
 mod secrets;
 mod serve;
 mod served;
 mod signed;
+mod sigstore;
 mod source;
 #[cfg(feature = "connected")]
 mod ssh;
@@ -142,6 +158,7 @@ mod undo;
 mod upgrade;
 #[cfg(feature = "connected")]
 mod upkeep;
+mod upstreams;
 #[cfg(feature = "connected")]
 mod vex;
 #[cfg(feature = "connected")]

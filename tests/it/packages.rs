@@ -156,6 +156,7 @@ fn artifact(name: &str, version: &str, checksum: UpstreamChecksum) -> LockedArti
         upstream: "npm".to_owned(),
         size: None,
         evidence: None,
+        gap: None,
     }
 }
 

@@ -49,7 +49,7 @@ fn registry() -> Registry {
     registry
 }
 
-fn waiver(code: &str, package: &str, expires: &str) -> String {
+pub(crate) fn waiver(code: &str, package: &str, expires: &str) -> String {
     format!(
         "[[waiver]]\ncode = \"{code}\"\npackage = \"{package}\"\nreason = \"known\"\napprover = \"Ann, T-1\"\nexpires = \
          {expires}\n"
@@ -57,7 +57,7 @@ fn waiver(code: &str, package: &str, expires: &str) -> String {
 }
 
 /// `code subject` of the findings of this weight.
-fn of(report: &Value, severity: &str) -> Vec<String> {
+pub(crate) fn of(report: &Value, severity: &str) -> Vec<String> {
     let findings = report["findings"].as_array().unwrap().iter();
     let of = findings.filter(|f| f["severity"] == severity);
     let text = |f: &Value, key: &str| f[key].as_str().unwrap().to_owned();
@@ -255,7 +255,7 @@ fn evidence(bundle: &[u8]) -> Value {
 }
 
 /// The canonical document of a bundle that starts so.
-fn document(bundle: &[u8], start: &[u8]) -> Value {
+pub(crate) fn document(bundle: &[u8], start: &[u8]) -> Value {
     let at = bundle
         .windows(start.len())
         .position(|window| window == start)
@@ -953,4 +953,78 @@ fn a_floor_of_evidence_denies_what_upstreams_do_not_sign() {
         desk.write("policy.toml", format!("[evidence]\n{bad}\n"));
         desk.stage("resolve").refused(2, "policy.toml:2");
     }
+}
+
+/// What is no SPDX expression is unknown, whoever says it, and is carried with its text.
+#[test]
+fn licenses_in_words_of_their_own_travel_with_their_text() {
+    let registry = Registry::new();
+    let see = json!({"license": "SEE LICENSE IN docs/terms.md"});
+    let files = [
+        ("docs/terms.md", "\n\tTerms \u{1b}[31mof use\n"),
+        ("LICENSE", "MIT"),
+    ];
+    registry.publish_files(("see", "1.0.0"), see, &files);
+    registry.publish_files(
+        ("none", "1.0.0"),
+        json!({"license": null}),
+        &[("LICENCE.txt", "Ours alone")],
+    );
+    registry.publish_files(("plain", "1.0.0"), json!({}), &[("LICENSE", "MIT License")]);
+    registry.publish("bare", "1.0.0", json!({"license": "whatever"}));
+    let desk = desk(&registry, &["see@1", "none@1", "plain@1", "bare@1"]);
+    desk.key("k");
+    desk.stage("trust init --key k.pem -o root.json").ok();
+    let allow = "[license]\nallow = [\"MIT\"]\n";
+    desk.write(
+        "policy.toml",
+        format!("{allow}[severity]\npolicy-license-unknown = \"warn\"\n"),
+    );
+    desk.stage("resolve").ok();
+    let ran = desk
+        .stage("bundle --key k.pem -o x.stage --format json")
+        .ok();
+    let begins = [
+        "its text begins \"Terms \\u{1b}[31mof use\"",
+        "its text begins \"Ours alone\"",
+    ];
+    let ran = ran.says(&begins);
+    let unknown = |report: &Value| -> Vec<String> {
+        let mut found = of(report, "warn");
+        found.retain(|one| one.starts_with("policy-license-unknown"));
+        found
+    };
+    let expected = ["bare", "none", "see"].map(|n| format!("policy-license-unknown npm {n}@1.0.0"));
+    assert_eq!(unknown(&ran.json()), expected);
+    let told = document(&desk.read("x.stage"), br#"{"licenses":[{"ecosystem""#);
+    assert_valid("licenses-evidence.json", &told);
+    let told = told["licenses"].as_array().unwrap();
+    let texts: Vec<(&str, &str, &str)> = told
+        .iter()
+        .map(|one| {
+            let text = |key: &str| one[key].as_str().unwrap();
+            (text("release"), text("license"), text("text"))
+        })
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            ("none@1.0.0", "", "Ours alone"),
+            (
+                "see@1.0.0",
+                "SEE LICENSE IN docs/terms.md",
+                "\n    Terms \\u{1b}[31mof use"
+            ),
+        ]
+    );
+    // The enclave shows it too, and opens no archive for it.
+    desk.write("site.toml", allow);
+    let print = desk.fingerprint("root.json");
+    desk.stage(&format!(
+        "repo init --repo repo --trust root.json --fingerprint {print} --policy site.toml"
+    ))
+    .ok();
+    desk.stage("import x.stage --repo repo")
+        .refused(3, "error[policy-license-unknown E50]")
+        .says(&begins);
 }

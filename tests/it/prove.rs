@@ -30,16 +30,37 @@ const does = {
     },
     module() { require("not-there"); },
     shadow() { try { fs.mkdirSync("/demo"); } catch {} },
+    async ring() {
+        await fs.promises.mkdir(home + "/.demo/ring", { recursive: true });
+        await fs.promises.writeFile(home + "/.demo/ring/a", "{}");
+    },
     version() { console.log("demo 1.0.0 " + process.env.WHO + " " + process.getuid() + " " + fs.readdirSync(home).sort()); },
 };
 does[process.argv[2]]();
 "#;
 
 /// A root of alice who builds and bob who releases, mallory who does neither, and a bundle of `demo` with these checks.
-fn desk(checks: &str) -> Desk {
-    let desk = Desk::new();
+pub(crate) fn desk(checks: &str) -> Desk {
     let registry = Registry::new();
     registry.publish_with("demo", "1.0.0", json!({"bin": {"demo": "index.js"}}), DEMO);
+    let desk = Desk::new();
+    let url = registry.server.url();
+    bundled(
+        &desk,
+        &format!("[npm]\nregistry = \"{url}/\"\npackages = [\"demo@1.0.0\"]\n{checks}"),
+    );
+    desk
+}
+
+/// The platform of this host.
+pub(crate) const PLATFORM: &str = if cfg!(target_arch = "x86_64") {
+    "linux/amd64"
+} else {
+    "linux/arm64"
+};
+
+/// Makes keys, root and bundle of what these tables ask for.
+pub(crate) fn bundled(desk: &Desk, tables: &str) {
     for name in ["rita", "alice", "bob", "mallory"] {
         desk.key(name);
     }
@@ -47,38 +68,28 @@ fn desk(checks: &str) -> Desk {
         "trust init --root rita.pub=rita --builder alice.pub=alice --releaser bob.pub=bob -o root.json",
     )
     .ok();
-    let platform = if cfg!(target_arch = "x86_64") {
-        "linux/amd64"
-    } else {
-        "linux/arm64"
-    };
-    let url = registry.server.url();
     desk.write(
         "stage.toml",
-        format!(
-            "[bundle]\nchannel = \"demo\"\n[target]\nplatforms = [\"{platform}\"]\n[npm]\nregistry = \"{url}/\"\n\
-             packages = [\"demo@1.0.0\"]\n{checks}"
-        ),
+        format!("[bundle]\nchannel = \"demo\"\n[target]\nplatforms = [\"{PLATFORM}\"]\n{tables}"),
     );
     desk.stage("resolve").ok();
     desk.stage("bundle --key alice.pem -o demo.stage").ok();
     desk.stage("sign demo.stage --key bob.pem --trust root.json")
         .ok();
-    desk
 }
 
-fn check(run: &str, expect: &str) -> String {
+pub(crate) fn check(run: &str, expect: &str) -> String {
     format!("[[prove]]\nrun = \"{run}\"\nenv = {{ WHO = \"tester\" }}\nexpect = {{ {expect} }}\n")
 }
 
-fn prove(desk: &Desk, words: &str) -> Ran {
+pub(crate) fn prove(desk: &Desk, words: &str) -> Ran {
     desk.stage(&format!(
         "prove demo.stage --trust root.json --format json {words}"
     ))
 }
 
 /// Holes as `kind what`.
-fn holes(report: &Value) -> Vec<String> {
+pub(crate) fn holes(report: &Value) -> Vec<String> {
     let holes = report["proof"]["holes"].as_array().unwrap().iter();
     holes
         .map(|hole| {
@@ -203,6 +214,19 @@ fn a_proof_is_of_its_bundle_by_who_may_and_says_what_it_said() {
     prove(&desk, "").ok();
     desk.stage("prove docs.stage --trust root.json")
         .refused(2, "plain files");
+}
+
+#[test]
+fn what_is_done_through_a_ring_is_seen_too() {
+    let ring = "[[prove]]\nrun = \"demo ring\"\nenv = { UV_USE_IO_URING = \"1\" }\nexpect = { exit = 0 }\n";
+    // What libuv would do, for a program that asks the kernel itself.
+    let python = "[[prove]]\nrun = \"/usr/bin/python3 -c 'import ctypes; print(ctypes.CDLL(None).syscall(425, 4, ctypes.create_string_buffer(512)))'\"\n\
+        expect = { output = \"-1\" }\n";
+    let desk = desk(&format!("{ring}{python}"));
+    let report = prove(&desk, "").ok().json();
+    let writes = report["proof"]["writes"].as_array().unwrap();
+    assert!(writes.contains(&json!("~/.demo/ring")), "{report:#}");
+    assert_eq!(holes(&report), [] as [&str; 0], "{report:#}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 
 use crate::crates::{Crate, Registry};
-use crate::loopback::{Reply, Server};
+use crate::loopback::{Asked, Reply, Server};
 use crate::packages::Folder;
 use crate::pypi_index::{Dist, Index};
 use crate::source;
@@ -37,23 +37,29 @@ fn registry(
     newer: Arc<AtomicBool>,
     change: impl Fn(&str, Vec<u8>) -> Reply + Send + Sync + 'static,
 ) -> Server {
-    Server::new(move |asked| {
-        let path = asked.target.trim_start_matches('/');
-        if path == "index/config.json" {
-            let host = asked.header("host").unwrap();
-            let dl = format!("http://{host}/dl/{{crate}}/{{crate}}-{{version}}.crate");
-            return Reply::ok(json!({ "dl": dl }).to_string());
-        }
-        let name = path.strip_prefix("index/").or(path.strip_prefix("dl/"));
-        let files = crates(newer.load(Ordering::SeqCst));
-        match name.and_then(|name| files.get(name)) {
-            Some(bytes) => change(path, bytes.clone()),
-            None => Reply::status(404),
-        }
-    })
+    Server::new(move |asked| show(asked, &crates(newer.load(Ordering::SeqCst)), &change))
 }
 
-fn honest(_path: &str, bytes: Vec<u8>) -> Reply {
+/// What a registry of crates answers that has these files.
+pub(crate) fn show(
+    asked: &Asked,
+    files: &BTreeMap<String, Vec<u8>>,
+    change: &impl Fn(&str, Vec<u8>) -> Reply,
+) -> Reply {
+    let path = asked.target.trim_start_matches('/');
+    if path == "index/config.json" {
+        let host = asked.header("host").unwrap();
+        let dl = format!("http://{host}/dl/{{crate}}/{{crate}}-{{version}}.crate");
+        return Reply::ok(json!({ "dl": dl }).to_string());
+    }
+    let name = path.strip_prefix("index/").or(path.strip_prefix("dl/"));
+    match name.and_then(|name| files.get(name)) {
+        Some(bytes) => change(path, bytes.clone()),
+        None => Reply::status(404),
+    }
+}
+
+pub(crate) fn honest(_path: &str, bytes: Vec<u8>) -> Reply {
     Reply::ok(bytes)
 }
 

@@ -496,8 +496,9 @@ fn reports_about_bundles() {
 #[test]
 fn reports_of_errors() {
     for (arguments, code) in [
-        (&["inspect", "/nowhere.lock"][..], 1),
-        (&["diff", "/nowhere.lock", "/nowhere.lock"], 1),
+        (&["inspect", "/nowhere.stage"][..], 1),
+        (&["inspect", "/nowhere.lock"], 2),
+        (&["diff", "/nowhere.lock", "/nowhere.lock"], 2),
         (&["explain", "no-such-code"], 2),
     ] {
         let (document, found) = report(arguments);

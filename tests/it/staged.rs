@@ -86,6 +86,7 @@ impl Staged {
                 path: name.to_owned(),
                 size: None,
                 evidence: None,
+                gap: None,
             }],
         });
         self.lock.sort();

@@ -69,6 +69,11 @@ impl Registry {
         files.insert(path.to_owned(), bytes.into());
     }
 
+    /// No file at this path any more.
+    pub(crate) fn remove(&self, path: &str) {
+        self.tarballs.lock().unwrap().remove(path).unwrap();
+    }
+
     /// The same, with this text in `index.js`.
     pub(crate) fn publish_with(&self, name: &str, version: &str, fields: Value, code: &str) {
         self.publish_files((name, version), fields, &[("index.js", code)]);

@@ -180,6 +180,7 @@ impl Shelf {
                 path: format!("{name}/{}", wheel.file()),
                 size: None,
                 evidence: None,
+                gap: None,
             });
             artifacts.insert(digest.hex(), Digests::of(&bytes));
             blobs.insert(digest.hex(), bytes);

@@ -160,7 +160,7 @@ pub(crate) fn run(ctx: &Context, args: &BundleArgs) -> CommandResult {
     };
     let job = job(ctx, args, project.as_ref())?;
     match (&args.plain, &project) {
-        (Some(folder), _) => plain(&job, folder),
+        (Some(folder), project) => plain(&job, folder, project.as_ref()),
         (None, Some(project)) => locked(&job, project),
         (None, None) => Err(UsageError::new("there is no manifest").into()),
     }
@@ -249,7 +249,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
         return Ok(refused);
     }
     let at = ctx.stamp()?;
-    let osv = job.args.osv.of(project);
+    let osv = job.args.osv.of(project)?;
     let known = Known::look_up(osv.as_deref(), project.manifest.bundle.carry_osv, closure)?;
     let of_known = known::judge(rules.policy.as_ref(), &known.checked, &lock, at);
     // Before anything is fetched, and again with what only the files say.
@@ -261,7 +261,8 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let ca = private_ca(ctx, project)?;
     let store = connect::store(ctx)?;
     fetch_missing(ctx, project, &lock, &records, &store)?;
-    let linted = lint::check(ctx, &lock, &store, &job.args.accept_archive)?;
+    let accepted = &job.args.accept_archive;
+    let linted = lint::check(ctx, &lock, &store, accepted, rules.policy.as_ref())?;
     if denied(&linted.findings) != Exit::Ok
         && let Some(refused) = refused(ctx, &linted.findings)
     {
@@ -272,17 +273,18 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let size = |artifact: &LockedArtifact| Some(store.find(&artifact.checksum).ok()??.size);
     let (proofs, missing) = evidence::proofs(ctx, project, &records, &store)?;
     let seen = [native.findings.clone(), holes.findings(), linted.findings];
-    let found = [seen.concat(), misplaced, missing].concat();
+    let found = [seen.concat(), linted.asked, misplaced, missing].concat();
     let licenses = licenses::read(&lock, &store, &ctx.ui)?;
     let described = licenses.described(&lock);
-    let judgement = judge(&rules, (&described, &records), found, &size, at)?.with(of_known);
+    let mut judgement = judge(&rules, (&described, &records), found, &size, at)?.with(of_known);
+    licenses.tell(judgement.all_mut());
     if let Some(refused) = denied_by(ctx, &rules, &judgement) {
         return Ok(refused);
     }
     let mut contents = Contents::gather(&lock, &records, ca, &store)?;
     contents.proofs = proofs;
     contents.described = Some(described);
-    contents.evidence = documents(project, &licenses, linted.document);
+    contents.evidence = documents(project, &licenses, linted.documents);
     let said = rules.evidence(&judgement, &lock, at);
     contents.evidence.extend(said);
     contents.evidence.extend(known.documents);
@@ -304,9 +306,9 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
 fn documents(
     project: &Project,
     licenses: &Licenses,
-    lint: Vec<u8>,
+    of_archives: [(&'static str, Vec<u8>); 2],
 ) -> BTreeMap<&'static str, Vec<u8>> {
-    let mut documents = BTreeMap::from([("lint.json", lint)]);
+    let mut documents = BTreeMap::from(of_archives);
     if !licenses.is_empty() {
         documents.insert(licenses::DOCUMENT, licenses.document());
     }
@@ -392,7 +394,17 @@ fn private_ca(ctx: &Context, project: &Project) -> Result<Option<Vec<u8>>, Failu
     Ok(Some(bundle.pem))
 }
 
-fn plain(job: &Job<'_>, folder: &Path) -> CommandResult {
+fn plain(job: &Job<'_>, folder: &Path, project: Option<&Project>) -> CommandResult {
+    let rules = project.map(Rules::of).transpose()?.unwrap_or_default();
+    if !fs::exists(folder) {
+        let none = format!(
+            "there is no folder at {}",
+            quoted(&folder.to_string_lossy())
+        );
+        return Err(UsageError::new(none)
+            .next("name the folder whose files are to be carried")
+            .into());
+    }
     let listed = pack::plain_folder(folder)?;
     let paths: Vec<PathBuf> = listed.iter().map(|(_, path)| path.clone()).collect();
     let digests = hash::digest_files(&paths, &job.ctx.ui)?;
@@ -406,10 +418,17 @@ fn plain(job: &Job<'_>, folder: &Path) -> CommandResult {
             size,
         })
         .collect();
+    let judgement = rules.judge_plain(&files, job.ctx.stamp()?);
+    if let Some(refused) = denied_by(job.ctx, &rules, &judgement) {
+        return Ok(refused);
+    }
     let inputs = pack::plain_inputs(&job.settings()?, &files);
     let decision = job.decide(inputs)?;
     let what = ui::plural(files.len(), "file");
-    job.finish(files, inputs, decision, &what)
+    let mut outcome = job.finish(files, inputs, decision, &what)?;
+    policy::show(job.ctx, &judgement);
+    add(&mut outcome, &rules, &judgement);
+    Ok(outcome)
 }
 
 impl Job<'_> {

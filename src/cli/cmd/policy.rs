@@ -126,10 +126,11 @@ fn check(ctx: &Context, args: &CheckArgs) -> CommandResult {
     let (lock, bytes, records) = project.lock()?;
     let mut found = resolve::check_closure(&lock, &records).map_err(ResolveError::into_fault)?;
     found.extend(recorded(&lock));
+    found.extend(rules.of_archives(&lock));
     let (closure, now) = ((&lock, &records), ctx.stamp()?);
     let judgement = rules.judge(closure, found, &|_| None, now)?;
     let asked = rules.write_request(args.approval_request.as_deref(), closure, now)?;
-    let checked = known::look_up(args.osv.of(&project).as_deref(), closure, None)?;
+    let checked = known::look_up(args.osv.of(&project)?.as_deref(), closure, None)?;
     let of_known = known::judge(rules.policy.as_ref(), &checked, &lock, now);
     let judgement = judgement.with(of_known);
     if let Some(path) = &args.sarif {

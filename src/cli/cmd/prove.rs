@@ -1,6 +1,6 @@
 //! `stage prove`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,9 +22,12 @@ use crate::cli::project::Project;
 use crate::cli::proof;
 use crate::cli::secret::{PassphraseArgs, secret_key};
 use crate::cli::ui::{Failure, Outcome, plural};
-use crate::cli::{Context, TOOL, UsageError};
+use crate::cli::{Context, TOOL, UsageError, interrupt};
+use crate::eco::install::Inputs;
 use crate::fs::{self, FsError};
 use crate::lock::{Lock, Records};
+use crate::manifest;
+use crate::prove::janitor::Janitor;
 use crate::prove::{self, Request, report};
 use crate::sign::SecretKey;
 use crate::trust::Role;
@@ -32,6 +35,10 @@ use crate::trust::envelope::Signable;
 use crate::trust::proof::{Ended, Proof, file};
 use crate::trust::root::TrustRoot;
 use crate::verify::{self, Bundle, Judge, Sink, Verified};
+
+/// What is said of a proof that did not try everything.
+const INCOMPLETE: &str = "not everything was tried (`skipped` above), and `stage verify --require-proof` refuses such a proof; \
+    prove it where it can be tried, or give the reason in the manifest: [proof] without = { cargo = \"…\" }";
 
 /// Install and run a bundle from itself alone, with no network, before it travels.
 ///
@@ -101,9 +108,16 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
     let rules = rules.unwrap_or_default();
     let checks = checks(ctx, args, project.as_ref(), &listed)?;
     let tools = tools(ctx, args.python.as_deref())?;
+    let workspaces = workspaces(project.as_ref())?;
     let path = search_path(ctx);
     let program = std::env::current_exe().map_err(|e| UsageError::new(e.to_string()))?;
     let folder = scratch(ctx)?;
+    let janitor = Janitor::start(&program, &path, &folder, args.keep)?;
+    interrupt::first({
+        let janitor = janitor.clone();
+        move || janitor.tidy()
+    });
+    let nothing = BTreeMap::new();
     let request = Request {
         bundle: &args.bundle,
         channel: &bundle.statement.channel,
@@ -117,6 +131,8 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
         ),
         checks: &checks,
         only: &args.only.iter().cloned().collect::<BTreeSet<_>>(),
+        without: project.as_ref().map_or(&nothing, |p| &p.manifest.without),
+        workspaces: &workspaces,
         host,
         folder: &folder,
         path: &path,
@@ -127,23 +143,37 @@ pub(crate) fn run(ctx: &Context, args: &ProveArgs) -> CommandResult {
             .unwrap_or_default()
             .max(1),
         trace: !args.no_trace,
+        janitor: &janitor,
         now: ctx.now,
         tool: TOOL,
     };
     let result = prove::run(&request, &|line| ctx.ui.talk(line));
-    leave(ctx, args, &folder)?;
-    let mut proof = result?;
+    leave(ctx, args, &folder, &janitor)?;
+    conclude(ctx, args, &bundle, result?, (&rules, key.as_ref()))
+}
+
+/// Weighs what was seen, signs the result where there is a key, and tells it.
+fn conclude(
+    ctx: &Context,
+    args: &ProveArgs,
+    bundle: &Bundle,
+    mut proof: Proof,
+    (rules, key): (&Rules, Option<&SecretKey>),
+) -> CommandResult {
     let judgement = rules.judge_found(report::findings(&proof), ctx.stamp()?);
     if denied(&judgement.findings) != Exit::Ok {
         proof.result = Ended::Failed;
     }
-    let written = match &key {
-        Some(key) => Some(write(args, &bundle, &proof, key)?),
+    if proof.result == Ended::Incomplete {
+        ctx.ui.warn(INCOMPLETE);
+    }
+    let written = match key {
+        Some(key) => Some(write(args, bundle, &proof, key)?),
         None => None,
     };
     policy::show(ctx, &judgement);
-    let outcome = told(&bundle, &proof, written.as_deref());
-    Ok(policy::judged(outcome, &rules, &judgement))
+    let outcome = told(bundle, &proof, written.as_deref());
+    Ok(policy::judged(outcome, rules, &judgement))
 }
 
 /// A folder of its own to work in.
@@ -153,7 +183,8 @@ fn scratch(ctx: &Context) -> Result<PathBuf, FsError> {
 }
 
 /// Removes it, or says where it is.
-fn leave(ctx: &Context, args: &ProveArgs, folder: &Path) -> Result<(), FsError> {
+fn leave(ctx: &Context, args: &ProveArgs, folder: &Path, janitor: &Janitor) -> Result<(), FsError> {
+    janitor.tidy();
     if args.keep {
         ctx.ui
             .talk(&format!("Everything is left in {}", shown(folder)));
@@ -333,6 +364,22 @@ fn tools(ctx: &Context, python: Option<&Path>) -> Result<Tools, Failure> {
     Ok(Tools { shown, python })
 }
 
+/// The folders of the workspaces whose lock files the manifest names, by the numbers of their installs.
+fn workspaces(project: Option<&Project>) -> Result<BTreeMap<u32, PathBuf>, Failure> {
+    let mut found = BTreeMap::new();
+    for (id, number, install) in project.iter().flat_map(|project| &project.installs) {
+        let lockfile = install.inputs(&Inputs::new())?.into_iter().next();
+        let (Some(project), Some(lockfile)) = (project, lockfile) else {
+            continue;
+        };
+        let path = manifest::beside(&project.manifest_path, &lockfile.path);
+        if *id == EcosystemId::cargo() && fs::exists(&fs::parent(&path).join("Cargo.toml")) {
+            found.insert(*number, fs::canonicalize(fs::parent(&path))?);
+        }
+    }
+    Ok(found)
+}
+
 /// What a program of this host prints.
 fn said(path: &str, program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(program);
@@ -362,14 +409,17 @@ fn write(
 }
 
 fn told(bundle: &Bundle, proof: &Proof, written: Option<&Path>) -> Outcome {
-    let passed = proof.result == Ended::Passed;
+    let (verb, exit) = match proof.result {
+        Ended::Passed => ("Proved", Exit::Ok),
+        Ended::Incomplete => ("Not all of it proved:", Exit::Ok),
+        Ended::Failed | Ended::Skipped => ("Not proved:", Exit::Denied),
+    };
     let fields = json!({
         "bundle_id": bundle.id.to_string(),
         "proof": proof,
         "file": written.map(|path| path.to_string_lossy()),
         "findings": [],
     });
-    let verb = if passed { "Proved" } else { "Not proved:" };
     let line = format!(
         "{verb} channel {} serial {}: {}, {}, {}",
         proof.channel,
@@ -384,5 +434,5 @@ fn told(bundle: &Bundle, proof: &Proof, written: Option<&Path>) -> Outcome {
     if let Some(path) = written {
         outcome = outcome.line(format!("Carry the proof along: {}", shown(path)));
     }
-    outcome.exit(if passed { Exit::Ok } else { Exit::Denied })
+    outcome.exit(exit)
 }

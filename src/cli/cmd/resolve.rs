@@ -118,6 +118,7 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     let project = Project::load(&args.file)?;
     let rules = Rules::of(&project)?;
     policy::needs_list(args.approval_request.is_some(), &rules)?;
+    let osv = args.osv.of(&project)?;
     let previous = project.previous()?;
     let mut connection = connect::open(ctx, &project)?;
     let before = previous.as_ref().map(|(lock, _)| lock);
@@ -134,8 +135,9 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     let (lock, records) = (&closure.lock, &closure.records);
     let mut found = closure.findings.clone();
     found.extend(rules.check_sources(lock, &connection));
+    found.extend(rules.of_archives(lock));
     let judgement = rules.judge((lock, records), found, &|_| None, ctx.now)?;
-    let checked = known::look_up(args.osv.of(&project).as_deref(), (lock, records), None)?;
+    let checked = known::look_up(osv.as_deref(), (lock, records), None)?;
     let of_known = known::judge(rules.policy.as_ref(), &checked, lock, ctx.now);
     let judgement = judgement.with(of_known);
     let table = args.approval_request.as_deref();

@@ -183,6 +183,7 @@ fn package(
             path: crate_path(id),
             size: None,
             evidence: None,
+            gap: None,
         }],
     })
 }

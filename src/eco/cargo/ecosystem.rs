@@ -10,7 +10,7 @@ use crate::eco::cargo::{Cargo, crate_file, pins, records, repo};
 use crate::eco::osv::{self, OsvName};
 use crate::eco::{
     BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
-    ReleaseFacts, RepoFile, RepoView,
+    ReleaseFacts, RepoFile, RepoView, semantic_order,
 };
 use crate::lock::LockedPackage;
 #[cfg(feature = "connected")]
@@ -46,8 +46,7 @@ impl Ecosystem for Cargo {
     }
 
     fn order(&self, left: &str, right: &str) -> Option<Ordering> {
-        let version = |text: &str| semver::Version::parse(text).ok();
-        Some(version(left)?.cmp_precedence(&version(right)?))
+        semantic_order(left, right)
     }
 
     fn osv_names(

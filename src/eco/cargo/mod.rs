@@ -27,6 +27,8 @@ pub mod repo;
 #[cfg(feature = "connected")]
 pub mod resolve;
 #[cfg(feature = "connected")]
+pub mod scripts;
+#[cfg(feature = "connected")]
 mod section;
 
 use crate::base::package::{Purl, ReleaseId};

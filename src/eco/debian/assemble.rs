@@ -397,6 +397,7 @@ fn artifact(candidate: &Candidate<'_>, suite: &Suite) -> Result<LockedArtifact, 
         path: path.ok_or_else(|| fail("its Filename is no path below the archive"))?,
         size: Some(candidate.size().ok_or_else(|| fail("it has no Size"))?),
         evidence: None,
+        gap: None,
     })
 }
 

@@ -5,7 +5,7 @@ use crate::base::text::quoted;
 use crate::base::time::Timestamp;
 use crate::eco::file::fault::FileError;
 use crate::openpgp::keyring::Keyring;
-use crate::openpgp::{OpenpgpError, verify};
+use crate::openpgp::{OpenpgpError, Signed, verify};
 
 /// Begins a cleartext signed message (RFC 4880 §7).
 const CLEARTEXT: &[u8] = b"-----BEGIN PGP SIGNED MESSAGE-----";
@@ -18,8 +18,8 @@ pub(super) struct Documents<'a> {
     pub(super) checksums: &'a [u8],
     /// Its signature: detached, or the list once more as a cleartext signed message. `None`: the list is one itself.
     pub(super) signature: Option<&'a [u8]>,
-    /// The keyring.
-    pub(super) keyring: &'a [u8],
+    /// Who may have signed it.
+    pub(super) keyring: &'a Keyring,
     /// The time now.
     pub(super) now: Timestamp,
 }
@@ -32,9 +32,9 @@ impl Documents<'_> {
         }
     }
 
-    /// The SHA-256 that the signed list has for `name`.
-    pub(super) fn digest(&self, name: &str) -> Result<Digest, FileError> {
-        let text = self.signed_text()?;
+    /// The SHA-256 that the signed list has for `name`, and the fingerprints of the certificates that signed it, sorted.
+    pub(super) fn digest(&self, name: &str) -> Result<(Digest, Vec<String>), FileError> {
+        let Signed { text, signers } = self.signed()?;
         let mut found = None;
         for line in text.lines() {
             let Some((digest, named)) = parse(line) else {
@@ -51,26 +51,32 @@ impl Documents<'_> {
             }
             found = Some(digest);
         }
-        found.ok_or_else(|| FileError::Missing {
+        let digest = found.ok_or_else(|| FileError::Missing {
             path: quoted(self.path),
             name: quoted(name),
-        })
+        })?;
+        let signers = signers.into_iter();
+        let mut by: Vec<String> = signers
+            .map(|signer| signer.certificate.as_str().to_owned())
+            .collect();
+        by.sort();
+        by.dedup();
+        Ok((digest, by))
     }
 
     /// The list, once a key of the keyring has signed it.
-    fn signed_text(&self) -> Result<String, FileError> {
-        let keyring = Keyring::parse(self.keyring).map_err(|e| self.untrusted(e))?;
+    fn signed(&self) -> Result<Signed, FileError> {
         let cleartext = |message: &[u8]| {
-            let signed = verify::cleartext(message, &keyring, self.now);
+            let signed = verify::cleartext(message, self.keyring, self.now);
             signed.map_err(|e| self.untrusted(e))
         };
         let Some(signature) = self.signature else {
-            return Ok(cleartext(self.checksums)?.text);
+            return cleartext(self.checksums);
         };
         if signature.starts_with(CLEARTEXT) {
-            let signed = cleartext(signature)?.text;
+            let signed = cleartext(signature)?;
             let plain = String::from_utf8_lossy(self.checksums);
-            let same = signed.lines().eq(plain.lines().map(str::trim_end));
+            let same = signed.text.lines().eq(plain.lines().map(str::trim_end));
             return if same {
                 Ok(signed)
             } else {
@@ -79,13 +85,16 @@ impl Documents<'_> {
                 })
             };
         }
-        verify::detached(self.checksums, signature, &keyring, self.now)
+        let signers = verify::detached(self.checksums, signature, self.keyring, self.now)
             .map_err(|e| self.untrusted(e))?;
         let text = std::str::from_utf8(self.checksums).map_err(|_bad| FileError::Checksums {
             path: quoted(self.path),
             reason: "not UTF-8".to_owned(),
         })?;
-        Ok(text.to_owned())
+        Ok(Signed {
+            text: text.to_owned(),
+            signers,
+        })
     }
 }
 

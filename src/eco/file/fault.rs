@@ -2,10 +2,13 @@
 
 use crate::base::fault::{Class, Code, Fault, Kind};
 use crate::openpgp::OpenpgpError;
-use crate::upstream::UpstreamError;
+#[cfg(feature = "connected")]
+use crate::{eco::attestation, upstream::UpstreamError};
 
 /// Codes of plain files.
-pub const CODES: &[&Code] = &[&CHECKSUMS, &MISSING, &DIFFERENT];
+pub const CODES: &[&Code] = &[&CHECKSUMS, &MISSING, &DIFFERENT, &KEY];
+
+static KEY: Code = Code::new("file-key", Kind::Usage);
 
 static CHECKSUMS: Code = Code::new("file-checksums", Kind::Failed);
 static MISSING: Code = Code::classed("file-checksum-missing", Class::E51);
@@ -15,11 +18,12 @@ static DIFFERENT: Code = Code::classed("file-checksums-differ", Class::E51);
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The document cannot be had.
+    #[cfg(feature = "connected")]
     #[error("the {role} of file {path} cannot be had")]
     Upstream {
         /// The file's path in the enclave, quoted.
         path: String,
-        /// `checksums` or `signature`.
+        /// What it is, such as `checksums`.
         role: &'static str,
         /// Why.
         source: Box<UpstreamError>,
@@ -54,12 +58,43 @@ pub enum FileError {
         /// The name looked for, quoted.
         name: String,
     },
+    /// The key that should have signed it cannot be used.
+    #[error("the key of file {path} cannot be used: {reason}")]
+    Key {
+        /// The file's path in the enclave, quoted.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The key has not signed it.
+    #[cfg(feature = "connected")]
+    #[error("the signature of file {path} does not hold: {reason}")]
+    Signature {
+        /// The file's path in the enclave, quoted.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl FileError {
+    /// The whole reason in one line.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Untrusted { source, .. } => format!("{self}: {source}"),
+            _ => self.to_string(),
+        }
+    }
 }
 
 impl Fault for FileError {
     fn code(&self) -> &'static Code {
         match self {
+            #[cfg(feature = "connected")]
             Self::Upstream { source, .. } => source.code(),
+            #[cfg(feature = "connected")]
+            Self::Signature { .. } => attestation::invalid(),
+            Self::Key { .. } => &KEY,
             Self::Checksums { .. } => &CHECKSUMS,
             Self::Untrusted { source, .. } => source.code(),
             Self::Different { .. } => &DIFFERENT,
@@ -69,9 +104,10 @@ impl Fault for FileError {
 
     fn facts(&self) -> Vec<(&'static str, String)> {
         match self {
+            #[cfg(feature = "connected")]
             Self::Upstream { source, .. } => source.facts(),
             Self::Untrusted { source, .. } => source.facts(),
-            Self::Checksums { .. } | Self::Different { .. } | Self::Missing { .. } => Vec::new(),
+            _ => Vec::new(),
         }
     }
 }

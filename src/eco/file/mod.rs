@@ -3,10 +3,9 @@
 //! In locks a file's name is its path in the enclave and its version the SHA-256 of its bytes in hex. A file of 4 GiB
 //! or more is carried as consecutive parts `artifacts/file/<sha256>/0001` and joined at import.
 
-#[cfg(feature = "connected")]
 mod checksums;
-#[cfg(feature = "connected")]
 pub mod fault;
+mod judge;
 pub mod records;
 #[cfg(feature = "connected")]
 mod resolve;
@@ -18,7 +17,7 @@ use std::collections::BTreeMap;
 use crate::base::digest::{Digest, UpstreamChecksum};
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::path::RelPath;
-use crate::eco::vouched::{UpstreamKeys, Vouched};
+use crate::eco::vouched::{Anchors, CarriedFiles, UpstreamKeys, Vouched};
 use crate::eco::{
     BundleView, ClientFile, EcoError, Ecosystem, ReleaseFacts, RepoContent, RepoFile, RepoView,
 };
@@ -26,8 +25,10 @@ use crate::lock::LockedArtifact;
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
+    base::time::Timestamp,
     eco::install::Install,
     eco::interpreter::{StagedInterpreter, in_file_name},
+    eco::vouched::{Proof, ProofSource},
     eco::{OpenEdge, Unpacked},
     lock::{Lock, LockedPackage},
     manifest::{ManifestError, table::Table},
@@ -66,25 +67,31 @@ impl Ecosystem for PlainFile {
     }
 
     fn vouched(&self, records: &[u8], keys: &UpstreamKeys) -> Result<Vouched, EcoError> {
-        let mut found = Vouched::new();
-        for (path, record) in records::parse(records)?.files {
-            let Some(attested) = &record.attested else {
-                continue;
-            };
-            let checksum = UpstreamChecksum::Sha256(record.sha256);
-            let release = ReleaseId::new(&path, record.sha256.hex());
-            found.insert((release, path), keys.sigstore.judge(attested, &checksum));
-        }
-        Ok(found)
+        Ok(judge::vouched(&records::parse(records)?, keys))
+    }
+
+    fn prove(
+        &self,
+        records: &[u8],
+        files: &dyn CarriedFiles,
+        anchors: &Anchors,
+    ) -> Result<Vouched, EcoError> {
+        Ok(judge::prove(&records::parse(records)?, files, anchors))
     }
 
     #[cfg(feature = "connected")]
-    fn merge_records(&self, parts: &[Vec<u8>], _kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError> {
-        let mut merged = records::FileRecords::default();
-        for part in parts {
-            merged.files.extend(records::parse(part)?.files);
-        }
-        Ok(records::write(&merged))
+    fn proofs(&self, records: &[u8], _at: Timestamp) -> Result<Vec<Proof>, EcoError> {
+        let documents = judge::documents(&records::parse(records)?);
+        let proof = |(path, bytes)| Proof {
+            path,
+            source: ProofSource::Document(bytes),
+        };
+        Ok(documents.into_iter().map(proof).collect())
+    }
+
+    #[cfg(feature = "connected")]
+    fn merge_records(&self, parts: &[Vec<u8>], kept: Option<&[u8]>) -> Result<Vec<u8>, EcoError> {
+        records::merge(parts, kept)
     }
 
     fn render(&self, view: &RepoView<'_>) -> Result<Vec<RepoFile>, EcoError> {
@@ -268,6 +275,7 @@ mod tests {
                 path: "x".to_owned(),
                 size: None,
                 evidence: None,
+                gap: None,
             }],
         };
         Lock {

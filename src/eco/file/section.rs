@@ -7,6 +7,7 @@ use crate::base::fault::Fault;
 use crate::base::path::RelPath;
 use crate::base::platform::{Platform, Target};
 use crate::eco::attestation::{self, Signer};
+use crate::eco::bare_key::KEY_LIMIT;
 use crate::eco::file::resolve;
 use crate::eco::install::{Address, Given, InputFile, Inputs, Install};
 use crate::manifest::ManifestError;
@@ -21,7 +22,7 @@ pub(crate) struct FileSource {
     pub(crate) url: String,
     /// What it must be.
     pub(crate) expected: Expected,
-    /// Its Sigstore bundle, and who should have signed it.
+    /// Its signature, and who should have signed it.
     pub(crate) attested: Option<AttestedBy>,
     /// Where it goes in the enclave, below `files/<channel>/`.
     pub(crate) path: RelPath,
@@ -49,13 +50,22 @@ pub(crate) struct Published {
     pub(crate) keyring: String,
 }
 
-/// `sigstore` and `signer`.
+/// `sigstore`, and `signer` or `key`.
 #[derive(Debug)]
 pub(crate) struct AttestedBy {
-    /// URL of the bundle.
+    /// URL of the bundle, or of the bare signature by a key.
     pub(crate) bundle: String,
     /// Who should have signed.
-    pub(crate) signer: Signer,
+    pub(crate) signer: By,
+}
+
+/// Who should have signed.
+#[derive(Debug)]
+pub(crate) enum By {
+    /// Somebody with a certificate.
+    Signer(Signer),
+    /// Whoever has this key: a file in PEM, relative to the manifest's folder.
+    Key(String),
 }
 
 /// All `[[file]]` tables, which are one install.
@@ -93,7 +103,19 @@ fn attested(table: &mut Table<'_>) -> Result<Option<AttestedBy>, ManifestError> 
         return Ok(None);
     };
     let bundle = found.web_address()?;
-    let signer = attestation::signer(table.require("signer")?.table("signer")?)?;
+    let signer = match (table.take("key"), table.take("signer")) {
+        (Some(key), None) => By::Key(key.string()?),
+        (Some(_), Some(both)) => return Err(both.error("absent where `key` is given")),
+        (None, Some(signer)) => By::Signer(attestation::signer(signer.table("signer")?)?),
+        (None, None) => {
+            return Err(ManifestError::Value {
+                key: "sigstore".to_owned(),
+                expected: "together with the `signer` who should have signed, or with the `key`"
+                    .to_owned(),
+                place: table.place(),
+            });
+        }
+    };
     Ok(Some(AttestedBy { bundle, signer }))
 }
 
@@ -120,6 +142,11 @@ pub(super) fn keyring_role(path: &str) -> String {
     format!("keyring {path}")
 }
 
+/// Role of a key among the inputs.
+pub(super) fn key_role(path: &str) -> String {
+    format!("key {path}")
+}
+
 /// How a document about a file is called where files are asked for. No path of a file has a `#`.
 pub(super) fn document(path: &RelPath, role: &str) -> String {
     format!("{path}#{role}")
@@ -135,7 +162,16 @@ impl Install for FileInstall {
                 limit: KEYRING_LIMIT as u64,
             }),
         };
-        let mut files: Vec<InputFile> = self.0.iter().filter_map(keyring).collect();
+        let key = |file: &FileSource| match &file.attested.as_ref()?.signer {
+            By::Signer(_) => None,
+            By::Key(key) => Some(InputFile {
+                role: key_role(key),
+                path: PathBuf::from(key),
+                limit: KEY_LIMIT,
+            }),
+        };
+        let keyrings = self.0.iter().filter_map(keyring);
+        let mut files: Vec<InputFile> = keyrings.chain(self.0.iter().filter_map(key)).collect();
         files.sort();
         files.dedup();
         Ok(files)

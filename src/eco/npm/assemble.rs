@@ -327,5 +327,6 @@ fn artifact(manifest: &Manifest) -> Option<LockedArtifact> {
         path: tarball.path.clone(),
         size: None,
         evidence: None,
+        gap: None,
     })
 }

@@ -69,12 +69,12 @@ impl<'a> Check<'a> {
                 .optional_dependencies
                 .iter()
                 .map(|(n, r)| (n, r, EdgeKind::Optional));
-            // npm takes what is inside of a tarball as it was published, and resolves nothing there.
             let is_copy = package.artifacts.is_empty() && !package.bundled_in.is_empty();
             for (name, range, kind) in required.chain(optional) {
                 if !self.satisfied(name, range, kind) {
                     let word = match kind {
-                        _ if is_copy => "bundled",
+                        EdgeKind::Optional if is_copy => continue,
+                        EdgeKind::Required(word) if is_copy => self.inside(name, range, word),
                         EdgeKind::Required(word) => word,
                         EdgeKind::Optional => "optional",
                     };
@@ -85,6 +85,20 @@ impl<'a> Check<'a> {
         open.sort();
         open.dedup();
         open
+    }
+
+    /// How an edge of a copy inside of a tarball is open. npm takes copies as they were published and resolves nothing
+    /// there: another version than the copy asks for is what it gets everywhere, and peers are often left out; but what it
+    /// cannot do without and is nowhere, it will not find.
+    fn inside(&self, name: &str, range: &str, word: &str) -> &'static str {
+        let name = aliased(name, range).0;
+        let all = self.by_name.get(name).into_iter().flatten();
+        let mut here = all.filter(|p| p.platforms.contains(&self.platform));
+        if word == "prod" && here.next().is_none() {
+            "bundled-nowhere"
+        } else {
+            "bundled"
+        }
     }
 
     fn version(&self, name: &str, version: &str) -> Option<&'a NpmVersion> {
@@ -109,10 +123,7 @@ impl<'a> Check<'a> {
     }
 
     fn satisfied(&mut self, name: &'a str, spec: &'a str, kind: EdgeKind) -> bool {
-        let (name, range) = match spec.strip_prefix("npm:") {
-            Some(alias) => super::split_requirement(alias).unwrap_or((alias, "*")),
-            None => (name, spec),
-        };
+        let (name, range) = aliased(name, spec);
         let candidates = self.by_name.get(name).cloned().unwrap_or_default();
         let matching: Vec<_> = candidates
             .into_iter()
@@ -164,6 +175,14 @@ impl<'a> Check<'a> {
             (None, _) => !range.contains([':', '/']),
             (Some(_), Err(_)) => false,
         }
+    }
+}
+
+/// Name and range of what an edge means, which may go by another name.
+fn aliased<'e>(name: &'e str, spec: &'e str) -> (&'e str, &'e str) {
+    match spec.strip_prefix("npm:") {
+        Some(alias) => super::split_requirement(alias).unwrap_or((alias, "*")),
+        None => (name, spec),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::eco::osv::{self, OsvName};
 use crate::eco::vouched::{UpstreamKeys, Vouched};
 use crate::eco::{
     BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
-    ReleaseFacts, RepoFile, RepoView,
+    ReleaseFacts, RepoFile, RepoView, semantic_order,
 };
 use crate::lock::LockedPackage;
 #[cfg(feature = "connected")]
@@ -46,8 +46,7 @@ impl Ecosystem for Npm {
     }
 
     fn order(&self, left: &str, right: &str) -> Option<Ordering> {
-        let version = |text: &str| semver::Version::parse(text).ok();
-        Some(version(left)?.cmp_precedence(&version(right)?))
+        semantic_order(left, right)
     }
 
     fn osv_names(

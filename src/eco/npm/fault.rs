@@ -26,7 +26,7 @@ pub const CODES: &[&Code] = &[
     &LOOP,
     &ENGINES,
     &DEPRECATED,
-    &SCRIPT,
+    &super::INSTALL_SCRIPT,
     &REPACK,
     &PEER,
     &OPTIONAL,
@@ -67,7 +67,6 @@ pub(crate) static ENGINES: Code = Code::new("npm-engines", Kind::Denied);
 /// The publisher deprecated it.
 pub(crate) static DEPRECATED: Code = Code::new("npm-deprecated", Kind::Denied);
 /// Installing it runs code.
-pub(crate) static SCRIPT: Code = Code::new("npm-install-script", Kind::Denied);
 /// Node.js, published by someone else.
 pub(crate) static REPACK: Code = Code::new("npm-third-party-repack", Kind::Denied);
 /// A peer dependency that npm overrides.

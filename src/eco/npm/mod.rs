@@ -48,11 +48,23 @@ mod tarball;
 #[cfg(feature = "connected")]
 mod tree;
 
+use crate::base::fault::{Code, Kind};
 use crate::base::package::{Purl, ReleaseId};
+
+/// Installing a package runs code of its own: its registry says so, or its archive.
+pub(crate) static INSTALL_SCRIPT: Code = Code::new("npm-install-script", Kind::Denied);
 
 /// The npm ecosystem.
 #[derive(Debug, Clone, Copy)]
 pub struct Npm;
+
+/// The file that a declared license of `SEE LICENSE IN <file>` names, as the documentation of package.json has it.
+pub fn license_file(declared: &str) -> Option<&str> {
+    let head = "SEE LICENSE IN ";
+    let is_one = declared.get(..head.len())?.eq_ignore_ascii_case(head);
+    let file = declared.get(head.len()..)?.trim();
+    is_one.then(|| file.strip_prefix("./").unwrap_or(file))
+}
 
 /// Whether `name` may be an npm package name: at most 214 characters, an optional `@scope/`, each part made of URL-safe
 /// characters and not starting with a dot (validate-npm-package-name, old packages: upper case allowed).

@@ -100,7 +100,7 @@ pub fn package_lock(
     let mut packages = Map::new();
     packages.insert(String::new(), root.clone().into());
     for (path, placed) in &tree.places {
-        packages.insert(path.clone(), source.entry(placed)?);
+        packages.insert(path.clone(), source.entry(placed, &tree)?);
     }
     let lock = json!({
         "name": NAME,
@@ -156,7 +156,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn entry(&self, placed: &Placed) -> Result<Value, EcoError> {
+    fn entry(&self, placed: &Placed, tree: &PlacedTree) -> Result<Value, EcoError> {
         let release = &placed.release;
         let record = self
             .records
@@ -181,6 +181,7 @@ impl Source<'_> {
         }
         if placed.bundler.is_some() {
             entry.insert("inBundle".to_owned(), true.into());
+            as_published(placed, tree, &mut entry);
         } else {
             self.origin(placed, record, &mut entry);
         }
@@ -203,6 +204,28 @@ impl Source<'_> {
             .map(|a| UpstreamChecksum::to_sri(&a.checksum));
         if let Some(integrity) = stated.or(locked) {
             entry.insert("integrity".to_owned(), integrity.into());
+        }
+    }
+}
+
+/// What is inside of a tarball is installed as it was published, whether its copies fit each other or not. `npm ci` refuses a
+/// lock in which they do not, so a copy is written with the versions that it finds, and without what it does not find.
+fn as_published(placed: &Placed, tree: &PlacedTree, entry: &mut Map<String, Value>) {
+    for key in ["dependencies", "optionalDependencies", "peerDependencies"] {
+        let Some(Value::Object(wanted)) = entry.get(key) else {
+            continue;
+        };
+        let found: BTreeMap<&str, String> = placed
+            .edges
+            .iter()
+            .filter(|edge| wanted.contains_key(&edge.name))
+            .filter_map(|e| Some((e.name.as_str(), exact(tree.places.get(e.to.as_ref()?)?))))
+            .collect();
+        let found = json!(found);
+        if found.as_object().is_none_or(Map::is_empty) {
+            entry.remove(key);
+        } else {
+            entry.insert(key.to_owned(), found);
         }
     }
 }

@@ -275,7 +275,7 @@ impl Scan<'_, '_> {
             };
             self.add(
                 path,
-                &fault::SCRIPT,
+                &super::INSTALL_SCRIPT,
                 Severity::Warn,
                 format!("runs code when it is installed: {names}"),
             );

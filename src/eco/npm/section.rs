@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::base::fault::Fault;
 use crate::base::limits::LIMITS;
 use crate::base::platform::Target;
-use crate::eco::attestation::Expectation;
+use crate::eco::attestation::{Expectation, expectations};
 use crate::eco::install::{Address, Given, InputFile, Inputs, Install, mirrors};
 use crate::eco::npm::assemble::UPSTREAM;
 use crate::eco::npm::lockfile;
@@ -63,13 +63,7 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<NpmInstall, 
         include.dedup();
     }
     let overrides = table.take("overrides").map(overrides).transpose()?;
-    let provenance = match table.take("provenance") {
-        None => Vec::new(),
-        Some(found) => {
-            let tables = found.tables("[[npm.provenance]]")?.into_iter();
-            tables.map(Expectation::read).collect::<Result<_, _>>()?
-        }
-    };
+    let provenance = expectations(&mut table, "provenance", "[[npm.provenance]]")?;
     table.finish()?;
     let install = NpmInstall {
         packages: packages.transpose()?.unwrap_or_default(),

@@ -36,7 +36,7 @@ pub(crate) fn vouched(records: &[u8], keys: &UpstreamKeys) -> Result<Vouched, Ec
             let release = ReleaseId::new(&name, &number);
             let published = version.time.as_deref().and_then(Timestamp::published);
             let verdict = judge(&release, dist, published, &keys.npm);
-            let verdict = both(verdict, provenance(dist, keys));
+            let verdict = verdict.and(provenance(dist, keys));
             found.insert(
                 (release.clone(), repo::tarball_file(None, &release)),
                 verdict,
@@ -55,18 +55,6 @@ fn provenance(dist: &NpmDist, keys: &UpstreamKeys) -> Verdict {
     match checksum {
         Some(Ok(checksum)) => keys.sigstore.judge(attested, &checksum),
         _ => refused(&INVALID, "what is attested is not its SHA-512".to_owned()),
-    }
-}
-
-/// Two signatures of two kinds: one that does not hold is not outvoted.
-fn both(registry: Verdict, provenance: Verdict) -> Verdict {
-    match (registry, provenance) {
-        (Verdict::Signed { level, mut by }, Verdict::Signed { by: more, .. }) => {
-            by.extend(more);
-            Verdict::Signed { level, by }
-        }
-        (refused @ Verdict::Refused { .. }, _) | (refused, Verdict::Unsigned) => refused,
-        (_, provenance) => provenance,
     }
 }
 

@@ -198,6 +198,7 @@ impl Assembly {
             path: file_path(name, &file.name),
             size: file.size,
             evidence: None,
+            gap: None,
         };
         if !package.artifacts.contains(&artifact) {
             package.artifacts.push(artifact);
@@ -208,6 +209,7 @@ impl Assembly {
         record.yanked.clone_from(&file.yanked);
         record.upload_time.clone_from(&file.upload_time);
         record.metadata = Some(self.records.keep_metadata(&facts.text));
+        record.unattested = Some(file.unattested);
         let versions = self.records.projects.entry(name.clone()).or_default();
         let release = versions.entry(id.version.clone()).or_default();
         release.files.insert(file.name.clone(), record);

@@ -7,7 +7,8 @@ use crate::base::digest::UpstreamChecksum;
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::time::Timestamp;
 use crate::eco::osv::{self, OsvName};
-use crate::eco::pypi::{PyPi, bootstrap, clients, name, pins, records, repo};
+use crate::eco::pypi::{PyPi, attestation, bootstrap, clients, name, pins, records, repo};
+use crate::eco::vouched::{UpstreamKeys, Verdict, Vouched};
 use crate::eco::{
     BundleView, ClientFile, EcoError, Ecosystem, ExportForm, ExportRequest, ExportedFile,
     ReleaseFacts, RepoFile, RepoView,
@@ -16,14 +17,15 @@ use crate::lock::LockedPackage;
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
+    eco::attestation::{Expectation, Missing},
     eco::install::Install,
     eco::interpreter::{Interpreter, StagedInterpreter, Unfit},
     eco::pypi::name::Name,
-    eco::pypi::{closure, confirm, python, section, simple},
+    eco::pypi::{closure, confirm, provenance, python, section, simple},
     eco::{Confirm, OpenEdge},
     lock::{Lock, LockedArtifact},
     manifest::{ManifestError, table::Table},
-    upstream::Request,
+    upstream::{Request, Upstream},
 };
 
 impl Ecosystem for PyPi {
@@ -77,6 +79,36 @@ impl Ecosystem for PyPi {
             facts.insert(ReleaseId::new(name.as_str(), version), said);
         }
         Ok(facts)
+    }
+
+    fn vouched(&self, records: &[u8], keys: &UpstreamKeys) -> Result<Vouched, EcoError> {
+        let records = records::parse(records)?;
+        let mut found = Vouched::new();
+        for (name, version, release) in records.releases() {
+            for (file, about) in &release.files {
+                let verdict = match (&about.attested, about.unattested) {
+                    (Some(attested), _) => {
+                        let subject = (name, file.as_str());
+                        attestation::judge(subject, about.sha256, attested, &keys.sigstore)
+                    }
+                    (None, Some(gap)) => Verdict::Lacking(gap),
+                    (None, None) => Verdict::Unsigned,
+                };
+                let release = ReleaseId::new(name.as_str(), version);
+                found.insert((release, file.clone()), verdict);
+            }
+        }
+        Ok(found)
+    }
+
+    #[cfg(feature = "connected")]
+    fn attest(
+        &self,
+        records: &[u8],
+        expected: &[Expectation],
+        upstream: &mut dyn Upstream,
+    ) -> Result<(Vec<u8>, Vec<Missing>), EcoError> {
+        provenance::attest(records, expected, upstream)
     }
 
     #[cfg(feature = "connected")]

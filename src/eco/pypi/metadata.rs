@@ -1,6 +1,7 @@
 //! Core metadata of a distribution (PyPA "Core metadata specifications", up to version 2.5): the headers of `METADATA`
 //! or `PKG-INFO`. Requirements stay texts here; whoever resolves reads them.
 
+use super::classifiers::spdx_of;
 use crate::base::text::quoted;
 use crate::eco::ReleaseFacts;
 use crate::eco::pypi::name::Name;
@@ -178,29 +179,6 @@ impl Metadata {
             ..ReleaseFacts::default()
         }
     }
-}
-
-/// The SPDX identifier of a license classifier that means exactly one license; most mean several versions.
-fn spdx_of(classifier: &str) -> Option<&'static str> {
-    Some(match classifier {
-        "MIT License" => "MIT",
-        "MIT No Attribution License (MIT-0)" => "MIT-0",
-        "ISC License (ISCL)" => "ISC",
-        "Mozilla Public License 2.0 (MPL 2.0)" => "MPL-2.0",
-        "The Unlicense (Unlicense)" => "Unlicense",
-        "zlib/libpng License" => "Zlib",
-        "Boost Software License 1.0 (BSL-1.0)" => "BSL-1.0",
-        "GNU General Public License v2 (GPLv2)" => "GPL-2.0-only",
-        "GNU General Public License v2 or later (GPLv2+)" => "GPL-2.0-or-later",
-        "GNU General Public License v3 (GPLv3)" => "GPL-3.0-only",
-        "GNU General Public License v3 or later (GPLv3+)" => "GPL-3.0-or-later",
-        "GNU Lesser General Public License v2 or later (LGPLv2+)" => "LGPL-2.0-or-later",
-        "GNU Lesser General Public License v3 (LGPLv3)" => "LGPL-3.0-only",
-        "GNU Lesser General Public License v3 or later (LGPLv3+)" => "LGPL-3.0-or-later",
-        "GNU Affero General Public License v3" => "AGPL-3.0-only",
-        "Universal Permissive License (UPL)" => "UPL-1.0",
-        _ => return None,
-    })
 }
 
 /// The headers in their order, continuation lines joined by newlines.

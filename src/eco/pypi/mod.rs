@@ -1,5 +1,5 @@
 //! Python packages: names, versions, package URLs, and where the internal repository keeps them. The other files of
-//! this folder, for the enclave: `name`, `filename` (wheels and sdists), `metadata` (core metadata), `records`, `repo`,
+//! this folder, for the enclave: `name`, `filename` (wheels and sdists), `metadata` (core metadata), `records`, `attestation` (PEP 740), `repo`,
 //! `pins`, `clients` (configuration of pip and uv) and `bootstrap`.
 //!
 //! Connected: `foreign` is what another tool's lock file says, as [`foreign::ForeignLock`]; it is read by `uv_lock` (of
@@ -10,7 +10,9 @@
 
 #[cfg(feature = "connected")]
 mod assemble;
+pub mod attestation;
 pub mod bootstrap;
+mod classifiers;
 pub mod clients;
 #[cfg(feature = "connected")]
 mod closure;
@@ -35,6 +37,8 @@ pub mod name;
 #[cfg(feature = "connected")]
 mod peek;
 pub mod pins;
+#[cfg(feature = "connected")]
+mod provenance;
 #[cfg(feature = "connected")]
 pub mod pylock;
 #[cfg(feature = "connected")]

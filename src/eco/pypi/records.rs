@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::Digest;
+use crate::base::evidence::Gap;
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::text::quoted;
 use crate::eco::EcoError;
+use crate::eco::pypi::attestation::PypiAttested;
 use crate::eco::pypi::filename::Filename;
 use crate::eco::pypi::is_version;
 use crate::eco::pypi::metadata::Metadata;
@@ -56,6 +58,12 @@ pub struct PypiFile {
     /// SHA-256 of its core metadata text, in hexadecimal digits: a key of [`PypiRecords::metadata`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
+    /// What its publisher attested, where the manifest expects it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested: Option<PypiAttested>,
+    /// Else why there is no attestation that was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unattested: Option<Gap>,
 }
 
 impl PypiFile {
@@ -68,6 +76,8 @@ impl PypiFile {
             yanked: None,
             upload_time: None,
             metadata: None,
+            attested: None,
+            unattested: None,
         }
     }
 }

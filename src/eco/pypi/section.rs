@@ -8,6 +8,7 @@ use crate::base::fault::Fault;
 use crate::base::limits::LIMITS;
 use crate::base::platform::Target;
 use crate::base::text::{escaped, quoted};
+use crate::eco::attestation::{Expectation, expectations};
 use crate::eco::install::{Address, Given, InputFile, Inputs, Install, mirrors};
 use crate::eco::pypi::foreign::{Direct, ForeignError, Selected, Wanted as Asked};
 use crate::eco::pypi::markers::Environment;
@@ -40,6 +41,8 @@ pub(crate) struct PypiInstall {
     routes: Vec<(String, String)>,
     /// `sdist`: projects that may be built from sources in the enclave.
     sdist: BTreeSet<Name>,
+    /// `attestation`: who should have attested files.
+    attestation: Vec<Expectation>,
 }
 
 /// Reads one table.
@@ -55,6 +58,7 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<PypiInstall,
     let mirrors = table.take("mirror").map(Found::web_addresses).transpose()?;
     let routes = table.take("routes").map(routes).transpose()?;
     let sdist = table.take("sdist").map(names).transpose()?;
+    let attestation = expectations(&mut table, "attestation", "[[pypi.attestation]]")?;
     table.finish()?;
     let install = PypiInstall {
         requirements: requirements.transpose()?.unwrap_or_default(),
@@ -68,6 +72,7 @@ pub(crate) fn read(mut table: Table<'_>, target: &Target) -> Result<PypiInstall,
         mirrors: mirrors.unwrap_or_default(),
         routes: routes.unwrap_or_default(),
         sdist: sdist.unwrap_or_default(),
+        attestation,
     };
     let fail = |key: &str, expected: &str| ManifestError::Value {
         key: key.to_owned(),
@@ -262,6 +267,10 @@ impl Install for PypiInstall {
         let of_file = of_file.into_iter().map(|w| w.text);
         let lockfile = self.lockfile.iter().cloned();
         Ok(own.chain(of_file).chain(lockfile).collect())
+    }
+
+    fn expected(&self) -> &[Expectation] {
+        &self.attestation
     }
 
     fn resolver(&self, given: Given<'_>) -> Result<Box<dyn Resolver>, Box<dyn Fault>> {

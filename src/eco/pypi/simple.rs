@@ -1,10 +1,11 @@
 //! Pages of a simple index (PyPA "Simple repository API": PEP 503 HTML, PEP 691 JSON, with the additions of PEP 592, 658,
-//! 700, 714): the files of one project.
+//! 700, 714, 740): the files of one project.
 
 use pep440_rs::Version;
 use serde::Deserialize;
 
 use crate::base::digest::{Digest, UpstreamChecksum};
+use crate::base::evidence::Gap;
 use crate::base::text::{quoted, visible};
 use crate::eco::pypi::UPSTREAM;
 use crate::eco::pypi::filename::Filename;
@@ -52,6 +53,10 @@ pub(crate) struct PageFile {
     pub(crate) has_metadata: bool,
     /// SHA-256 of that, if the page states one.
     pub(crate) metadata_sum: Option<Digest>,
+    /// Where what its publisher attested is: as [`PageFile::href`].
+    pub(crate) provenance: Option<String>,
+    /// Why no attestation of it is judged, unless somebody says who should have signed one that is listed.
+    pub(crate) unattested: Gap,
 }
 
 /// Asks for the page of a project.
@@ -76,12 +81,17 @@ pub(crate) fn page_path(name: &Name) -> String {
 pub(crate) fn parse(name: &Name, bytes: &[u8]) -> Result<Page, String> {
     let text = std::str::from_utf8(bytes).map_err(|_bad| "it is not UTF-8".to_owned())?;
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    let listed = if text.starts_with('{') {
+    let (minor, listed) = if text.starts_with('{') {
         json(text)?
     } else {
         html(text)?
     };
-    let files = listed.into_iter().filter_map(|file| file.checked(name));
+    // Version 1.3 is the first that passes on attestations.
+    let attests = minor >= 3 || listed.iter().any(|file| file.provenance.is_some());
+    let gap = if attests { Gap::Absent } else { Gap::Stripped };
+    let files = listed
+        .into_iter()
+        .filter_map(|file| file.checked(name, gap));
     Ok(Page {
         files: files.collect(),
     })
@@ -115,15 +125,17 @@ struct Listed {
     upload_time: Option<String>,
     has_metadata: bool,
     metadata_sum: Option<String>,
+    provenance: Option<String>,
 }
 
 impl Listed {
-    fn checked(self, project: &Name) -> Option<PageFile> {
+    fn checked(self, project: &Name, gap: Gap) -> Option<PageFile> {
         let short = |text: &String| text.len() <= MAX_TEXT;
         let parsed = Filename::parse(&self.name, project).ok()?;
         let version = parsed.version().replace('_', "-").parse().ok()?;
         let digest = |hex: String| Digest::from_hex(&hex.to_ascii_lowercase()).ok();
         let href = self.href.split('#').next().unwrap_or_default().to_owned();
+        let provenance = self.provenance.filter(|t| !t.is_empty() && short(t));
         Some(PageFile {
             parsed,
             version,
@@ -135,6 +147,8 @@ impl Listed {
             upload_time: self.upload_time.filter(short),
             has_metadata: self.has_metadata,
             metadata_sum: self.metadata_sum.and_then(digest),
+            unattested: provenance.as_ref().map_or(gap, |_| Gap::Unsupported),
+            provenance,
             name: self.name,
         })
     }
@@ -171,6 +185,8 @@ struct JsonFile {
     core_metadata: Option<Stated>,
     #[serde(default)]
     dist_info_metadata: Option<Stated>,
+    #[serde(default)]
+    provenance: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -195,9 +211,10 @@ enum Stated {
     Hashes(Hashes),
 }
 
-fn json(text: &str) -> Result<Vec<Listed>, String> {
+/// The minor version of the interface, and the files.
+fn json(text: &str) -> Result<(u32, Vec<Listed>), String> {
     let page: JsonPage = serde_json::from_str(text).map_err(|e| visible(&e.to_string()))?;
-    known_version(&page.meta.api_version)?;
+    let minor = known_version(&page.meta.api_version)?;
     if page.files.len() > MAX_FILES {
         return Err(format!("it lists more than {MAX_FILES} files"));
     }
@@ -221,14 +238,17 @@ fn json(text: &str) -> Result<Vec<Listed>, String> {
             upload_time: file.upload_time,
             has_metadata,
             metadata_sum,
+            provenance: file.provenance,
         }
     });
-    Ok(files.collect())
+    Ok((minor, files.collect()))
 }
 
-fn known_version(version: &str) -> Result<(), String> {
-    if version.split('.').next() == Some("1") {
-        Ok(())
+/// The minor version of an interface whose major version is 1.
+fn known_version(version: &str) -> Result<u32, String> {
+    let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
+    if major == "1" {
+        Ok(minor.parse().unwrap_or(0))
     } else {
         Err(format!(
             "version {} of the interface is not 1",
@@ -237,11 +257,12 @@ fn known_version(version: &str) -> Result<(), String> {
     }
 }
 
-fn html(text: &str) -> Result<Vec<Listed>, String> {
+/// As [`json`].
+fn html(text: &str) -> Result<(u32, Vec<Listed>), String> {
     let dom = tl::parse(text, tl::ParserOptions::default());
     let dom = dom.map_err(|_long| "it is too long".to_owned())?;
     let mut files = Vec::new();
-    let mut is_page = false;
+    let (mut is_page, mut minor) = (false, 0);
     for node in dom.nodes() {
         let Some(tag) = node.as_tag() else { continue };
         let value = |key: &str| {
@@ -252,7 +273,7 @@ fn html(text: &str) -> Result<Vec<Listed>, String> {
         match tag.name().as_utf8_str().to_ascii_lowercase().as_str() {
             "html" | "!doctype" | "body" => is_page = true,
             "meta" if value("name").as_deref() == Some("pypi:repository-version") => {
-                known_version(&value("content").unwrap_or_default())?;
+                minor = known_version(&value("content").unwrap_or_default())?;
             }
             "a" => files.extend(anchor(&tag.inner_text(dom.parser()), &value)),
             _ => {}
@@ -264,7 +285,7 @@ fn html(text: &str) -> Result<Vec<Listed>, String> {
     if files.is_empty() && !is_page {
         return Err("it is neither JSON nor HTML".to_owned());
     }
-    Ok(files)
+    Ok((minor, files))
 }
 
 fn anchor(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Option<Listed> {
@@ -284,6 +305,7 @@ fn anchor(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Option<Listed> 
         upload_time: None,
         has_metadata: metadata.as_ref().is_some_and(|text| text != "false"),
         metadata_sum: metadata.as_deref().and_then(sum),
+        provenance: value("data-provenance"),
     })
 }
 
@@ -309,12 +331,12 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{locate, parse};
+    use super::{Gap, locate, parse};
     use crate::base::digest::{Digest, UpstreamChecksum};
 
     const HTML: &str = "<!DOCTYPE html><html><head><meta name=\"pypi:repository-version\" content=\"1.0\"></head><body>\n\
         <a href=\"../../files/a-1.0-py3-none-any.whl#sha256=SUM\" data-requires-python=\"&gt;=3.8\" \
-        data-dist-info-metadata=\"sha256=SUM\" data-yanked=\"broken &amp; gone\">a-1.0-py3-none-any.whl</a>\n\
+        data-dist-info-metadata=\"sha256=SUM\" data-provenance=\"../a.provenance\" data-yanked=\"broken &amp; gone\">a-1.0-py3-none-any.whl</a>\n\
         <a href='a-1.1.tar.gz'>a-1.1.tar.gz</a><a href='a-1.0.exe'>a-1.0.exe</a><a>a-2.tar.gz</a>\n\
         <a href='b-1-py3-none-any.whl'>b-1-py3-none-any.whl</a></body></html>";
 
@@ -325,8 +347,8 @@ mod tests {
         let json = format!(
             "{{\"meta\":{{\"api-version\":\"1.4\"}},\"name\":\"a\",\"files\":[{{\"filename\":\"a-1.0-py3-none-any.whl\",\
              \"url\":\"../../files/a-1.0-py3-none-any.whl\",\"hashes\":{{\"sha256\":\"{sum}\",\"md5\":\"0\"}},\"requires-python\":\">=3.8\",\
-             \"core-metadata\":{{\"sha256\":\"{sum}\"}},\"yanked\":\"broken & gone\",\"more\":[1]}},\
-             {{\"filename\":\"a-1.1.tar.gz\",\"url\":\"a-1.1.tar.gz\",\"hashes\":{{}},\"yanked\":false,\"size\":null}}]}}"
+             \"core-metadata\":{{\"sha256\":\"{sum}\"}},\"provenance\":\"../a.provenance\",\"yanked\":\"broken & gone\",\"more\":[1]}},\
+             {{\"filename\":\"a-1.1.tar.gz\",\"url\":\"a-1.1.tar.gz\",\"hashes\":{{}},\"yanked\":false,\"size\":null,\"provenance\":null}}]}}"
         );
         let name = "a".parse().unwrap();
         for text in [&html, &json] {
@@ -341,11 +363,37 @@ mod tests {
             assert_eq!(wheel.metadata_sum, Some(Digest::of(b"x")));
             assert_eq!(wheel.yanked.as_deref(), Some("broken & gone"));
             assert_eq!(sdist.yanked, None);
+            assert_eq!(wheel.provenance.as_deref(), Some("../a.provenance"));
+            assert_eq!(wheel.unattested, Gap::Unsupported);
+            assert_eq!((&sdist.provenance, sdist.unattested), (&None, Gap::Absent));
             assert_eq!(sdist.version.to_string(), "1.1");
             let checksum = UpstreamChecksum::Sha256(Digest::of(b"x"));
             let found = locate(&name, text.as_bytes(), &wheel.name, &checksum);
             assert_eq!(found.as_ref(), Some(&wheel.href));
             assert_eq!(locate(&name, text.as_bytes(), &sdist.name, &checksum), None);
+        }
+    }
+
+    #[test]
+    fn an_index_that_speaks_of_no_attestations_takes_them_away() {
+        let name = "a".parse().unwrap();
+        for (version, gap) in [
+            ("1.0", Gap::Stripped),
+            ("1.2", Gap::Stripped),
+            ("1", Gap::Stripped),
+            ("1.3", Gap::Absent),
+            ("1.14", Gap::Absent),
+        ] {
+            let json = format!(
+                "{{\"meta\":{{\"api-version\":\"{version}\"}},\"files\":[{{\"filename\":\"a-1.tar.gz\",\"url\":\"x\"}}]}}"
+            );
+            let html = format!(
+                "<meta name=\"pypi:repository-version\" content=\"{version}\"><a href=x>a-1.tar.gz</a>"
+            );
+            for text in [json, html] {
+                let page = parse(&name, text.as_bytes()).unwrap();
+                assert_eq!(page.files[0].unattested, gap, "{text}");
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::base::limits::LIMITS;
 use crate::base::platform::Platform;
 use crate::base::text::{self, escaped, quoted};
 use crate::cli::cmd::CommandResult;
-use crate::cli::subject::read_records;
+use crate::cli::subject::{no_lock, read_records};
 use crate::cli::ui::{Failure, Outcome};
 use crate::cli::{Context, UsageError};
 use crate::eco::{self, Ecosystem, ExportRequest, ExportedFile};
@@ -92,6 +92,9 @@ pub(crate) fn run(ctx: &Context, args: &ExportArgs) -> CommandResult {
 
 /// The pins of a lock.
 fn pins(args: &ExportArgs) -> Result<Vec<ExportedFile>, Failure> {
+    if !fs::exists(&args.file) {
+        return Err(no_lock(&args.file).into());
+    }
     let bytes = fs::read(&args.file, LIMITS.document)?;
     let lock = format::parse_named(&args.file.to_string_lossy(), &bytes)?;
     let records = read_records(&lock, &manifest::records_path(&args.file))?;

@@ -1,0 +1,202 @@
+//! What a proof did not try is no proof of it: the result says so, and only a reason in the manifest or an option accepts it.
+
+use serde_json::{Value, json};
+use stage::base::digest::Digest;
+
+use crate::crates::{Crate, World};
+use crate::desk::{Desk, Ran, ran};
+use crate::prove::{bundled, prove};
+use crate::schemas::assert_valid;
+use crate::walk::Registry;
+
+/// The crates of [`World`] behind an address.
+fn registry() -> Registry {
+    let world = World::new();
+    let registry = Registry::new();
+    let url = registry.server.url();
+    for (path, bytes) in &world.registry.files {
+        let name = path.rsplit('/').next().unwrap();
+        if path == "config.json" {
+            let dl = format!("{}/crates", url.trim_end_matches('/'));
+            registry.put("index/config.json", json!({"dl": dl}).to_string());
+        } else if let Some(stem) = name.strip_suffix(".crate") {
+            let (name, version) = stem.rsplit_once('-').unwrap();
+            registry.put(&format!("crates/{name}/{version}/download"), bytes.clone());
+        } else {
+            registry.put(&format!("index/{path}"), bytes.clone());
+        }
+    }
+    registry
+}
+
+fn result(report: &Value) -> &str {
+    report["proof"]["result"].as_str().unwrap()
+}
+
+/// The steps of clients, as `result name`.
+fn steps(report: &Value) -> Vec<String> {
+    let steps = report["proof"]["steps"].as_array().unwrap().iter();
+    let text = |step: &Value, key: &str| step[key].as_str().unwrap().to_owned();
+    steps
+        .skip(2)
+        .map(|step| format!("{} {}", text(step, "result"), text(step, "name")))
+        .collect()
+}
+
+/// With the cargo that runs these tests on the search path.
+fn with_cargo(desk: &Desk, words: &str) -> Ran {
+    let mut command = desk.command(env!("CARGO_BIN_EXE_stage"), words);
+    let cargo = std::env::var("CARGO").unwrap();
+    let folder = std::path::Path::new(&cargo).parent().unwrap();
+    let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", folder.display());
+    command.env("PATH", path);
+    ran(command)
+}
+
+#[test]
+fn what_was_not_tried_is_incomplete_until_somebody_says_why_it_need_not_be() {
+    let registry = registry();
+    let desk = Desk::new();
+    let url = registry.server.url();
+    bundled(
+        &desk,
+        &format!("[cargo]\npackages = [\"tiny-app@1.0.0\"]\nindex = \"{url}/index/\"\n"),
+    );
+    // No cargo is on the search path of these tests.
+    let ran = prove(&desk, "--key bob.pem")
+        .ok()
+        .says(&["not everything was tried"]);
+    let report = ran.json();
+    assert_valid("prove-report.json", &report);
+    assert_eq!(result(&report), "incomplete");
+    assert_eq!(
+        steps(&report),
+        ["skipped cargo: cargo install tiny-app@1.0.0"]
+    );
+    let verify = |words: &str| desk.stage(&format!("verify demo.stage --trust root.json {words}"));
+    verify("--require-proof")
+        .refused(3, "import-proof-incomplete")
+        .says(&["cargo install tiny-app@1.0.0"]);
+    verify("--allow-incomplete").refused(2, "--require-proof");
+    let verified = verify("--require-proof --allow-incomplete --format json")
+        .ok()
+        .json();
+    assert_valid("verify-report.json", &verified);
+    assert_eq!(verified["bundle"]["proof"]["result"], "incomplete");
+    let fingerprint = desk.fingerprint("root.json");
+    desk.stage(&format!(
+        "repo init --repo r --trust root.json --fingerprint {fingerprint} --require-proof"
+    ))
+    .ok();
+    desk.stage("import demo.stage --repo r")
+        .refused(3, "import-proof-incomplete");
+    // The manifest says why: the proof states it, and is whole without.
+    let text = String::from_utf8(desk.read("stage.toml")).unwrap();
+    let reason = "built in the enclave only";
+    let without = format!("{text}[proof]\nwithout = {{ cargo = \"{reason}\" }}\n");
+    desk.write("stage.toml", &without);
+    let report = prove(&desk, "--key bob.pem").ok().json();
+    assert_valid("prove-report.json", &report);
+    assert_eq!(result(&report), "passed");
+    assert_eq!(report["proof"]["without"], json!({"cargo": reason}));
+    verify("--require-proof")
+        .ok()
+        .says(&["without cargo: built in the enclave only"]);
+    let receipt = desk.stage("import demo.stage --repo r --format json").ok();
+    let receipt = receipt.json();
+    assert_valid("import-receipt.json", &receipt);
+    assert_eq!(receipt["proof"]["without"]["cargo"], reason);
+    // Part of it is not all of it.
+    desk.write("stage.toml", text);
+    let part = prove(&desk, "--only npm").ok().json();
+    assert_eq!(result(&part), "incomplete");
+    desk.write("stage.toml", without.replace(reason, ""));
+    prove(&desk, "").refused(2, "`cargo` must be a reason");
+}
+
+/// A workspace that needs a crate of the registry.
+fn workspace(desk: &Desk) {
+    let lib = Crate::new("tiny-lib", "0.1.0+one");
+    let lock = format!(
+        "# This file is automatically @generated by Cargo.\n# It is not intended for manual editing.\nversion = 4\n\n[[package]]\n\
+         name = \"own\"\nversion = \"0.1.0\"\ndependencies = [\n \"tiny-lib\",\n]\n\n{}",
+        lib.locked(&[])
+    );
+    desk.write("ws/Cargo.lock", lock.trim_end().to_owned() + "\n");
+    desk.write(
+        "ws/Cargo.toml",
+        "[package]\nname = \"own\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\ntiny-lib = \"0.1\"\n",
+    );
+    desk.write(
+        "ws/src/main.rs",
+        "fn main() { println!(\"own {}\", tiny_lib::say()); }\n",
+    );
+}
+
+#[test]
+fn the_crates_of_a_lock_file_are_fetched_and_the_workspace_is_built_from_them() {
+    let registry = registry();
+    let desk = Desk::new();
+    workspace(&desk);
+    let url = registry.server.url();
+    bundled(
+        &desk,
+        &format!(
+            "[cargo]\nlockfile = \"ws/Cargo.lock\"\nindex = \"{url}/index/\"\n\
+             [[prove]]\nrun = \"workspace-0/target/debug/own\"\nexpect = {{ output = \"own 1\" }}\n"
+        ),
+    );
+    let words = "prove demo.stage --trust root.json --format json";
+    let report = with_cargo(&desk, words).ok().json();
+    let both = [
+        "passed cargo: cargo fetch of every crate in Cargo.lock",
+        "passed cargo: cargo build --locked --offline with Cargo.lock",
+    ];
+    assert_eq!(steps(&report), both, "{report:#}");
+    assert_eq!(result(&report), "passed");
+    // Another lock file than the one that was bundled is not built.
+    let lock = String::from_utf8(desk.read("ws/Cargo.lock")).unwrap();
+    desk.write("ws/Cargo.lock", lock.clone() + "\n");
+    let ran = with_cargo(&desk, words);
+    assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
+    ran.says(&["is not the one that was bundled"]);
+    desk.write("ws/Cargo.lock", lock);
+    // Where the manifest is not, its crates are there, but nobody knows whether it builds.
+    for file in ["demo.stage", "root.json"] {
+        desk.copy(file, &format!("away/{file}"));
+    }
+    let ran = with_cargo(
+        &desk,
+        "prove away/demo.stage --trust root.json --format json",
+    );
+    assert_eq!(ran.code, 3, "its check has no program: {}", ran.stderr);
+    let steps = steps(&ran.json());
+    assert!(
+        steps[0].starts_with("passed cargo: cargo fetch"),
+        "{steps:?}"
+    );
+    assert!(
+        steps[1].starts_with("skipped cargo: cargo build"),
+        "{steps:?}"
+    );
+}
+
+#[test]
+fn every_file_is_fetched_and_has_its_digest() {
+    let registry = Registry::new();
+    let url = registry.server.url();
+    let file = |name: &str, bytes: &str| {
+        registry.put(&format!("f/{name}"), bytes);
+        let digest = Digest::of(bytes.as_bytes()).hex();
+        format!(
+            "[[file]]\nurl = \"{url}/f/{name}\"\nsha256 = \"{digest}\"\npath = \"data/{name}+1.bin\"\n"
+        )
+    };
+    let desk = Desk::new();
+    bundled(&desk, &(file("a", "one") + &file("b", "two")));
+    let report = prove(&desk, "").ok().json();
+    assert_eq!(steps(&report), ["passed file: fetch of every file"]);
+    let detail = &report["proof"]["steps"][2]["detail"];
+    assert_eq!(detail, "2 fetched, each with its digest");
+    assert_eq!(result(&report), "passed");
+}
