@@ -3,6 +3,7 @@
 
 pub mod approval;
 pub mod apt_signer;
+mod baseline;
 mod beside;
 #[cfg(feature = "connected")]
 mod clients;

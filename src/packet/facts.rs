@@ -10,6 +10,7 @@ use crate::base::limits::LIMITS;
 use crate::base::runtime::{self, Runtime};
 use crate::ca::{self, CaBundle};
 use crate::evidence::{self, Line};
+use crate::hids::Baseline;
 use crate::licenses::{self, Licenses};
 use crate::lock::{Lock, LockedFinding};
 use crate::sbom::document::Document;
@@ -31,6 +32,8 @@ pub struct Facts<'a> {
     pub evidence: &'a BTreeMap<String, Vec<u8>>,
     /// The last bundle that was approved: its lock and what to call it.
     pub previous: Option<(&'a Lock, String)>,
+    /// What is installed, by platform; none where nobody said where.
+    pub baselines: &'a [Baseline],
     /// Name and version of this program.
     pub tool: &'a str,
 }

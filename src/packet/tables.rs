@@ -1,9 +1,11 @@
 //! Every table of the packet, whole, for spreadsheets.
 
 use super::facts::Facts;
+use crate::base::finding::Finding;
 use crate::base::sheet::sheet;
 use crate::flows;
 use crate::lock::diff::{ChangeKind, LockDiff, ReleaseChange, Side};
+use crate::permissions;
 
 /// Tables by their path in the packet.
 pub(super) fn all(facts: &Facts<'_>) -> Vec<(&'static str, Vec<u8>)> {
@@ -26,6 +28,10 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<(&'static str, Vec<u8>)> {
         out.push((
             "network/findings.csv",
             titled(&FINDINGS, flow_findings(facts)),
+        ));
+        out.push((
+            "permissions/findings.csv",
+            titled(&FINDINGS, permission_findings(facts)),
         ));
     }
     out
@@ -50,8 +56,20 @@ pub(super) fn flow_findings(facts: &Facts<'_>) -> Vec<Vec<String>> {
         return Vec::new();
     };
     let proof = facts.bundle.proof.as_ref().map(|signed| &signed.proof);
-    let found = flows::findings(&runtime, proof).into_iter();
-    found
+    found(flows::findings(&runtime, proof))
+}
+
+pub(super) fn permission_findings(facts: &Facts<'_>) -> Vec<Vec<String>> {
+    let Some(runtime) = facts.runtime() else {
+        return Vec::new();
+    };
+    let proof = facts.bundle.proof.as_ref().map(|signed| &signed.proof);
+    found(permissions::findings(&runtime, proof))
+}
+
+fn found(findings: Vec<Finding>) -> Vec<Vec<String>> {
+    findings
+        .into_iter()
         .map(|f| {
             vec![
                 f.severity.to_string(),

@@ -74,6 +74,8 @@ mod fixture;
 #[cfg(feature = "connected")]
 mod heads;
 #[cfg(feature = "connected")]
+mod hids;
+#[cfg(feature = "connected")]
 mod hole_rules;
 #[cfg(feature = "connected")]
 mod holes;
