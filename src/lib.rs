@@ -89,6 +89,7 @@ pub mod flows;
 pub mod fs;
 #[cfg(all(any(test, fuzzing), feature = "connected"))]
 pub mod fuzz;
+pub mod hids;
 #[cfg(feature = "connected")]
 pub mod holes;
 pub mod import;
@@ -104,6 +105,7 @@ pub mod openpgp;
 #[cfg(feature = "connected")]
 pub mod pack;
 pub mod packet;
+pub mod permissions;
 pub mod policy;
 #[cfg(feature = "connected")]
 pub mod prove;
@@ -118,7 +120,6 @@ pub mod store;
 #[cfg(feature = "connected")]
 pub mod trial;
 pub mod trust;
-#[cfg(feature = "connected")]
 mod unpack;
 #[cfg(feature = "connected")]
 pub mod upstream;

@@ -126,6 +126,8 @@ pub struct Contents<'a> {
     pub ca: BTreeMap<String, Vec<u8>>,
     /// The lock with licenses that only the files tell, for the SBOM; `None`: as it is.
     pub described: Option<Lock>,
+    /// Who vouches for the SBOM.
+    pub author: Option<String>,
     /// Documents that say what was checked before, by their name in the folder `evidence`.
     pub evidence: BTreeMap<&'static str, Vec<u8>>,
     /// What proves where packages are from.
@@ -187,6 +189,7 @@ impl<'a> Contents<'a> {
             records,
             ca: BTreeMap::new(),
             described: None,
+            author: None,
             evidence: BTreeMap::new(),
             proofs: Vec::new(),
             stored,
@@ -216,6 +219,9 @@ impl<'a> Contents<'a> {
             "ca": ca,
             "evidence": evidence,
         });
+        if let (Some(author), Some(content)) = (&self.author, content.as_object_mut()) {
+            content.insert("author".to_owned(), json!(author));
+        }
         let proofs = self.proofs.iter();
         let proofs: BTreeMap<&str, Digest> = proofs
             .map(|file| (file.path.as_str(), file.digests.sha256))
@@ -286,43 +292,90 @@ impl<'a> Contents<'a> {
         serial: u64,
         created: Timestamp,
     ) -> Result<Vec<u8>, PackError> {
-        let mut facts = Facts::new();
-        for (id, bytes) in self.records {
-            if let Some(ecosystem) = eco::by_id(id) {
-                facts.insert(id.clone(), ecosystem.facts(bytes)?);
-            }
-        }
         let mut files = Files::new();
         for (package, artifact) in self.lock.carried_artifacts() {
             let key = (package.ecosystem.clone(), artifact.checksum.to_string());
-            let Some(stored) = self.stored.get(&key) else {
-                continue;
-            };
-            files
-                .entry((package.ecosystem.clone(), package.id()))
-                .or_default()
-                .push(CarriedFile {
-                    file: artifact.file.clone(),
-                    digests: stored.digests,
-                    size: stored.size,
-                });
+            if let Some(stored) = self.stored.get(&key) {
+                let file = CarriedFile::read(&artifact.file, stored.digests, stored.size);
+                let key = (package.ecosystem.clone(), package.id());
+                files.entry(key).or_default().push(file);
+            }
         }
-        let purl = |id: &EcosystemId, release: &ReleaseId| match eco::by_id(id) {
-            Some(ecosystem) => ecosystem.purl(release),
-            None => Purl::new("generic", &[&release.name], &release.version, &[]),
-        };
-        Ok(cyclonedx::write(&SbomInput {
-            lock: self.described.as_ref().unwrap_or(self.lock),
-            facts: &facts,
-            files: &files,
-            channel: settings.channel,
-            serial,
+        let about = About {
+            name: settings.channel,
+            version: &serial.to_string(),
             created,
-            tool_version: env!("CARGO_PKG_VERSION"),
-            author: None,
-            purl: &purl,
-        })?)
+            author: self.author.as_deref(),
+        };
+        let lock = self.described.as_ref().unwrap_or(self.lock);
+        let digest = Digest::of(&format::write(self.lock));
+        written((lock, digest), self.records, &files, &about)
     }
+}
+
+/// What an SBOM is about.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// The name of it all.
+    pub name: &'a str,
+    /// Its version.
+    pub version: &'a str,
+    /// When the SBOM is made.
+    pub created: Timestamp,
+    /// Who vouches for it.
+    pub author: Option<&'a str>,
+}
+
+/// The SBOM of a lock of which there is no bundle. A file that is not in the store has the digest that the lock has.
+///
+/// `described` is the lock with licenses that only the files tell.
+pub fn sbom(
+    (lock, described): (&Lock, &Lock),
+    records: &Records,
+    store: &Store,
+    about: &About<'_>,
+) -> Result<Vec<u8>, PackError> {
+    let mut files = Files::new();
+    for (package, artifact) in lock.carried_artifacts() {
+        let file = match store.find(&artifact.checksum)? {
+            Some(found) => CarriedFile::read(&artifact.file, found.digests, found.size),
+            None => CarriedFile::locked(artifact),
+        };
+        let key = (package.ecosystem.clone(), package.id());
+        files.entry(key).or_default().push(file);
+    }
+    let digest = Digest::of(&format::write(lock));
+    written((described, digest), records, &files, about)
+}
+
+fn written(
+    (lock, lock_digest): (&Lock, Digest),
+    records: &Records,
+    files: &Files,
+    about: &About<'_>,
+) -> Result<Vec<u8>, PackError> {
+    let mut facts = Facts::new();
+    for (id, bytes) in records {
+        if let Some(ecosystem) = eco::by_id(id) {
+            facts.insert(id.clone(), ecosystem.facts(bytes)?);
+        }
+    }
+    let purl = |id: &EcosystemId, release: &ReleaseId| match eco::by_id(id) {
+        Some(ecosystem) => ecosystem.purl(release),
+        None => Purl::new("generic", &[&release.name], &release.version, &[]),
+    };
+    Ok(cyclonedx::write(&SbomInput {
+        lock,
+        lock_digest,
+        facts: &facts,
+        files,
+        name: about.name,
+        version: about.version,
+        created: about.created,
+        tool_version: env!("CARGO_PKG_VERSION"),
+        author: about.author,
+        purl: &purl,
+    })?)
 }
 
 /// What the manifest and the trust root add to the inputs.

@@ -2,7 +2,7 @@
 //! compressions, `.deb` files (deb(5)), single files. The kind is told by the first bytes, not by the name. Number and
 //! size of members are bounded, and only a `.deb` may hold an archive of its own.
 //!
-//! What is found is up to who asks: `native` looks for programs, `holes` for scripts and texts.
+//! What is found is up to who asks: `native` looks for programs, `holes` for scripts and texts, `hids` hashes all of it.
 
 use std::io::{self, BufRead as _, BufReader, Cursor, Read, Seek as _, SeekFrom};
 
@@ -19,6 +19,8 @@ const MAX_MEMBERS: usize = 500_000;
 const MAX_OUTER: usize = 16;
 /// Memory that a decompressor may ask for, in bytes: what `xz -9` and `zstd --ultra` need.
 const MAX_MEMORY: u64 = 256 << 20;
+/// The same in KiB.
+const MAX_MEMORY_KIB: u32 = 256 << 10;
 /// Bytes read at a time.
 const BUFFER: usize = 1 << 16;
 /// Bytes that tell what a stream is; the magic of tar stands at 257.
@@ -57,14 +59,42 @@ pub(crate) enum Member<'a> {
     /// A regular file with its bytes.
     File(&'a mut dyn Read),
     /// A symbolic link with its target.
-    Link(&'a str),
+    Link(
+        #[cfg_attr(
+            not(feature = "connected"),
+            expect(dead_code, reason = "links have no bytes to hash")
+        )]
+        &'a str,
+    ),
+}
+
+/// What an archive says of a member beside its bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Header<'a> {
+    /// Its mode; `None` where the archive has none.
+    pub(crate) mode: Option<u32>,
+    /// The member that a hard link is.
+    pub(crate) same_as: Option<&'a str>,
 }
 
 /// Is handed each member with its path as the archive has it.
+#[cfg(feature = "connected")]
 pub(crate) type Visit<'v> = dyn FnMut(&str, Member<'_>) -> io::Result<()> + 'v;
+/// Is handed what the archive says of it, too.
+pub(crate) type VisitWhole<'v> = dyn FnMut(&str, Header<'_>, Member<'_>) -> io::Result<()> + 'v;
 
 /// Goes through `file` from its beginning.
-pub(crate) fn walk(mut file: OpenFile, part: Part, visit: &mut Visit<'_>) -> io::Result<Container> {
+#[cfg(feature = "connected")]
+pub(crate) fn walk(file: OpenFile, part: Part, visit: &mut Visit<'_>) -> io::Result<Container> {
+    walk_whole(file, part, &mut |path, _header, member| visit(path, member))
+}
+
+/// Goes through `file` from its beginning, for those who ask what the archive says of each member, too.
+pub(crate) fn walk_whole(
+    mut file: OpenFile,
+    part: Part,
+    visit: &mut VisitWhole<'_>,
+) -> io::Result<Container> {
     let head = head(&mut file)?;
     file.seek(SeekFrom::Start(0))?;
     if head.starts_with(b"PK\x03\x04") {
@@ -86,7 +116,7 @@ fn head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
 }
 
 /// A tarball or a single file, compressed or not.
-fn unpacked(mut stream: Box<dyn Read + '_>, visit: &mut Visit<'_>) -> io::Result<Container> {
+fn unpacked(mut stream: Box<dyn Read + '_>, visit: &mut VisitWhole<'_>) -> io::Result<Container> {
     let first = head(&mut stream)?;
     let stream = Cursor::new(first.clone()).chain(stream);
     let Some(plain) = decoder(&first, Box::new(stream))? else {
@@ -101,7 +131,7 @@ fn unpacked(mut stream: Box<dyn Read + '_>, visit: &mut Visit<'_>) -> io::Result
         return Ok(Container::Tar);
     }
     if first.starts_with(ELF_MAGIC) {
-        visit("", Member::File(&mut stream))?;
+        visit("", Header::default(), Member::File(&mut stream))?;
         return Ok(Container::Single);
     }
     Ok(Container::Other)
@@ -113,12 +143,8 @@ fn decoder<'r>(head: &[u8], stream: Box<dyn Read + 'r>) -> io::Result<Option<Box
         return Ok(Some(Box::new(MultiGzDecoder::new(stream))));
     }
     if head.starts_with(b"\xfd7zXZ\0") {
-        let concatenated = 8;
-        let lzma = xz2::stream::Stream::new_stream_decoder(MAX_MEMORY, concatenated)
-            .map_err(io::Error::other)?;
-        return Ok(Some(Box::new(xz2::read::XzDecoder::new_stream(
-            stream, lzma,
-        ))));
+        let xz = lzma_rust2::XzReader::new_mem_limit(stream, true, MAX_MEMORY_KIB);
+        return Ok(Some(Box::new(xz)));
     }
     if head.starts_with(b"\x28\xb5\x2f\xfd") {
         let mut zstd = zstd::Decoder::new(stream)?;
@@ -129,31 +155,37 @@ fn decoder<'r>(head: &[u8], stream: Box<dyn Read + 'r>) -> io::Result<Option<Box
     Ok(known.then_some(stream))
 }
 
-fn tar(stream: impl Read, visit: &mut Visit<'_>) -> io::Result<()> {
+fn tar(stream: impl Read, visit: &mut VisitWhole<'_>) -> io::Result<()> {
     let mut archive = tar::Archive::new(BufReader::with_capacity(BUFFER, stream));
     for (number, entry) in archive.entries()?.enumerate() {
         bounded(number, MAX_MEMBERS)?;
         let mut entry = entry?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let kind = entry.header().entry_type();
+        let mode = entry.header().mode().ok();
+        let mut header = Header {
+            mode,
+            same_as: None,
+        };
         if kind.is_file() {
-            visit(&path, Member::File(&mut entry))?;
+            visit(&path, header, Member::File(&mut entry))?;
         } else if kind.is_symlink() || kind.is_hard_link() {
             let target = entry.link_name_bytes().unwrap_or_default().into_owned();
             let target = String::from_utf8_lossy(target.get(..MAX_LINK).unwrap_or(&target));
+            header.same_as = kind.is_hard_link().then_some(&*target);
             // A hard link names a member, which for our purpose is a file of that name.
             let name = if kind.is_symlink() {
                 target.as_ref()
             } else {
                 target.rsplit('/').next().unwrap_or_default()
             };
-            visit(&path, Member::Link(name))?;
+            visit(&path, header, Member::Link(name))?;
         }
     }
     Ok(())
 }
 
-fn zip(file: OpenFile, visit: &mut Visit<'_>) -> io::Result<()> {
+fn zip(file: OpenFile, visit: &mut VisitWhole<'_>) -> io::Result<()> {
     let mut archive =
         zip::ZipArchive::new(BufReader::with_capacity(BUFFER, file)).map_err(io::Error::other)?;
     bounded(archive.len(), MAX_MEMBERS + 1)?;
@@ -164,15 +196,23 @@ fn zip(file: OpenFile, visit: &mut Visit<'_>) -> io::Result<()> {
             continue;
         }
         let path = member.name().to_owned();
+        let header = Header {
+            mode: member.unix_mode(),
+            same_as: None,
+        };
         let mut member = Limited::new(member, left);
-        visit(&path, Member::File(&mut member))?;
+        visit(&path, header, Member::File(&mut member))?;
         left = member.left();
     }
     Ok(())
 }
 
 /// One part of a `.deb`: an `ar` archive with `debian-binary`, `control.tar*` and `data.tar*`.
-fn debian(file: &mut BufReader<OpenFile>, part: Part, visit: &mut Visit<'_>) -> io::Result<()> {
+fn debian(
+    file: &mut BufReader<OpenFile>,
+    part: Part,
+    visit: &mut VisitWhole<'_>,
+) -> io::Result<()> {
     let mut magic = [0; 8];
     file.read_exact(&mut magic)?;
     for number in 0.. {
@@ -196,9 +236,9 @@ fn debian(file: &mut BufReader<OpenFile>, part: Part, visit: &mut Visit<'_>) -> 
             return Ok(());
         }
         if part == Part::Control && name.starts_with("control.tar") {
-            unpacked(Box::new(member), &mut |path, member| {
+            unpacked(Box::new(member), &mut |path, header, member| {
                 let path = path.trim_start_matches("./");
-                visit(&format!("DEBIAN/{path}"), member)
+                visit(&format!("DEBIAN/{path}"), header, member)
             })?;
             return Ok(());
         }

@@ -84,6 +84,18 @@ pub fn is_plain(c: char) -> bool {
     !hidden
 }
 
+/// Longest text of [`harmless`], in characters; nftables takes 128 bytes.
+const HARMLESS: usize = 100;
+
+/// The start of a text without anything that a rule file, a script or a template could take for something else.
+pub fn harmless(text: &str) -> String {
+    let means_nothing = |c: char| c.is_ascii_alphanumeric() || " .,_/:-".contains(c);
+    text.chars()
+        .take(HARMLESS)
+        .map(|c| if means_nothing(c) { c } else { '_' })
+        .collect()
+}
+
 /// A text with its percent signs undone (RFC 3986 §2.1), once; `None` where two hex digits are missing or the bytes are not
 /// UTF-8.
 pub fn percent_decoded(text: &str) -> Option<String> {

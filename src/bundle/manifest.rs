@@ -7,9 +7,10 @@ use std::io::{self, Write};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::base::digest::{Digest, Digests, Sha512};
+use crate::base::digest::{Digest, Digests, Sha512, UpstreamChecksum};
 use crate::base::json::{JsonError, MAX_INTEGER};
 use crate::base::limits::LIMITS;
+use crate::base::package::EcosystemId;
 use crate::base::path::{RelPath, check_tree};
 use crate::bundle::BundleError;
 use crate::bundle::header::{BLOCK, END, MANIFEST, padding};
@@ -166,6 +167,28 @@ impl BundleManifest {
             end = start.saturating_sub(BLOCK as u64);
         }
         offsets
+    }
+
+    /// The digest of each artifact's bytes, by its ecosystem and either checksum of it.
+    pub fn artifacts(&self) -> BTreeMap<(EcosystemId, UpstreamChecksum), Digest> {
+        let mut artifacts = BTreeMap::new();
+        for file in &self.files {
+            let inside = file.path.as_str().strip_prefix("artifacts/");
+            let Some((ecosystem, _name)) = inside.and_then(|path| path.split_once('/')) else {
+                continue;
+            };
+            let Ok(ecosystem) = ecosystem.parse::<EcosystemId>() else {
+                continue;
+            };
+            let digests = file.digests;
+            for checksum in [
+                UpstreamChecksum::Sha256(digests.sha256),
+                UpstreamChecksum::Sha512(digests.sha512),
+            ] {
+                artifacts.insert((ecosystem.clone(), checksum), digests.sha256);
+            }
+        }
+        artifacts
     }
 
     /// The file at `path`.

@@ -60,6 +60,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::lock::format::CODES,
         crate::manifest::CODES,
         crate::openpgp::CODES,
+        crate::permissions::CODES,
         crate::policy::CODES,
         crate::release::CODES,
         crate::sbom::CODES,

@@ -3,6 +3,7 @@
 
 pub mod approval;
 pub mod apt_signer;
+mod baseline;
 mod beside;
 #[cfg(feature = "connected")]
 mod clients;
@@ -33,6 +34,7 @@ pub mod receipt;
 pub mod review;
 #[cfg(feature = "connected")]
 mod sarif;
+mod sbom;
 pub mod secret;
 pub mod subject;
 pub mod ui;
@@ -142,7 +144,8 @@ const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage or unreadable inpu
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Form of the data on stdout; `json` prints exactly one document, also on failure; `purl` is for `inspect`
+    /// Form of the data on stdout; `json` prints exactly one document, also on failure; `purl` is for `inspect`,
+    /// `cyclonedx`, `spdx` and `csv` are for `sbom`
     #[arg(long, global = true, value_enum, default_value = "human")]
     pub format: Format,
     /// When to colour messages
@@ -270,11 +273,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     interrupt::listen();
     let ctx = Context::new(cli.global);
-    let purls = ctx.global.format == Format::Purl;
-    let result = if purls && !matches!(cli.command, cmd::Command::Inspect(_)) {
-        Err(UsageError::new("only `stage inspect` knows --format purl").into())
-    } else {
-        cmd::dispatch(&ctx, cli.command)
+    let result = match cli.command.misses(ctx.global.format) {
+        Some(message) => Err(UsageError::new(message).into()),
+        None => cmd::dispatch(&ctx, cli.command),
     };
     interrupt::hold();
     ctx.ui.finish(result).into()

@@ -92,6 +92,11 @@ pub fn is_bundle(path: &Path) -> Result<bool, Failure> {
     Ok(start(path)?.starts_with(BUNDLE_START))
 }
 
+/// Whether a file says that it is a bundle's head.
+pub fn is_head(path: &Path) -> Result<bool, Failure> {
+    Ok(verify::begins_like_head(&start(path)?))
+}
+
 /// What is wrong where a lock is to be read that is not there.
 pub(crate) fn no_lock(path: &Path) -> UsageError {
     UsageError::new(format!(

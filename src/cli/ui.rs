@@ -27,6 +27,12 @@ pub enum Format {
     Json,
     /// One package URL a line; only `stage inspect`.
     Purl,
+    /// An SBOM as CycloneDX 1.6; only `stage sbom`.
+    Cyclonedx,
+    /// An SBOM as SPDX 2.3; only `stage sbom`.
+    Spdx,
+    /// An SBOM as a table; only `stage sbom`.
+    Csv,
 }
 
 /// When to colour.
@@ -196,8 +202,8 @@ impl Ui {
                 seal(&mut report, exit);
                 stdout(&format!("{report}\n"));
             }
-            Format::Human | Format::Purl if is_content => stdout(&data),
-            Format::Human | Format::Purl => stdout(&harmless(&data, false)),
+            _ if is_content => stdout(&data),
+            _ => stdout(&harmless(&data, false)),
         }
         for line in summary {
             self.talk(&line);

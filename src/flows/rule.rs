@@ -6,9 +6,7 @@ use ipnet::IpNet;
 
 use crate::base::peer::Peer;
 use crate::base::runtime::{Flow, Protocol, Runtime, Via};
-
-/// Longest explanation in a rule; nftables takes 128 bytes.
-const LONGEST: usize = 100;
+use crate::base::text::harmless;
 
 /// Who is let through.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +50,7 @@ pub(super) fn outgoing(runtime: &Runtime) -> Vec<Rule> {
         port,
         protocol,
         listen: None,
-        purpose: plain(purpose),
+        purpose: harmless(purpose),
     };
     let mut out = Vec::new();
     for (end, purpose) in [
@@ -87,7 +85,7 @@ pub(super) fn incoming(runtime: &Runtime) -> Vec<Rule> {
                 port: flow.port,
                 protocol: flow.protocol,
                 listen: Some(flow.listen).filter(|ip| !ip.is_unspecified()),
-                purpose: plain(flow.purpose.as_str()),
+                purpose: harmless(flow.purpose.as_str()),
             }),
             Flow::In(_) | Flow::Out(_) => None,
         })
@@ -116,13 +114,4 @@ fn address(peer: &Peer) -> Address {
         Peer::Block(block) => Address::Block(*block),
         Peer::Name(_) | Peer::Below(_) => Address::Name(peer.to_string()),
     }
-}
-
-/// A text without anything that a rule file could take for something else.
-pub(super) fn plain(text: &str) -> String {
-    let harmless = |c: char| c.is_ascii_alphanumeric() || " .,_/:-".contains(c);
-    text.chars()
-        .take(LONGEST)
-        .map(|c| if harmless(c) { c } else { '_' })
-        .collect()
 }

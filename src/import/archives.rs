@@ -1,7 +1,6 @@
 //! Reading the archives of a bundle once more before anything of it is published (`import --lint`): whoever signed it may
 //! have left that out, or accepted what this site does not. All bytes were verified by then.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 use std::path::PathBuf;
 
@@ -9,11 +8,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::archives::{self, Archive, Carried};
-use crate::base::digest::{Digest, UpstreamChecksum};
+use crate::base::digest::Digest;
 use crate::base::fault::{Code, Fault};
 use crate::base::finding::{Finding, Severity};
 use crate::base::limits::LIMITS;
-use crate::base::package::EcosystemId;
 use crate::base::progress::Progress;
 use crate::fs::FsError;
 use crate::import::ImportError;
@@ -101,7 +99,7 @@ pub fn check<R: Read + Seek>(
     let Some(lock) = &bundle.lock else {
         return Ok(Linted::default());
     };
-    let blobs = artifacts(bundle);
+    let blobs = bundle.manifest.artifacts();
     let mut found = Vec::new();
     for (package, artifact) in lock.carried_artifacts() {
         let key = (package.ecosystem.clone(), artifact.checksum.clone());
@@ -154,28 +152,6 @@ pub fn faults(findings: &[Finding]) -> Vec<Box<dyn Fault>> {
         }));
     }
     faults
-}
-
-/// Digests of the blobs below `artifacts/`, by ecosystem and what a lock may say of them.
-pub(super) fn artifacts(bundle: &Bundle) -> BTreeMap<(EcosystemId, UpstreamChecksum), Digest> {
-    let mut blobs = BTreeMap::new();
-    for file in &bundle.manifest.files {
-        let inside = file.path.as_str().strip_prefix("artifacts/");
-        let Some((ecosystem, _name)) = inside.and_then(|path| path.split_once('/')) else {
-            continue;
-        };
-        let Ok(ecosystem) = ecosystem.parse::<EcosystemId>() else {
-            continue;
-        };
-        let digests = file.digests;
-        for checksum in [
-            UpstreamChecksum::Sha256(digests.sha256),
-            UpstreamChecksum::Sha512(digests.sha512),
-        ] {
-            blobs.insert((ecosystem.clone(), checksum), digests.sha256);
-        }
-    }
-    blobs
 }
 
 /// What the builder had found; `None` when the bundle does not say.

@@ -83,7 +83,7 @@ fn read(
 ) -> Result<(Licenses, Vec<Finding>), ImportError> {
     let licenses = Licenses::parse(&evidence(bundle, licenses::DOCUMENT, open)?);
     let scripts = Scripts::parse(&evidence(bundle, scripts::DOCUMENT, open)?);
-    let digests = archives::artifacts(bundle);
+    let digests = bundle.manifest.artifacts();
     let digest = |package: &LockedPackage, artifact: &LockedArtifact| {
         let key = (package.ecosystem.clone(), artifact.checksum.clone());
         digests.get(&key).copied()

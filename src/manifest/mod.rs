@@ -150,6 +150,8 @@ pub struct Manifest {
 pub struct BundleSection {
     /// Rollback protection counts per channel.
     pub channel: String,
+    /// Who vouches for the SBOM: `NAME`, or `NAME <ADDRESS>`.
+    pub author: Option<String>,
     /// How long a bundle may be imported; default 180 days.
     pub expires_after: Span,
     /// Whether the records of the vulnerability database travel along.

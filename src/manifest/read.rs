@@ -10,6 +10,7 @@ use super::runtime;
 use super::table::{Found, Source};
 use super::{BundleSection, ExcludeNewer, Manifest, ManifestError, Network, is_channel};
 use crate::base::platform::{Libc, Platform, Target};
+use crate::base::text::visible;
 use crate::base::time::{Span, Timestamp};
 
 /// Days a bundle may be imported after it was made, unless the manifest says otherwise.
@@ -57,6 +58,7 @@ pub(super) fn manifest(
 fn bundle(found: Option<Found<'_>>) -> Result<BundleSection, ManifestError> {
     let mut section = BundleSection {
         channel: "default".to_owned(),
+        author: None,
         expires_after: Span::days(EXPIRES_AFTER_DAYS),
         carry_osv: false,
         carry_indexes: true,
@@ -72,6 +74,15 @@ fn bundle(found: Option<Found<'_>>) -> Result<BundleSection, ManifestError> {
         if !is_channel(&section.channel) {
             return Err(fail);
         }
+    }
+    if let Some(found) = table.take("author") {
+        let fail =
+            found.error("one line of 1 to 200 characters, such as \"Platform <a@b.example>\"");
+        let text = found.string()?;
+        if text.trim().is_empty() || text.chars().count() > 200 || visible(&text) != text {
+            return Err(fail);
+        }
+        section.author = Some(text);
     }
     if let Some(found) = table.take("expires-after") {
         section.expires_after = found.parsed("a duration such as \"180d\"")?;

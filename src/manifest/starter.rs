@@ -111,6 +111,7 @@ pub fn starter(start: &Start<'_>) -> String {
 
 [bundle]
 channel = "{channel}"             # rollback protection counts per channel
+# author = "Platform <a@b.example>"  # who vouches for the SBOM
 # expires-after = "180d"          # how long a bundle may be imported after it was made
 
 [target]                          # the enclave host, not this one

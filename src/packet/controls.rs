@@ -18,6 +18,13 @@ type When = fn(&Facts<'_>) -> bool;
 const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
     (
         NIST,
+        "AC-6",
+        "which account may write where, and what is only read",
+        "permissions/directories.csv",
+        has_runtime,
+    ),
+    (
+        NIST,
         "CM-3",
         "who signed the change when, under which ticket",
         "signatures.csv",
@@ -29,6 +36,13 @@ const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
         "that it was installed and checked before it travelled",
         "proof/proof.json",
         has_proof,
+    ),
+    (
+        NIST,
+        "CM-6",
+        "settings of directories and accounts, as files that set them",
+        "permissions/ansible.yml",
+        has_runtime,
     ),
     (
         NIST,
@@ -71,6 +85,13 @@ const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
         "digests of every file of the bundle and of this packet",
         "manifest.json",
         always,
+    ),
+    (
+        NIST,
+        "SI-7(1)",
+        "what every installed file must be, for the tool that compares",
+        "hids",
+        has_baseline,
     ),
     (
         NIST,
@@ -120,6 +141,13 @@ const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
         "which certificate authorities are trusted",
         "ca/ca-bundle.pem",
         has_ca,
+    ),
+    (
+        STIG,
+        "V-260585 (UBTU-22-651025)",
+        "what AIDE compares with",
+        "hids",
+        has_baseline,
     ),
     (
         SOC2,
@@ -178,6 +206,10 @@ fn has_approved(facts: &Facts<'_>) -> bool {
 
 fn has_vulnerabilities(facts: &Facts<'_>) -> bool {
     facts.document("vulnerabilities.json").is_some()
+}
+
+const fn has_baseline(facts: &Facts<'_>) -> bool {
+    !facts.baselines.is_empty()
 }
 
 fn has_ca(facts: &Facts<'_>) -> bool {

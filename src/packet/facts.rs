@@ -10,10 +10,14 @@ use crate::base::limits::LIMITS;
 use crate::base::runtime::{self, Runtime};
 use crate::ca::{self, CaBundle};
 use crate::evidence::{self, Line};
+use crate::hids::Baseline;
 use crate::licenses::{self, Licenses};
 use crate::lock::{Lock, LockedFinding};
+use crate::sbom::document::Document;
 use crate::verify::Bundle;
 
+/// The SBOM in a bundle.
+const SBOM: &str = "sbom/bundle.cdx.json";
 /// Folder of the documents of evidence in a bundle.
 pub const EVIDENCE: &str = "evidence/";
 /// The roots of the private CA in a bundle.
@@ -28,6 +32,8 @@ pub struct Facts<'a> {
     pub evidence: &'a BTreeMap<String, Vec<u8>>,
     /// The last bundle that was approved: its lock and what to call it.
     pub previous: Option<(&'a Lock, String)>,
+    /// What is installed, by platform; none where nobody said where.
+    pub baselines: &'a [Baseline],
     /// Name and version of this program.
     pub tool: &'a str,
 }
@@ -72,10 +78,20 @@ impl Facts<'_> {
 
     /// The private CA, as it was when the bundle was made.
     pub fn private_ca(&self) -> Option<CaBundle> {
-        let mut documents = self.bundle.documents.iter();
-        let (path, bytes) = documents.find(|(path, _)| path.as_str() == PRIVATE_CA)?;
-        let files = [(path.to_string(), bytes.clone())];
+        let files = [(PRIVATE_CA.to_owned(), self.carried(PRIVATE_CA)?.to_vec())];
         ca::read_roots(&files, self.bundle.statement.created).ok()
+    }
+
+    /// The SBOM, which verifying the bundle held against what it carries.
+    pub fn sbom(&self) -> Option<Document> {
+        Document::read(self.carried(SBOM)?).ok()
+    }
+
+    /// A document of the bundle that its verification read.
+    fn carried(&self, path: &str) -> Option<&[u8]> {
+        let mut documents = self.bundle.documents.iter();
+        let (_, bytes) = documents.find(|(at, _)| at.as_str() == path)?;
+        Some(bytes)
     }
 
     /// The lock with the licenses that were read from files.

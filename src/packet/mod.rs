@@ -3,9 +3,11 @@
 //!
 //! ```text
 //! index.html  index.md                     the first page: what it is, what changed, what was found, who signed
-//! sbom/       bundle.cdx.json components.csv
+//! sbom/       bundle.cdx.json bundle.spdx.json components.csv
 //! findings/   findings.csv waivers.csv upstream.csv changes.csv
+//! hids/       linux-amd64/ baseline.csv aide.conf aide.db … what is installed
 //! network/    flows.csv flows.md flows.svg … rules of firewalls and proxies
+//! permissions/ directories.csv tmpfiles.conf ansible.yml … what the host needs
 //! proof/      proof.json
 //! ca/         ca-bundle.pem, a Debian package and settings of clients
 //! evidence/   the documents of the bundle, as they are
@@ -35,7 +37,10 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 use crate::base::digest::Digest;
 use crate::base::json;
 use crate::flows;
+use crate::hids;
 use crate::packet::page::Page;
+use crate::permissions;
+use crate::sbom::{spdx, table};
 use crate::trust::envelope::{self, STATEMENT_TYPE, SignatureEntry};
 
 pub use facts::{EVIDENCE, Facts, Found, Waived};
@@ -66,6 +71,10 @@ pub fn files(facts: &Facts<'_>) -> Files {
             files.insert(path.to_owned(), bytes.clone());
         }
     }
+    if let Some(document) = facts.sbom() {
+        files.insert("sbom/bundle.spdx.json".to_owned(), spdx::write(&document));
+        files.insert("sbom/components.csv".to_owned(), table::write(&document));
+    }
     for (path, bytes) in facts.evidence {
         files.insert(path.clone(), bytes.clone());
     }
@@ -73,6 +82,15 @@ pub fn files(facts: &Facts<'_>) -> Files {
         let channel = &facts.bundle.statement.channel;
         for made in flows::files(channel, &runtime) {
             files.insert(format!("network/{}", made.name), made.bytes);
+        }
+        for made in permissions::files(channel, &runtime) {
+            files.insert(format!("permissions/{}", made.name), made.bytes);
+        }
+        for baseline in facts.baselines {
+            for made in hids::files(channel, &runtime, baseline) {
+                let path = format!("hids/{}/{}", baseline.folder(), made.name);
+                files.insert(path, made.bytes);
+            }
         }
     }
     if let Some(proof) = &facts.bundle.proof {

@@ -10,6 +10,8 @@ use super::page::{Block, Section, Table, Tone};
 use super::tables;
 use crate::base::text::amount;
 use crate::flows;
+use crate::hids;
+use crate::permissions;
 use crate::sbom;
 use crate::trust::proof::{Ended, Proof, SignedProof};
 
@@ -25,6 +27,8 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<Section> {
         licenses(facts),
         contents(facts),
         network(facts),
+        directories(facts),
+        baselines(facts),
         certificates(facts),
         mapping(facts),
     ];
@@ -440,6 +444,46 @@ fn certificates(facts: &Facts<'_>) -> Option<Section> {
         blocks.push(table("Found about them", &tables::FINDINGS, found, None));
     }
     section("ca", "Private CA", blocks)
+}
+
+fn directories(facts: &Facts<'_>) -> Option<Section> {
+    let rows = permissions::rows(&facts.runtime()?);
+    let mut blocks = vec![table(
+        "Directories",
+        &permissions::TITLES,
+        rows.iter()
+            .map(|row| permissions::cells(row).to_vec())
+            .collect(),
+        Some("permissions/directories.csv"),
+    )];
+    let found = tables::permission_findings(facts);
+    if !found.is_empty() {
+        blocks.push(table(
+            "Declared against observed",
+            &tables::FINDINGS,
+            found,
+            Some("permissions/findings.csv"),
+        ));
+    }
+    section("permissions", "Directories and permissions", blocks)
+}
+
+fn baselines(facts: &Facts<'_>) -> Option<Section> {
+    let rows: Vec<Vec<String>> = facts
+        .baselines
+        .iter()
+        .map(|baseline| hids::cells(baseline).to_vec())
+        .collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let note = "Computed from the bundle, before anything is installed. Below hids/, by platform: every file with its digests for AIDE, \
+                fapolicyd, Wazuh, osquery and sha256sum; what may be run; what an install makes; what nobody can know before.";
+    let blocks = vec![
+        Block::Text(note.to_owned()),
+        table("Files by platform", &hids::TITLES, rows, None),
+    ];
+    section("hids", "Baseline of file integrity", blocks)
 }
 
 fn mapping(facts: &Facts<'_>) -> Option<Section> {

@@ -1,9 +1,11 @@
 //! Every table of the packet, whole, for spreadsheets.
 
 use super::facts::Facts;
+use crate::base::finding::Finding;
 use crate::base::sheet::sheet;
 use crate::flows;
 use crate::lock::diff::{ChangeKind, LockDiff, ReleaseChange, Side};
+use crate::permissions;
 
 /// Tables by their path in the packet.
 pub(super) fn all(facts: &Facts<'_>) -> Vec<(&'static str, Vec<u8>)> {
@@ -18,10 +20,6 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<(&'static str, Vec<u8>)> {
     ];
     if facts.bundle.lock.is_some() {
         out.push(("findings/upstream.csv", titled(&UPSTREAM, upstream(facts))));
-        out.push((
-            "sbom/components.csv",
-            titled(&COMPONENTS, components(facts)),
-        ));
     }
     if facts.previous.is_some() {
         out.push(("findings/changes.csv", titled(&CHANGES, changes(facts))));
@@ -30,6 +28,10 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<(&'static str, Vec<u8>)> {
         out.push((
             "network/findings.csv",
             titled(&FINDINGS, flow_findings(facts)),
+        ));
+        out.push((
+            "permissions/findings.csv",
+            titled(&FINDINGS, permission_findings(facts)),
         ));
     }
     out
@@ -54,8 +56,20 @@ pub(super) fn flow_findings(facts: &Facts<'_>) -> Vec<Vec<String>> {
         return Vec::new();
     };
     let proof = facts.bundle.proof.as_ref().map(|signed| &signed.proof);
-    let found = flows::findings(&runtime, proof).into_iter();
-    found
+    found(flows::findings(&runtime, proof))
+}
+
+pub(super) fn permission_findings(facts: &Facts<'_>) -> Vec<Vec<String>> {
+    let Some(runtime) = facts.runtime() else {
+        return Vec::new();
+    };
+    let proof = facts.bundle.proof.as_ref().map(|signed| &signed.proof);
+    found(permissions::findings(&runtime, proof))
+}
+
+fn found(findings: Vec<Finding>) -> Vec<Vec<String>> {
+    findings
+        .into_iter()
         .map(|f| {
             vec![
                 f.severity.to_string(),
@@ -141,46 +155,6 @@ pub(super) fn upstream_row(line: &crate::evidence::Line<'_>) -> Vec<String> {
             .map(|gap| gap.as_str().to_owned())
             .unwrap_or_default(),
     ]
-}
-
-const COMPONENTS: [&str; 9] = [
-    "ecosystem",
-    "name",
-    "version",
-    "license",
-    "platforms",
-    "files",
-    "bytes",
-    "install script",
-    "deprecated",
-];
-
-fn components(facts: &Facts<'_>) -> Vec<Vec<String>> {
-    let Some(lock) = facts.described_lock() else {
-        return Vec::new();
-    };
-    let carried = lock.packages.iter().filter(|package| package.is_carried());
-    carried
-        .map(|package| {
-            let platforms: Vec<&str> = package.platforms.iter().map(|p| p.as_str()).collect();
-            let bytes: u64 = package.artifacts.iter().filter_map(|a| a.size).sum();
-            vec![
-                package.ecosystem.to_string(),
-                package.name.clone(),
-                package.version.clone(),
-                package
-                    .license
-                    .clone()
-                    .filter(|l| !l.is_empty())
-                    .unwrap_or_else(|| "unknown".to_owned()),
-                platforms.join(" "),
-                package.artifacts.len().to_string(),
-                bytes.to_string(),
-                if package.install_script { "yes" } else { "no" }.to_owned(),
-                package.deprecated.clone().unwrap_or_default(),
-            ]
-        })
-        .collect()
 }
 
 pub(super) const CHANGES: [&str; 7] = [

@@ -1,8 +1,7 @@
 //! Writes the SBOM as CycloneDX 1.6 JSON (ECMA-424).
 //!
-//! The document is built with `cyclonedx-bom`, which writes 1.5, and lifted to 1.6 on the JSON value: the version,
-//! and the one field of 1.6 that is used, a license's `acknowledgement`. The result is canonical JSON, so the same
-//! input gives the same bytes, and the serial number is derived from them.
+//! The document is built with `cyclonedx-bom`, which writes 1.5, and lifted to 1.6 on the JSON value ([`super::lift`]).
+//! The result is canonical JSON, so the same input gives the same bytes, and the serial number is derived from them.
 //!
 //! What a release does not declare is written as `NOASSERTION`, never left out: the reader can tell "unknown" from
 //! "forgotten".
@@ -28,19 +27,17 @@ use cyclonedx_bom::prelude::{
     Bom, Component, Components, DateTime, Metadata, NormalizedString, SpdxExpression, SpecVersion,
     Uri,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::base::digest::{Digest, Digests};
+use crate::base::digest::{Digest, Digests, Sha512, UpstreamChecksum};
 use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
 use crate::eco::ReleaseFacts;
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedArtifact};
-use crate::sbom::{BUNDLED_IN, Member, Members, SbomError, members};
-
-/// How an unknown value is declared.
-const UNKNOWN: &str = "NOASSERTION";
+use crate::sbom::lift::{Added, Lift};
+use crate::sbom::{BUNDLED_IN, FILE, Member, Members, SbomError, UNKNOWN, is_expression, members};
 
 /// Facts of each ecosystem's releases.
 pub type Facts = BTreeMap<EcosystemId, BTreeMap<ReleaseId, ReleaseFacts>>;
@@ -48,29 +45,72 @@ pub type Facts = BTreeMap<EcosystemId, BTreeMap<ReleaseId, ReleaseFacts>>;
 /// Files of each release.
 pub type Files = BTreeMap<(EcosystemId, ReleaseId), Vec<CarriedFile>>;
 
-/// One file of a release as it lies in the bundle.
+/// One file of a release as it lies in the bundle, or as far as a lock knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CarriedFile {
     /// File name in the registry.
     pub file: String,
-    /// Its digests.
-    pub digests: Digests,
+    /// Its SHA-256; known of every file in a bundle.
+    pub sha256: Option<Digest>,
+    /// Its SHA-512; known of every file in a bundle.
+    pub sha512: Option<Sha512>,
     /// Its size in bytes.
-    pub size: u64,
+    pub size: Option<u64>,
+}
+
+impl CarriedFile {
+    /// A file that was read.
+    pub fn read(file: &str, digests: Digests, size: u64) -> Self {
+        Self {
+            file: file.to_owned(),
+            sha256: Some(digests.sha256),
+            sha512: Some(digests.sha512),
+            size: Some(size),
+        }
+    }
+
+    /// A file of which only the lock tells. A SHA-1 identifies nothing.
+    pub fn locked(artifact: &LockedArtifact) -> Self {
+        let (sha256, sha512) = match &artifact.checksum {
+            UpstreamChecksum::Sha256(digest) => (Some(*digest), None),
+            UpstreamChecksum::Sha512(digest) => (None, Some(*digest)),
+            UpstreamChecksum::Sha1(_) => (None, None),
+        };
+        Self {
+            file: artifact.file.clone(),
+            sha256,
+            sha512,
+            size: artifact.size,
+        }
+    }
+
+    /// `NAME sha256:HEX SIZE`.
+    fn described(&self) -> String {
+        let digest = match (&self.sha256, &self.sha512) {
+            (Some(digest), _) => digest.to_string(),
+            (None, Some(digest)) => digest.to_string(),
+            (None, None) => UNKNOWN.to_owned(),
+        };
+        let size = self.size.map(|size| size.to_string());
+        let size = size.as_deref().unwrap_or(UNKNOWN);
+        format!("{} {digest} {size}", self.file)
+    }
 }
 
 /// Everything the SBOM is made of.
 pub struct SbomInput<'a> {
     /// What is carried.
     pub lock: &'a Lock,
+    /// Digest of the lock's file.
+    pub lock_digest: Digest,
     /// What the releases declare about themselves. A release that is missing here declares nothing.
     pub facts: &'a Facts,
     /// The files of every carried release.
     pub files: &'a Files,
-    /// Channel of the bundle: the name of what the SBOM is about.
-    pub channel: &'a str,
-    /// Serial of the bundle: its version.
-    pub serial: u64,
+    /// What the SBOM is about: the channel of the bundle.
+    pub name: &'a str,
+    /// Its version: the serial of the bundle.
+    pub version: &'a str,
     /// When the bundle was made.
     pub created: Timestamp,
     /// Version of `stage`.
@@ -84,8 +124,8 @@ pub struct SbomInput<'a> {
 impl std::fmt::Debug for SbomInput<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SbomInput")
-            .field("channel", &self.channel)
-            .field("serial", &self.serial)
+            .field("name", &self.name)
+            .field("version", &self.version)
             .field("created", &self.created)
             .finish_non_exhaustive()
     }
@@ -120,7 +160,47 @@ pub fn write(input: &SbomInput<'_>) -> Result<Vec<u8>, SbomError> {
     let mut json = Vec::new();
     bom.output_as_json(&mut json, SpecVersion::V1_5)
         .map_err(failed)?;
-    lift(&json)
+    let lift = Lift {
+        lock: input.lock,
+        lock_digest: input.lock_digest,
+        tool_version: input.tool_version,
+        components: added(input, &members)?,
+    };
+    lift.finish(&json)
+}
+
+/// What a document of 1.5 has no place for, by the component's reference.
+fn added(
+    input: &SbomInput<'_>,
+    members: &Members<'_>,
+) -> Result<BTreeMap<String, Added>, SbomError> {
+    let mut out = BTreeMap::new();
+    for ((ecosystem, release), member) in members {
+        let files = carried_files(input, ecosystem, release, member)?;
+        let artifacts = member.package.artifacts.iter().zip(files);
+        let reference = (input.purl)(ecosystem, release).to_string();
+        let added = Added {
+            // Their indexes tell no license; it is read from the packages.
+            concluded: **ecosystem == EcosystemId::debian(),
+            distributions: artifacts.map(|(a, file)| distribution(a, file)).collect(),
+        };
+        out.insert(reference, added);
+    }
+    Ok(out)
+}
+
+/// Where a file is: as the lock has it, below an address that it does not tell.
+fn distribution(artifact: &LockedArtifact, file: &CarriedFile) -> Value {
+    let hash = |alg: &str, content: String| json!({"alg": alg, "content": content});
+    let sha256 = file.sha256.map(|digest| hash("SHA-256", digest.hex()));
+    let sha512 = file.sha512.map(|digest| hash("SHA-512", digest.hex()));
+    let hashes: Vec<Value> = [sha256, sha512].into_iter().flatten().collect();
+    json!({
+        "type": "distribution",
+        "url": artifact.path,
+        "comment": format!("{}, below the address of upstream {}", file.file, artifact.upstream),
+        "hashes": hashes,
+    })
 }
 
 fn failed(error: impl std::fmt::Display) -> SbomError {
@@ -129,65 +209,18 @@ fn failed(error: impl std::fmt::Display) -> SbomError {
     }
 }
 
-/// From the 1.5 document to the final bytes.
-fn lift(json: &[u8]) -> Result<Vec<u8>, SbomError> {
-    let mut document: Value = serde_json::from_slice(json).map_err(failed)?;
-    let Value::Object(map) = &mut document else {
-        return Err(failed("not an object"));
-    };
-    map.insert("specVersion".to_owned(), "1.6".into());
-    map.insert(
-        "$schema".to_owned(),
-        "http://cyclonedx.org/schema/bom-1.6.schema.json".into(),
-    );
-    for component in map
-        .get_mut("components")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
-        acknowledge(component);
-    }
-    let number = Digest::of(&crate::base::json::canonical(&document)).urn_uuid();
-    if let Value::Object(map) = &mut document {
-        map.insert("serialNumber".to_owned(), number.into());
-    }
-    let mut bytes = crate::base::json::canonical(&document);
-    bytes.push(b'\n');
-    Ok(bytes)
-}
-
-/// Marks a component's licenses as what the publisher declared; nobody concluded anything.
-fn acknowledge(component: &mut Value) {
-    let licenses = component.get_mut("licenses").and_then(Value::as_array_mut);
-    for choice in licenses.into_iter().flatten() {
-        let target = if choice.get("license").is_some() {
-            choice.get_mut("license")
-        } else {
-            Some(choice)
-        };
-        if let Some(Value::Object(map)) = target
-            && map.get("name").and_then(Value::as_str) != Some(UNKNOWN)
-        {
-            map.insert("acknowledgement".to_owned(), "declared".into());
-        }
-    }
-}
-
 fn root_ref(input: &SbomInput<'_>) -> Purl {
-    Purl::new("generic", &[input.channel], &input.serial.to_string(), &[])
+    Purl::new("generic", &[input.name], input.version, &[])
 }
 
 fn metadata(input: &SbomInput<'_>, root: &Purl) -> Result<Metadata, SbomError> {
-    let mut subject = new_component(
-        Classification::Application,
-        input.channel,
-        &input.serial.to_string(),
-        root,
-    )?;
-    subject.supplier = Some(organization(input.author));
+    let mut subject = new_component(Classification::Application, input.name, input.version, root)?;
+    subject.supplier = Some(author(input.author));
     subject.licenses = Some(licenses(None));
-    let mut properties = vec![property("stage:channel", input.channel)];
+    let mut properties = vec![
+        property("stage:channel", input.name),
+        property("stage:lock", &input.lock_digest.to_string()),
+    ];
     if let Some(limit) = input.lock.exclude_newer {
         properties.push(property("stage:exclude-newer", &limit.to_string()));
     }
@@ -209,14 +242,14 @@ fn metadata(input: &SbomInput<'_>, root: &Purl) -> Result<Metadata, SbomError> {
             services: None,
             components: Some(Components(vec![tool])),
         }),
-        authors: Some(vec![OrganizationalContact::new(
-            input.author.unwrap_or(UNKNOWN),
-            None,
-        )]),
+        authors: Some(vec![contact(input.author)]),
         component: Some(subject),
         manufacture: None,
-        supplier: Some(organization(input.author)),
-        licenses: None,
+        supplier: Some(author(input.author)),
+        // Of the document, not of what it is about.
+        licenses: Some(Licenses(vec![LicenseChoice::Expression(
+            SpdxExpression::new("CC0-1.0"),
+        )])),
         properties: None,
         lifecycles: Some(Lifecycles(vec![Lifecycle::Phase(Phase::PreBuild)])),
     })
@@ -295,10 +328,9 @@ fn hashes(files: &[&CarriedFile]) -> Hashes {
         files
             .iter()
             .flat_map(|file| {
-                [
-                    hash(HashAlgorithm::SHA_256, file.digests.sha256.hex()),
-                    hash(HashAlgorithm::SHA_512, file.digests.sha512.hex()),
-                ]
+                let sha256 = file.sha256.map(|d| hash(HashAlgorithm::SHA_256, d.hex()));
+                let sha512 = file.sha512.map(|d| hash(HashAlgorithm::SHA_512, d.hex()));
+                [sha256, sha512].into_iter().flatten()
             })
             .collect(),
     )
@@ -306,6 +338,31 @@ fn hashes(files: &[&CarriedFile]) -> Hashes {
 
 fn organization(name: Option<&str>) -> OrganizationalEntity {
     OrganizationalEntity::new(name.filter(|n| !n.trim().is_empty()).unwrap_or(UNKNOWN))
+}
+
+/// `NAME <ADDRESS>` in two.
+fn split(text: &str) -> (&str, Option<&str>) {
+    let inside = text.trim().strip_suffix('>');
+    match inside.and_then(|inside| inside.rsplit_once('<')) {
+        Some((name, address)) if !name.trim().is_empty() => (name.trim(), Some(address.trim())),
+        _ => (text.trim(), None),
+    }
+}
+
+/// Who vouches for the document.
+fn contact(author: Option<&str>) -> OrganizationalContact {
+    let (name, address) = split(author.unwrap_or(UNKNOWN));
+    OrganizationalContact::new(name, address.filter(|address| address.contains('@')))
+}
+
+/// The same, as an organisation.
+fn author(author: Option<&str>) -> OrganizationalEntity {
+    let (name, address) = split(author.unwrap_or(UNKNOWN));
+    let mut entity = OrganizationalEntity::new(name);
+    if address.is_some_and(|address| address.contains('@')) {
+        entity.contact = Some(vec![contact(author)]);
+    }
+    entity
 }
 
 /// The declared license: an SPDX expression where it is one, else its text as a name.
@@ -325,15 +382,6 @@ fn licenses(declared: Option<&str>) -> Licenses {
         }),
     };
     Licenses(vec![choice])
-}
-
-/// Whether `text` is an SPDX expression (deprecated identifiers such as `GPL-2.0` are still ones).
-fn is_expression(text: &str) -> bool {
-    let mode = spdx::ParseMode {
-        allow_deprecated: true,
-        ..spdx::ParseMode::STRICT
-    };
-    spdx::Expression::parse_mode(text, mode).is_ok()
 }
 
 /// Home page and source repository, where they are references as RFC 3987 has them.
@@ -366,9 +414,13 @@ fn properties(
         out.push(property("stage:platform", platform.as_str()));
     }
     for file in files {
-        let text = format!("{} {} {}", file.file, file.digests.sha256, file.size);
         out.push(property("bsi:component:filename", &file.file));
-        out.push(property("stage:file", &text));
+        out.push(property(FILE, &file.described()));
+    }
+    if !files.is_empty() && files.iter().all(|file| is_archive(&file.file)) {
+        out.push(property("bsi:component:executable", "non-executable"));
+        out.push(property("bsi:component:archive", "archive"));
+        out.push(property("bsi:component:structured", "structured"));
     }
     let levels = member.package.artifacts.iter().map(LockedArtifact::level);
     if let Some(weakest) = levels.min() {
@@ -384,6 +436,16 @@ fn properties(
         out.push(property("stage:deprecated", message));
     }
     out
+}
+
+/// Whether a file is an archive by its name. Of another one nothing is said: nobody looked inside.
+fn is_archive(name: &str) -> bool {
+    const ENDINGS: [&str; 13] = [
+        ".tgz", ".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst", ".txz", ".zip", ".whl",
+        ".egg", ".deb", ".crate", ".jar",
+    ];
+    let name = name.to_ascii_lowercase();
+    ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
 /// One entry per component, also for those without edges: nothing is left open.
@@ -417,14 +479,18 @@ fn edges(input: &SbomInput<'_>, members: &Members<'_>, root: &Purl) -> Vec<Depen
     out
 }
 
-/// Says how complete the edges are: those of carried releases are, those of copies inside archives are not known.
+/// Says how complete the edges are. Those of carried releases are, unless one leads to what is only for other platforms;
+/// those of copies inside archives are not known.
 fn compositions(input: &SbomInput<'_>, members: &Members<'_>, root: &Purl) -> Vec<Composition> {
     let mut complete = vec![BomReference::new(root)];
-    let mut unknown = Vec::new();
+    let (mut incomplete, mut unknown) = (Vec::new(), Vec::new());
     for ((ecosystem, release), member) in members {
         let reference = BomReference::new((input.purl)(ecosystem, release));
+        let mut edges = member.dependencies.iter();
         if member.is_bundled_only() {
             unknown.push(reference);
+        } else if edges.any(|edge| !members.contains_key(&(*ecosystem, (*edge).clone()))) {
+            incomplete.push(reference);
         } else {
             complete.push(reference);
         }
@@ -437,9 +503,16 @@ fn compositions(input: &SbomInput<'_>, members: &Members<'_>, root: &Purl) -> Ve
         vulnerabilities: None,
         signature: None,
     };
-    let mut out = vec![composition(AggregateType::Complete, complete)];
-    if !unknown.is_empty() {
-        out.push(composition(AggregateType::Unknown, unknown));
+    let mut all = composition(AggregateType::Complete, complete);
+    all.assemblies = Some(vec![BomReference::new(root)]);
+    let mut out = vec![all];
+    for (aggregate, found) in [
+        (AggregateType::Incomplete, incomplete),
+        (AggregateType::Unknown, unknown),
+    ] {
+        if !found.is_empty() {
+            out.push(composition(aggregate, found));
+        }
     }
     out
 }

@@ -1,12 +1,21 @@
 //! The bill of materials of a bundle: written from a lock, its records and the digests of the store (connected
-//! build, [`cyclonedx`]), read back as a plain list of components (both builds, [`read`]).
+//! build, [`cyclonedx`]), read back as a plain list of components (both builds, [`read`]) or as what other forms of
+//! it are made of ([`document`]): SPDX ([`spdx`]) and a table ([`table`]). [`diff`] compares two, [`attest`]
+//! says what is signed of one.
 //!
 //! A component is a release that crosses the gap: one that is carried, or one that lies inside the archive of a
 //! carried release. The latter has no file and no digest of its own and says so.
 
+pub mod attest;
 #[cfg(feature = "connected")]
 pub mod cyclonedx;
+pub mod diff;
+pub mod document;
+#[cfg(feature = "connected")]
+mod lift;
 pub mod read;
+pub mod spdx;
+pub mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +32,21 @@ static INTERNAL_SBOM: Code = Code::new("internal-sbom", Kind::Internal);
 
 /// Name of the property that names the release whose archive holds a component.
 pub const BUNDLED_IN: &str = "stage:bundled-in";
+
+/// Name of the property that names a file: `NAME sha256:HEX SIZE`.
+pub const FILE: &str = "stage:file";
+
+/// How an unknown value is declared.
+pub const UNKNOWN: &str = "NOASSERTION";
+
+/// Whether `text` is an SPDX expression (deprecated identifiers such as `GPL-2.0` are still ones).
+pub fn is_expression(text: &str) -> bool {
+    let mode = ::spdx::ParseMode {
+        allow_deprecated: true,
+        ..::spdx::ParseMode::STRICT
+    };
+    ::spdx::Expression::parse_mode(text, mode).is_ok()
+}
 
 /// Why an SBOM could not be written or read.
 #[derive(Debug, thiserror::Error)]

@@ -75,6 +75,15 @@ impl<'a> Signable<'a> {
             payload,
         }
     }
+
+    /// An SBOM that is handed to others, an in-toto statement likewise.
+    pub const fn sbom(payload: &'a [u8]) -> Self {
+        Self {
+            payload_type: STATEMENT_TYPE,
+            namespace: Some(sshsig::SBOM_NAMESPACE),
+            payload,
+        }
+    }
 }
 
 /// One signature as it is written, not yet judged.

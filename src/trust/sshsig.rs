@@ -24,6 +24,8 @@ pub const APPROVAL_NAMESPACE: &str = "stage-approval@v1";
 pub const PROOF_NAMESPACE: &str = "stage-proof@v1";
 /// Namespace of signatures over the list of files of a change packet.
 pub const PACKET_NAMESPACE: &str = "stage-packet@v1";
+/// Namespace of signatures over SBOMs.
+pub const SBOM_NAMESPACE: &str = "stage-sbom@v1";
 
 const MAGIC: &[u8] = b"SSHSIG";
 const HASH: &[u8] = b"sha512";

@@ -78,6 +78,7 @@ const BLAME: &[&str] = &[
     "prove",
     "interpreter",
     "flow",
+    "permission",
     "hole",
     "openpgp",
     "vuln",

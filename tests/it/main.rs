@@ -74,6 +74,8 @@ mod fixture;
 #[cfg(feature = "connected")]
 mod heads;
 #[cfg(feature = "connected")]
+mod hids;
+#[cfg(feature = "connected")]
 mod hole_rules;
 #[cfg(feature = "connected")]
 mod holes;
@@ -135,6 +137,8 @@ mod registries;
 mod roots;
 #[cfg(feature = "connected")]
 mod sbom;
+#[cfg(feature = "connected")]
+mod sbom_forms;
 mod schemas;
 #[cfg(feature = "connected")]
 mod scripted;

@@ -114,6 +114,16 @@ fn a_packet_says_what_is_so_and_obeys_nobody() {
     assert!(text("findings/changes.csv").contains("other version,npm,plain,1.0.0,1.1.0"));
     assert!(text("network/squid.conf").contains("dstdomain api.models.example"));
     assert!(text("sbom/components.csv").contains("npm,evil,1.0.0"));
+    let spdx: Value = serde_json::from_slice(&files["sbom/bundle.spdx.json"]).unwrap();
+    let packages = spdx["packages"].as_array().unwrap();
+    let evil = packages.iter().find(|p| p["name"] == "evil").unwrap();
+    let license = evil["licenseDeclared"].as_str().unwrap();
+    assert!(license.starts_with("LicenseRef-stage-"), "{license}");
+    let said = &spdx["hasExtractedLicensingInfos"][0];
+    assert_eq!(
+        (&said["licenseId"], &said["extractedText"]),
+        (&json!(license), &json!(HOSTILE))
+    );
 
     // Signed: by the key that was named, over the list of all files.
     let envelope: Value =

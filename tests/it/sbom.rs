@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use stage::base::digest::Digests;
+use stage::base::digest::{Digest, Digests};
 use stage::base::package::{EcosystemId, Purl, ReleaseId};
 use stage::eco::ReleaseFacts;
 use stage::lock::Lock;
@@ -13,17 +13,17 @@ use stage::sbom::{SbomError, read};
 
 use crate::fixture;
 
-fn files(lock: &Lock) -> Files {
+pub(crate) fn files(lock: &Lock) -> Files {
     let mut out = Files::new();
     for (package, artifact) in lock.carried_artifacts() {
         let bytes = fixture::bytes_of(&artifact.file);
         out.entry((package.ecosystem.clone(), package.id()))
             .or_default()
-            .push(CarriedFile {
-                file: artifact.file.clone(),
-                digests: Digests::of(&bytes),
-                size: bytes.len() as u64,
-            });
+            .push(CarriedFile::read(
+                &artifact.file,
+                Digests::of(&bytes),
+                bytes.len() as u64,
+            ));
     }
     out
 }
@@ -57,13 +57,14 @@ fn purl(ecosystem: &EcosystemId, release: &ReleaseId) -> Purl {
     }
 }
 
-fn sbom(lock: &Lock, files: &Files, author: Option<&str>) -> Result<Vec<u8>, SbomError> {
+pub(crate) fn sbom(lock: &Lock, files: &Files, author: Option<&str>) -> Result<Vec<u8>, SbomError> {
     write(&SbomInput {
         lock,
         facts: &facts(),
         files,
-        channel: "claw",
-        serial: 7,
+        lock_digest: Digest::of(b"the lock"),
+        name: "claw",
+        version: "7",
         created: "2026-11-22T00:00:00Z".parse().unwrap(),
         tool_version: "0.1.0",
         author,
@@ -123,7 +124,9 @@ fn unknown_is_declared_and_declared_is_marked() {
     let expected =
         serde_json::json!({"expression": "(MIT OR Apache-2.0)", "acknowledgement": "declared"});
     assert_eq!(license("@scope/lib"), expected);
-    let expected = serde_json::json!({"license": {"name": "SEE LICENSE IN LICENSE.md", "acknowledgement": "declared"}});
+    let text = "SEE LICENSE IN LICENSE.md";
+    let expected = serde_json::json!({"license": {"name": text, "acknowledgement": "declared",
+        "text": {"contentType": "text/plain", "content": text}}});
     assert_eq!(license("odd"), expected);
     let expected = serde_json::json!({"license": {"name": "NOASSERTION"}});
     assert_eq!(license("native-arm64"), expected);
@@ -135,7 +138,10 @@ fn unknown_is_declared_and_declared_is_marked() {
         component(&document, "odd")["supplier"]["name"],
         "NOASSERTION"
     );
-    assert_eq!(component(&document, "odd").get("externalReferences"), None);
+    // What is no address is not given out as one.
+    let references = component(&document, "odd")["externalReferences"].as_array();
+    let kinds: Vec<&Value> = references.unwrap().iter().map(|r| &r["type"]).collect();
+    assert_eq!(kinds, ["distribution"]);
 }
 
 #[test]
@@ -209,6 +215,83 @@ fn a_carried_file_without_digest_is_a_bug_that_is_named() {
     given.remove(&(EcosystemId::npm(), ReleaseId::new("odd", "1.0.0+build.5")));
     let error = sbom(&lock, &given, None).unwrap_err().to_string();
     assert!(error.contains("odd-1.0.0+build.5.tgz"), "{error}");
+}
+
+#[test]
+fn the_document_says_how_it_came_to_be_and_what_it_does_not_know() {
+    let mut lock = fixture::lock();
+    for package in &mut lock.packages {
+        if package.name == "@scope/lib" {
+            // Only for another platform: not carried.
+            let edge = ReleaseId::new("native-win32", "1.0.0");
+            package.dependencies.push(edge);
+        }
+    }
+    let author = "Platform team <platform@agency.example>";
+    let bytes = sbom(&lock, &files(&lock), Some(author)).unwrap();
+    let document: Value = serde_json::from_slice(&bytes).unwrap();
+    let metadata = &document["metadata"];
+    assert_eq!(metadata["authors"][0]["name"], "Platform team");
+    assert_eq!(metadata["authors"][0]["email"], "platform@agency.example");
+    assert_eq!(metadata["manufacturer"]["name"], "Platform team");
+    assert_eq!(metadata["licenses"][0]["expression"], "CC0-1.0");
+    assert_eq!(metadata["component"]["copyright"], "NOASSERTION");
+
+    let workflow = &document["formulation"][0]["workflows"][0];
+    assert_eq!(workflow["uid"], Digest::of(b"the lock").to_string());
+    let parameters = workflow["inputs"][0]["parameters"].as_array().unwrap();
+    for (name, value) in [
+        ("platform", "linux/arm64"),
+        ("libc", "glibc 2.36"),
+        ("node", "24.21.0"),
+        ("requirement", "npm claw@2026.9.6"),
+    ] {
+        let expected = serde_json::json!({"name": name, "value": value});
+        assert!(parameters.contains(&expected), "{expected}");
+    }
+
+    let of = |aggregate: &str| -> Vec<&str> {
+        let all = document["compositions"].as_array().unwrap();
+        let found = all.iter().find(|c| c["aggregate"] == aggregate).unwrap();
+        let references = found["dependencies"].as_array().unwrap().iter();
+        references.map(|r| r.as_str().unwrap()).collect()
+    };
+    assert_eq!(of("incomplete"), ["pkg:npm/%40scope/lib@1.0.0"]);
+    assert_eq!(of("unknown"), ["pkg:npm/inside@3.0.0"]);
+    assert!(of("complete").contains(&"pkg:npm/claw@2026.9.6"));
+
+    // Where the file is, without the address of the upstream; and what it is, without looking inside.
+    let claw = component(&document, "claw");
+    let references = claw["externalReferences"].as_array().unwrap();
+    let found = references.iter().find(|r| r["type"] == "distribution");
+    let found = found.unwrap();
+    assert_eq!(found["url"], "claw/-/claw-2026.9.6.tgz");
+    let digests = Digests::of(&fixture::bytes_of("claw-2026.9.6.tgz"));
+    assert_eq!(found["hashes"][1]["content"], digests.sha512.hex());
+    let archive = serde_json::json!({"name": "bsi:component:archive", "value": "archive"});
+    let is_archive = |name| {
+        component(&document, name)["properties"]
+            .as_array()
+            .unwrap()
+            .contains(&archive)
+    };
+    assert!(is_archive("claw") && !is_archive("inside"));
+}
+
+#[test]
+fn what_was_read_from_files_is_concluded() {
+    let mut lock = fixture::lock();
+    for package in &mut lock.packages {
+        if package.name == "claw" {
+            package.ecosystem = EcosystemId::debian();
+        }
+    }
+    lock.sort();
+    let bytes = sbom(&lock, &files(&lock), None).unwrap();
+    let document: Value = serde_json::from_slice(&bytes).unwrap();
+    let of = |name| component(&document, name)["licenses"][0]["acknowledgement"].clone();
+    assert_eq!((of("claw"), of("odd")), ("concluded".into(), Value::Null));
+    assert_eq!(of("@scope/lib"), "declared");
 }
 
 /// Writes the document where `scripts/sbom-check` picks it up.

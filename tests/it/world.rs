@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use stage::base::digest::Digests;
+use stage::base::digest::{Digest, Digests};
 use stage::base::package::{EcosystemId, ReleaseId};
 use stage::base::progress::NoProgress;
 use stage::base::time::Timestamp;
@@ -261,11 +261,8 @@ fn sbom(content: &Content<'_>, channel: &str, serial: u64, created: Timestamp) -
             .values()
             .find(|b| artifact.checksum.confirms(&Digests::of(b)))
             .unwrap();
-        let carried = CarriedFile {
-            file: artifact.file.clone(),
-            digests: Digests::of(bytes),
-            size: bytes.len() as u64,
-        };
+        let size = bytes.len() as u64;
+        let carried = CarriedFile::read(&artifact.file, Digests::of(bytes), size);
         files
             .entry((id.clone(), package.id()))
             .or_default()
@@ -274,10 +271,11 @@ fn sbom(content: &Content<'_>, channel: &str, serial: u64, created: Timestamp) -
     let purl = |_: &EcosystemId, release: &ReleaseId| content.ecosystem.purl(release);
     cyclonedx::write(&SbomInput {
         lock: content.lock,
+        lock_digest: Digest::of(&format::write(content.lock)),
         facts: &facts,
         files: &files,
-        channel,
-        serial,
+        name: channel,
+        version: &serial.to_string(),
         created,
         tool_version: "0.0.0",
         author: None,

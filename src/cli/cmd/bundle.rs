@@ -286,6 +286,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     contents.ca = ca;
     contents.proofs = proofs;
     contents.described = Some(described);
+    contents.author.clone_from(&project.manifest.bundle.author);
     contents.evidence = documents(project, &licenses, linted.documents);
     let said = rules.evidence(&judgement, &lock, at);
     contents.evidence.extend(said);

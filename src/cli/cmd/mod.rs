@@ -28,6 +28,7 @@ pub mod prove_inside;
 pub mod repo;
 #[cfg(feature = "connected")]
 pub mod resolve;
+pub mod sbom;
 pub mod sign;
 pub mod ticket;
 pub mod trust;
@@ -37,7 +38,7 @@ pub mod vex;
 use clap::Subcommand;
 
 use crate::cli::Context;
-use crate::cli::ui::{Failure, Outcome};
+use crate::cli::ui::{Failure, Format, Outcome};
 
 /// The commands, in the order of the walk.
 #[derive(Debug, Subcommand)]
@@ -78,10 +79,26 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     Diff(diff::DiffArgs),
     Export(export::ExportArgs),
+    Sbom(sbom::SbomArgs),
     Vex(vex::VexArgs),
     Ticket(ticket::TicketArgs),
     Explain(explain::ExplainArgs),
     Generate(generate::GenerateArgs),
+}
+
+impl Command {
+    /// What is said where this command has no output of that form.
+    pub(crate) const fn misses(&self, format: Format) -> Option<&'static str> {
+        match format {
+            Format::Human | Format::Json => None,
+            Format::Purl if matches!(self, Self::Inspect(_)) => None,
+            Format::Purl => Some("only `stage inspect` knows --format purl"),
+            Format::Cyclonedx | Format::Spdx | Format::Csv if matches!(self, Self::Sbom(_)) => None,
+            Format::Cyclonedx | Format::Spdx | Format::Csv => {
+                Some("only `stage sbom` knows --format cyclonedx, spdx and csv")
+            }
+        }
+    }
 }
 
 /// What every command returns.
@@ -117,6 +134,7 @@ pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
         Command::Inspect(args) => inspect::run(ctx, &args),
         Command::Diff(args) => diff::run(ctx, &args),
         Command::Export(args) => export::run(ctx, &args),
+        Command::Sbom(args) => sbom::run(ctx, &args),
         Command::Vex(args) => vex::run(ctx, &args),
         Command::Ticket(args) => ticket::run(ctx, &args),
         Command::Explain(args) => explain::run(ctx, &args),

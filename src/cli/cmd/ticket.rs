@@ -8,10 +8,12 @@ use serde_json::json;
 
 use crate::base::digest::Digest;
 use crate::base::limits::LIMITS;
+use crate::base::runtime;
 use crate::base::text::{quoted, shown};
 use crate::base::time::Timestamp;
 use crate::bundle::manifest::BundleManifest;
 use crate::cli::approval::ApprovalsFile;
+use crate::cli::baseline;
 use crate::cli::cmd::CommandResult;
 use crate::cli::proof::ProofFile;
 use crate::cli::secret::{PassphraseArgs, secret_key};
@@ -19,6 +21,7 @@ use crate::cli::subject::{self, Subject};
 use crate::cli::ui::{Failure, Outcome, plural};
 use crate::cli::{Context, TOOL, UsageError};
 use crate::fs::{self, FsError};
+use crate::hids::Baseline;
 use crate::packet::{self, EVIDENCE, Facts, Files, SIGNATURE};
 use crate::trust::envelope::Signable;
 use crate::trust::root::TrustRoot;
@@ -80,9 +83,11 @@ pub(crate) fn run(ctx: &Context, args: &TicketArgs) -> CommandResult {
         .map(|path| subject::open(ctx, path, None))
         .transpose()?;
     let (bundle, evidence) = verified(ctx, args)?;
+    let baselines = baselines(ctx, args, &bundle, &evidence)?;
     let facts = Facts {
         bundle: &bundle,
         evidence: &evidence,
+        baselines: &baselines,
         previous: before.as_ref().map(previous).transpose()?,
         tool: TOOL,
     };
@@ -207,6 +212,24 @@ fn verified(ctx: &Context, args: &TicketArgs) -> Result<(Verified<Bundle>, Files
     let mut kept = Kept::default();
     let bundle = verify::bundle(fs::open(&args.bundle)?, &judge, &mut kept, &ctx.ui)?;
     Ok((bundle, kept.documents))
+}
+
+/// What is installed, where the manifest said where.
+fn baselines(
+    ctx: &Context,
+    args: &TicketArgs,
+    bundle: &Bundle,
+    evidence: &Files,
+) -> Result<Vec<Baseline>, Failure> {
+    let runtime = evidence.get(runtime::DOCUMENT);
+    let runtime = runtime.and_then(|bytes| runtime::parse(bytes));
+    match (runtime, &bundle.lock) {
+        (Some(runtime), Some(lock)) => {
+            let folder = fs::parent(&args.output);
+            baseline::of(ctx, &args.bundle, bundle, lock, &runtime, folder)
+        }
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// Writes the folder, then the zip file.

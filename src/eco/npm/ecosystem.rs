@@ -181,6 +181,28 @@ impl Ecosystem for Npm {
     }
 }
 
+/// The address of a repository that is said in npm's short form, such as `github:owner/name`; others as they are.
+fn repository(said: String) -> String {
+    let (host, path) = match said.split_once(':') {
+        Some(("github", path)) => ("github.com", path),
+        Some(("gitlab", path)) => ("gitlab.com", path),
+        Some(("bitbucket", path)) => ("bitbucket.org", path),
+        None => ("github.com", said.as_str()),
+        Some(_) => return said,
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match path.split_once('/') {
+        Some((owner, name))
+            if !owner.is_empty()
+                && !name.is_empty()
+                && owner.chars().chain(name.chars()).all(plain) =>
+        {
+            format!("git+https://{host}/{owner}/{name}.git")
+        }
+        _ => said,
+    }
+}
+
 fn facts_of(release: &ReleaseId, version: NpmVersion) -> Result<ReleaseFacts, EcoError> {
     let mut files = BTreeMap::new();
     if let Some(dist) = version.dist {
@@ -202,8 +224,37 @@ fn facts_of(release: &ReleaseId, version: NpmVersion) -> Result<ReleaseFacts, Ec
         license: version.license,
         description: version.description,
         homepage: version.homepage,
-        repository: version.repository,
+        repository: version.repository.map(repository),
         published: version.time.as_deref().and_then(Timestamp::published),
         files,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::repository;
+
+    #[test]
+    fn short_forms_of_repositories_are_addresses() {
+        let cases = [
+            ("github:a/b", "git+https://github.com/a/b.git"),
+            ("a/b.js", "git+https://github.com/a/b.js.git"),
+            ("gitlab:a/b", "git+https://gitlab.com/a/b.git"),
+            ("bitbucket:a/b", "git+https://bitbucket.org/a/b.git"),
+        ];
+        for (said, address) in cases {
+            assert_eq!(repository(said.to_owned()), address);
+        }
+        for said in [
+            "https://h.example/a/b",
+            "git@h.example:a/b.git",
+            "github:a",
+            "a/b/c",
+            "a b/c",
+            "/b",
+            "",
+        ] {
+            assert_eq!(repository(said.to_owned()), said);
+        }
+    }
 }

@@ -1,0 +1,94 @@
+//! What an archive holds: every regular file with its digests. Symbolic links have no bytes and are left out.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use super::Kind;
+use crate::base::digest::{Digests, Hasher};
+use crate::fs::OpenFile;
+use crate::unpack::{self, Container, ELF_MAGIC, Member, Part};
+
+/// Bytes read at a time.
+const BUFFER: usize = 1 << 16;
+/// Bytes at the beginning of a file that tell what it is; npm looks at as many for the end of the first line.
+const HEAD: usize = 2048;
+
+/// A regular file of an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scanned {
+    /// Its path as the archive has it.
+    pub(super) path: String,
+    /// Its mode as the archive has it.
+    pub(super) mode: Option<u32>,
+    /// Its digests.
+    pub(super) digests: Digests,
+    /// Its size.
+    pub(super) size: u64,
+    /// What it is.
+    pub(super) kind: Kind,
+    /// Its first line begins with `#!` and ends as on Windows, which npm corrects in commands.
+    pub(super) windows: bool,
+    /// Its first line begins with `#!python`, which pip replaces in scripts.
+    pub(super) python: bool,
+}
+
+/// Every regular file, in the order of the archive; a hard link is the file that it names.
+pub(super) fn scan(file: OpenFile) -> io::Result<Vec<Scanned>> {
+    let mut out: Vec<Scanned> = Vec::new();
+    let mut by_path: BTreeMap<String, usize> = BTreeMap::new();
+    let walked = unpack::walk_whole(file, Part::Data, &mut |path, header, member| {
+        let found = match (member, header.same_as) {
+            (Member::File(bytes), _) => Some(read(path, header.mode, bytes)?),
+            (Member::Link(_), Some(same)) => {
+                let original = by_path.get(same).and_then(|at| out.get(*at));
+                original.map(|original| Scanned {
+                    path: path.to_owned(),
+                    ..original.clone()
+                })
+            }
+            (Member::Link(_), None) => None,
+        };
+        if let Some(found) = found {
+            by_path.insert(path.to_owned(), out.len());
+            out.push(found);
+        }
+        Ok(())
+    })?;
+    match walked {
+        Container::Other | Container::Single => Err(io::Error::other("it is no archive")),
+        Container::Debian | Container::Zip | Container::Tar => Ok(out),
+    }
+}
+
+fn read(path: &str, mode: Option<u32>, bytes: &mut dyn Read) -> io::Result<Scanned> {
+    let mut hasher = Hasher::default();
+    let mut head = Vec::new();
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let read = bytes.read(&mut buffer)?;
+        let part = buffer.get(..read).unwrap_or_default();
+        if part.is_empty() {
+            break;
+        }
+        hasher.update(part);
+        let wanted = HEAD.saturating_sub(head.len()).min(part.len());
+        head.extend_from_slice(part.get(..wanted).unwrap_or_default());
+    }
+    let (digests, size) = hasher.finish();
+    let is_script = head.starts_with(b"#!");
+    let end = head.iter().position(|byte| *byte == b'\n');
+    let before = end.and_then(|end| head.get(end.checked_sub(1)?));
+    Ok(Scanned {
+        path: path.to_owned(),
+        mode,
+        digests,
+        size,
+        kind: match is_script {
+            true => Kind::Script,
+            false if head.starts_with(ELF_MAGIC) => Kind::Native,
+            false => Kind::Data,
+        },
+        windows: is_script && before == Some(&b'\r'),
+        python: head.starts_with(b"#!python"),
+    })
+}

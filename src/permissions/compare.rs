@@ -1,0 +1,132 @@
+//! What was declared, held against what the closure proof saw.
+
+use crate::base::fault::{Code, Kind};
+use crate::base::finding::{Finding, Severity};
+use crate::base::runtime::Runtime;
+use crate::base::text::{escaped, quoted};
+use crate::trust::proof::Proof;
+
+/// Codes of this module.
+pub(super) const CODES: &[&Code] = &[&UNDECLARED, &WORLD];
+
+static UNDECLARED: Code = Code::new("permission-undeclared-write", Kind::Denied);
+static WORLD: Code = Code::new("permission-world-writable", Kind::Denied);
+
+/// How a proof shows the home of the account that it ran as.
+const HOME: &str = "~";
+/// How many folders of a path a proof keeps: `/var/lib` may stand for anything below it.
+const DEPTH: usize = 2;
+/// Everybody may write.
+const WORLD_WRITES: u16 = 0o002;
+/// What keeps others from removing what somebody wrote.
+const STICKY: u16 = 0o1000;
+
+/// Folders that the checks of the proof wrote to and nobody declared, and directories that anybody could write to.
+/// Without a proof that recorded system calls only the latter.
+pub fn findings(runtime: &Runtime, proof: Option<&Proof>) -> Vec<Finding> {
+    let open = runtime.directories.iter().filter(|directory| {
+        let bits = directory.mode.bits();
+        bits & WORLD_WRITES != 0 && bits & STICKY == 0
+    });
+    let mut out: Vec<Finding> = open
+        .map(|directory| {
+            let (path, mode) = (&directory.path, directory.mode);
+            finding(
+                &WORLD,
+                format!("{path} has mode {mode}: anybody on the host can replace what is in it"),
+                "give it a group, or set the sticky bit".to_owned(),
+            )
+        })
+        .collect();
+    let seen = proof.filter(|proof| proof.host.tracer.is_some());
+    for folder in seen.into_iter().flat_map(|proof| &proof.writes) {
+        if !is_declared(runtime, folder) {
+            out.push(finding(
+                &UNDECLARED,
+                format!(
+                    "writes to {}, which is outside the prefix, the home and the declared directories",
+                    escaped(folder)
+                ),
+                format!(
+                    "add [[runtime.directory]] path = {}, or configure it to write elsewhere",
+                    quoted(folder)
+                ),
+            ));
+        }
+    }
+    out.sort_by(|a, b| (a.code.name, &a.message).cmp(&(b.code.name, &b.message)));
+    out
+}
+
+fn is_declared(runtime: &Runtime, folder: &str) -> bool {
+    if is_below(folder, HOME) {
+        return true;
+    }
+    let own = [Some(&runtime.prefix), runtime.home.as_ref()];
+    let declared = runtime.directories.iter().map(|directory| &directory.path);
+    let is_cut = folder.split('/').count() > DEPTH;
+    own.into_iter().flatten().chain(declared).any(|path| {
+        let path = path.as_str();
+        is_below(folder, path) || (is_cut && is_below(path, folder))
+    })
+}
+
+fn is_below(path: &str, folder: &str) -> bool {
+    let rest = path.strip_prefix(folder);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn finding(code: &'static Code, message: String, fix: String) -> Finding {
+    Finding {
+        code,
+        severity: Severity::Warn,
+        subject: "the runtime".to_owned(),
+        message,
+        chain: Vec::new(),
+        fix: Some(fix),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::runtime;
+    use super::{findings, is_declared};
+
+    #[test]
+    fn what_is_written_elsewhere_is_not_declared() {
+        let runtime = runtime();
+        for fine in [
+            "~",
+            "~/.claw",
+            "/opt/claw",
+            "/opt/claw/x",
+            "/var/lib",
+            "/var/log",
+            "/home/claw",
+        ] {
+            assert!(is_declared(&runtime, fine), "{fine}");
+        }
+        for elsewhere in [
+            "/tmp",
+            "/tmp/openclaw",
+            "/opt/claws",
+            "/var",
+            "/",
+            "/var/cache",
+        ] {
+            assert!(!is_declared(&runtime, elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_directory_of_everybody_is_a_finding() {
+        let mut runtime = runtime();
+        assert!(findings(&runtime, None).is_empty());
+        runtime.directories[0].mode = "0777".parse().unwrap();
+        runtime.directories[1].mode = "1777".parse().unwrap();
+        let found = findings(&runtime, None);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].code.name, "permission-world-writable");
+        assert!(found[0].message.contains("/var/lib/claw "));
+    }
+}

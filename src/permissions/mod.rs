@@ -1,0 +1,187 @@
+//! Directories and permissions: what the runtime needs on its host, as the manifest declares it, held against what the
+//! closure proof saw it write, and as the files that system managers, configuration management and people read.
+//!
+//! What is installed belongs to the administrator and is read by the runtime's group, unless the prefix is the account's
+//! home, too. An account that exists is never changed, and neither is its home.
+
+mod compare;
+mod manage;
+mod system;
+mod table;
+
+pub use compare::findings;
+pub use table::{TITLES, cells};
+
+use crate::base::fault::Code;
+use crate::base::runtime::{Account, Mode, Runtime};
+
+/// Codes of this module.
+pub const CODES: &[&Code] = compare::CODES;
+
+/// Who owns what is installed.
+const ADMINISTRATOR: &str = "root";
+/// The shell of an account that nobody logs in with.
+const NO_SHELL: &str = "/usr/sbin/nologin";
+
+/// A directory that has to be there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row {
+    /// Where.
+    pub path: String,
+    /// Who owns it.
+    pub owner: String,
+    /// Its group.
+    pub group: String,
+    /// Its mode, four octal digits.
+    pub mode: String,
+    /// The type of its `SELinux` label; `None`: whatever the policy says.
+    pub selinux: Option<String>,
+    /// What for.
+    pub why: String,
+}
+
+/// Every directory, sorted, so that one comes after those it lies in: what is declared, and what follows from it.
+pub fn rows(runtime: &Runtime) -> Vec<Row> {
+    let own = |path: &str, owner: &str, why: &str| Row {
+        path: path.to_owned(),
+        owner: owner.to_owned(),
+        group: runtime.group.to_string(),
+        mode: Mode::USUAL.to_string(),
+        selinux: None,
+        why: why.to_owned(),
+    };
+    let user = runtime.user.as_str();
+    let prefix = runtime.prefix.as_str();
+    let mut out: Vec<Row> = runtime
+        .directories
+        .iter()
+        .map(|directory| Row {
+            path: directory.path.to_string(),
+            owner: directory.owner.to_string(),
+            group: directory.group.to_string(),
+            mode: directory.mode.to_string(),
+            selinux: directory.selinux.as_ref().map(ToString::to_string),
+            why: directory.why.to_string(),
+        })
+        .collect();
+    // What is declared says more than what follows.
+    let declared = |path: &str| runtime.directories.iter().any(|d| d.path.as_str() == path);
+    if !declared(prefix) {
+        out.push(match home(runtime) {
+            home if home == prefix => own(prefix, user, "what is installed, and the home"),
+            _ => own(prefix, ADMINISTRATOR, "what is installed"),
+        });
+    }
+    if let Some(home) = &runtime.home
+        && runtime.account == Account::Create
+        && home != &runtime.prefix
+        && !declared(home.as_str())
+    {
+        out.push(own(home.as_str(), user, "the home of the account"));
+    }
+    out.sort();
+    out.dedup();
+    out
+}
+
+/// The home of the account.
+fn home(runtime: &Runtime) -> &str {
+    runtime.home.as_ref().unwrap_or(&runtime.prefix).as_str()
+}
+
+/// A file that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// Its name.
+    pub name: &'static str,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Every file about the directories of a bundle of `channel`; the same input gives the same bytes.
+pub fn files(channel: &str, runtime: &Runtime) -> Vec<Made> {
+    let rows = rows(runtime);
+    let text = |name, text: String| Made {
+        name,
+        bytes: text.into_bytes(),
+    };
+    let mut out = vec![
+        Made {
+            name: "directories.csv",
+            bytes: table::csv(&rows),
+        },
+        text("directories.md", table::page(channel, &rows)),
+        text("tmpfiles.conf", system::tmpfiles(channel, &rows)),
+        text("acl.restore", system::acl(channel, &rows)),
+        text("ansible.yml", manage::ansible(channel, runtime, &rows)),
+        text("puppet.pp", manage::puppet(channel, runtime, &rows)),
+    ];
+    if runtime.account == Account::Create {
+        out.push(text("sysusers.conf", system::sysusers(channel, runtime)));
+    }
+    if rows.iter().any(|row| row.selinux.is_some()) {
+        out.push(text("selinux.fc", system::file_contexts(channel, &rows)));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{files, rows};
+    use crate::base::runtime::{Account, Runtime, parse};
+
+    /// A runtime with a directory of every kind.
+    pub(super) fn runtime() -> Runtime {
+        let text = r#"{"runtime":{"account":"create","directories":[{"group":"claw","mode":"0750","owner":"svc-claw","path":"/var/lib/claw","selinux":"var_lib_t","why":"state & \"more\" {{ x }}"},{"group":"claw","mode":"3770","owner":"root","path":"/var/log/claw.d+1","selinux":null,"why":"logs"}],"flows":[],"group":"claw","home":"/home/claw","prefix":"/opt/claw","proxy":null,"repository":null,"user":"svc-claw"},"schema":"stage/runtime/v1"}"#;
+        parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_is_declared_has_a_row_and_so_has_what_follows_from_it() {
+        let shown = |runtime: &Runtime| -> Vec<String> {
+            let rows = rows(runtime).into_iter();
+            rows.map(|r| format!("{} {}:{} {}", r.path, r.owner, r.group, r.mode))
+                .collect()
+        };
+        let mut runtime = runtime();
+        assert_eq!(
+            shown(&runtime),
+            [
+                "/home/claw svc-claw:claw 0750",
+                "/opt/claw root:claw 0750",
+                "/var/lib/claw svc-claw:claw 0750",
+                "/var/log/claw.d+1 root:claw 3770",
+            ]
+        );
+        runtime.account = Account::Existing;
+        assert!(!shown(&runtime).concat().contains("/home/claw"));
+        runtime.home = None;
+        assert!(shown(&runtime).contains(&"/opt/claw svc-claw:claw 0750".to_owned()));
+        runtime.directories[0].path = runtime.prefix.clone();
+        assert_eq!(shown(&runtime).len(), 2, "{:?}", shown(&runtime));
+    }
+
+    #[test]
+    fn an_existing_account_is_in_no_file_and_no_type_means_no_labels() {
+        let mut runtime = runtime();
+        let names = |runtime: &Runtime| -> Vec<&str> {
+            files("claw", runtime)
+                .iter()
+                .map(|made| made.name)
+                .collect()
+        };
+        assert!(names(&runtime).contains(&"sysusers.conf"));
+        assert!(names(&runtime).contains(&"selinux.fc"));
+        assert_eq!(files("claw", &runtime), files("claw", &runtime));
+        runtime.account = Account::Existing;
+        runtime.directories[0].selinux = None;
+        assert!(!names(&runtime).contains(&"sysusers.conf"));
+        assert!(!names(&runtime).contains(&"selinux.fc"));
+        for made in files("claw", &runtime) {
+            let text = String::from_utf8(made.bytes).unwrap();
+            for word in ["builtin.user", "builtin.group", "\nuser {", "\ngroup {"] {
+                assert!(!text.contains(word), "{}: {word}", made.name);
+            }
+        }
+    }
+}

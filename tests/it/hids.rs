@@ -1,0 +1,150 @@
+//! The baseline of what a bundle installs, against the real npm: every file that it names is there, and nothing else is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::json;
+use stage::base::digest::Digest;
+
+use crate::desk::{Desk, ran};
+use crate::packages::tarball;
+use crate::walk::Registry;
+
+/// Regular files below a folder, with their modes and digests as a baseline writes them.
+fn installed(folder: &Path) -> BTreeMap<String, (String, String)> {
+    let mut out = BTreeMap::new();
+    let mut left = vec![folder.to_owned()];
+    while let Some(folder) = left.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let about = path.symlink_metadata().unwrap();
+            if about.is_dir() {
+                left.push(path);
+            } else if about.is_file() {
+                let mode = format!("{:04o}", about.permissions().mode() & 0o7777);
+                let digest = Digest::of(&std::fs::read(&path).unwrap()).hex();
+                out.insert(path.to_str().unwrap().to_owned(), (mode, digest));
+            }
+        }
+    }
+    out
+}
+
+/// Rows of a table by their first cell.
+fn rows(desk: &Desk, file: &str) -> BTreeMap<String, Vec<String>> {
+    let bytes = desk.read(&format!("packet/hids/linux-amd64/{file}"));
+    let mut reader = csv::Reader::from_reader(bytes.as_slice());
+    let rows = reader.records().map(|row| row.unwrap());
+    rows.map(|row| (row[0].to_owned(), row.iter().map(str::to_owned).collect()))
+        .collect()
+}
+
+#[test]
+fn npm_installs_what_the_baseline_says_and_nothing_else() {
+    let desk = Desk::new();
+    let registry = Registry::new();
+    let bin = json!({"bin": {"run": "./bin/run.js", "windows": "bin/windows.js"}});
+    let files = [
+        ("bin/run.js", "#!/usr/bin/env node\n1\n"),
+        ("bin/windows.js", "#!/usr/bin/env node\r\n1\r\n"),
+        ("lib/.gitignore", "renamed\n"),
+        ("both/.npmignore", "kept\n"),
+        ("both/.gitignore", "dropped\n"),
+        ("lib/a b@+.js", "odd name\n"),
+    ];
+    registry.publish_files(("demo", "1.0.0"), bin, &files);
+    let nested = json!({"dependencies": {"demo": "1.0.0"}});
+    registry.publish_files(("@scope/user", "2.0.0"), nested, &[("index.js", "2\n")]);
+    let prefix = desk.path("claw");
+    std::fs::create_dir(&prefix).unwrap();
+    let prefix = prefix.to_str().unwrap().to_owned();
+    let url = registry.server.url();
+    desk.write(
+        "stage.toml",
+        format!(
+            "[target]\nplatforms = [\"linux/amd64\"]\n[npm]\nregistry = \"{url}/\"\npackages = [\"@scope/user@2.0.0\"]\n\
+             [runtime]\nuser = \"svc-claw\"\nprefix = \"{prefix}\"\n"
+        ),
+    );
+    desk.key("k");
+    desk.stage("trust init --key k.pem -o root.json").ok();
+    desk.stage("resolve").ok();
+    desk.stage("bundle --key k.pem -o it.stage").ok();
+    desk.stage("ticket it.stage --trust root.json -o packet")
+        .ok();
+
+    let npm = format!(
+        "install --prefix {prefix} --registry {url}/ --no-audit --no-fund --umask 18 @scope/user@2.0.0"
+    );
+    ran(desk.command("npm", &npm)).ok();
+    let found = installed(&Path::new(&prefix).join("node_modules"));
+    let baseline = rows(&desk, "baseline.csv");
+    for (path, row) in &baseline {
+        let (mode, digest) = found
+            .get(path)
+            .unwrap_or_else(|| panic!("{path} is not there"));
+        assert_eq!((&row[2], &row[3]), (mode, digest), "{path}");
+    }
+    let listed: BTreeSet<&String> = baseline.keys().collect();
+    let more: Vec<&String> = found.keys().filter(|path| !listed.contains(path)).collect();
+    let own = format!("{prefix}/node_modules/.package-lock.json");
+    let windows = format!("{prefix}/node_modules/demo/bin/windows.js");
+    assert_eq!(more, [&own, &windows], "nothing else is made");
+    let made = rows(&desk, "made-at-install.csv");
+    assert!(made.contains_key(&own) && made.contains_key(&windows));
+    let run = format!("{prefix}/node_modules/demo/bin/run.js");
+    assert!(rows(&desk, "executables.csv").contains_key(&run));
+    assert!(!baseline.contains_key(&format!("{prefix}/node_modules/demo/both/.gitignore")));
+
+    // The list for sha256sum is the same list, and notices one byte.
+    let check = "-c --quiet packet/hids/linux-amd64/SHA256SUMS";
+    ran(desk.command("sha256sum", check)).ok();
+    std::fs::write(&run, "#!/usr/bin/env node\n2\n").unwrap();
+    ran(desk.command("sha256sum", check)).refused(1, "1 computed checksum did NOT match");
+}
+
+#[test]
+fn members_that_lead_elsewhere_are_named_and_listed_nowhere() {
+    let desk = Desk::new();
+    let registry = Registry::new();
+    let manifest = json!({"name": "evil", "version": "1.0.0", "license": "MIT"});
+    let text = manifest.to_string();
+    let bytes = tarball(&[
+        ("package.json", text.as_str()),
+        ("fine.js", "1"),
+        ("line\nbreak.js", "2"),
+    ]);
+    registry.publish_bytes("evil", "1.0.0", manifest, bytes);
+    let url = registry.server.url();
+    desk.write(
+        "stage.toml",
+        format!(
+            "[target]\nplatforms = [\"linux/amd64\"]\n[npm]\nregistry = \"{url}/\"\npackages = [\"evil@1.0.0\"]\n\
+             [runtime]\nuser = \"svc-claw\"\nprefix = \"/opt/claw\"\n"
+        ),
+    );
+    desk.key("k");
+    desk.stage("trust init --key k.pem -o root.json").ok();
+    desk.stage("resolve").ok();
+    desk.stage("bundle --key k.pem --accept-archive npm:evil@1.0.0 -o it.stage")
+        .ok();
+    desk.stage("ticket it.stage --trust root.json -o packet")
+        .ok();
+    let listed: Vec<String> = rows(&desk, "baseline.csv").into_keys().collect();
+    assert_eq!(
+        listed,
+        [
+            "/opt/claw/node_modules/evil/fine.js",
+            "/opt/claw/node_modules/evil/package.json"
+        ]
+    );
+    let unknown = rows(&desk, "not-known.csv");
+    let why = &unknown["npm evil@1.0.0"][1];
+    assert!(why.contains("line\\u{a}break.js"), "{why}");
+    for file in ["SHA256SUMS", "aide.db", "fapolicyd.trust", "behaviour.md"] {
+        let bytes = desk.read(&format!("packet/hids/linux-amd64/{file}"));
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(!text.contains("break.js"), "{file}");
+    }
+}
