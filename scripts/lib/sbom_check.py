@@ -37,8 +37,8 @@ def excuse(rule, bom, component):
     properties = {p["name"]: p["value"] for p in component.get("properties", [])}
     if "-hash" in rule and "stage:bundled-in" in properties and not component.get("hashes"):
         return "a copy inside another component's archive"
-    if rule == "bsi-component-version" and properties.get("stage:ecosystem") in ("debian", "file"):
-        return "versions of Debian and of files are neither SemVer nor CalVer"
+    if rule == "bsi-component-version" and properties.get("stage:ecosystem") in ("debian", "file", "pypi"):
+        return "a version that is right in its ecosystem and neither SemVer nor CalVer"
     return None
 
 
