@@ -361,7 +361,7 @@ mod tests {
             digests: Digests::of(path.as_bytes()),
             size: path.len() as u64,
             kind: Kind::Data,
-            windows: false,
+            corrected: None,
             python: path.contains("#!python"),
         }
     }

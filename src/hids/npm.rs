@@ -1,5 +1,5 @@
 //! How `npm ci` lays tarballs out: pacote strips the first segment, drops links, takes `.gitignore` for `.npmignore`, adds
-//! what the owner and readers need to each mode; bin-links makes commands executable.
+//! what the owner and readers need to each mode; bin-links makes commands executable and ends their first line as Unix does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -143,19 +143,22 @@ impl Layout {
                     baseline.makes(at, "nothing: the install script of the package removes it");
                     continue;
                 }
-                if is_command && member.windows {
-                    baseline.makes(
-                        at,
-                        "npm: the first line of a command with the end of Windows",
-                    );
-                    continue;
-                }
+                // A command whose first line ends as on Windows is corrected.
+                let corrected = member.corrected.filter(|_| is_command);
+                let member = corrected.map_or_else(
+                    || member.clone(),
+                    |(digests, size)| Scanned {
+                        digests,
+                        size,
+                        ..member.clone()
+                    },
+                );
                 let mode = if is_command {
                     COMMAND
                 } else {
                     mode(member.mode)
                 };
-                baseline.put(&at, member, mode, package);
+                baseline.put(&at, &member, mode, package);
             }
         }
     }

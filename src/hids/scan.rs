@@ -26,8 +26,8 @@ pub(super) struct Scanned {
     pub(super) size: u64,
     /// What it is.
     pub(super) kind: Kind,
-    /// Its first line begins with `#!` and ends as on Windows, which npm corrects in commands.
-    pub(super) windows: bool,
+    /// What npm makes of it where it is a command whose first line ends as on Windows: digests and size.
+    pub(super) corrected: Option<(Digests, u64)>,
     /// Its first line begins with `#!python`, which pip replaces in scripts.
     pub(super) python: bool,
 }
@@ -61,8 +61,16 @@ pub(super) fn scan(file: OpenFile) -> io::Result<Vec<Scanned>> {
 }
 
 fn read(path: &str, mode: Option<u32>, bytes: &mut dyn Read) -> io::Result<Scanned> {
+    let mut head = Vec::with_capacity(HEAD);
+    bytes.take(HEAD as u64).read_to_end(&mut head)?;
     let mut hasher = Hasher::default();
-    let mut head = Vec::new();
+    hasher.update(&head);
+    let mut corrected = without_return(&head).map(|(before, after)| {
+        let mut hasher = Hasher::default();
+        hasher.update(before);
+        hasher.update(after);
+        hasher
+    });
     let mut buffer = vec![0; BUFFER];
     loop {
         let read = bytes.read(&mut buffer)?;
@@ -71,24 +79,30 @@ fn read(path: &str, mode: Option<u32>, bytes: &mut dyn Read) -> io::Result<Scann
             break;
         }
         hasher.update(part);
-        let wanted = HEAD.saturating_sub(head.len()).min(part.len());
-        head.extend_from_slice(part.get(..wanted).unwrap_or_default());
+        if let Some(corrected) = &mut corrected {
+            corrected.update(part);
+        }
     }
     let (digests, size) = hasher.finish();
-    let is_script = head.starts_with(b"#!");
-    let end = head.iter().position(|byte| *byte == b'\n');
-    let before = end.and_then(|end| head.get(end.checked_sub(1)?));
     Ok(Scanned {
         path: path.to_owned(),
         mode,
         digests,
         size,
-        kind: match is_script {
+        kind: match head.starts_with(b"#!") {
             true => Kind::Script,
             false if head.starts_with(ELF_MAGIC) => Kind::Native,
             false => Kind::Data,
         },
-        windows: is_script && before == Some(&b'\r'),
+        corrected: corrected.map(Hasher::finish),
         python: head.starts_with(b"#!python"),
     })
+}
+
+/// What is before and after the carriage return that ends a first line with `#!`, if it ends so.
+fn without_return(head: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = head.iter().position(|byte| *byte == b'\n')?;
+    let (line, after) = head.split_at_checked(end)?;
+    let before = line.strip_suffix(b"\r")?;
+    (before.len() > 2 && before.starts_with(b"#!")).then_some((before, after))
 }
