@@ -7,8 +7,10 @@ use crate::base::finding::{Finding, Severity};
 use crate::base::package::{EcosystemId, ReleaseId};
 use crate::base::platform::Platform;
 use crate::base::text::{escaped, quoted, visible};
+use crate::holes::fact::Facts;
 use crate::holes::look::{Hit, Inner};
-use crate::holes::rule::{Fill, Rule};
+use crate::holes::prebuilt::{self, Prebuilt};
+use crate::holes::rule::{Fill, Rule, for_platform};
 use crate::holes::section::HoleClosed;
 use crate::holes::{
     Catalog, Closed, Hole, HoleKind, Looked, Report, rules_of, staged, subject, unreadable,
@@ -20,17 +22,25 @@ use crate::policy::PackagePattern;
 /// Longest address, command or path that is shown, in characters.
 const SHOWN: usize = 160;
 
+/// What is known besides the rules.
+pub(super) struct Known<'a> {
+    /// What the manifest says is closed by what.
+    pub(super) closed: &'a [HoleClosed],
+    /// What packages say of their downloads.
+    pub(super) facts: Facts,
+}
+
 /// Everything that is to be said of a closure.
 pub(super) fn judge(
     lock: &Lock,
     rules: &[Rule],
-    closed: &[HoleClosed],
+    known: &Known<'_>,
     looked: &[Looked<'_>],
     report: &mut Report,
 ) {
     let judge = Judge {
         lock,
-        closed,
+        known,
         chains: Chains::new(lock),
     };
     for one in looked {
@@ -56,7 +66,7 @@ pub(super) fn judge(
 
 struct Judge<'a> {
     lock: &'a Lock,
-    closed: &'a [HoleClosed],
+    known: &'a Known<'a>,
     chains: Chains<'a>,
 }
 
@@ -137,9 +147,10 @@ impl Judge<'_> {
             url: hit.and_then(|hit| hit.url.as_deref()),
             file: hit.and_then(|hit| hit.file.as_deref()),
             node: self.lock.target.node.as_deref(),
+            prebuilt: None,
         };
         let subject = subject(about.ecosystem, &about.release);
-        if let Some(by) = self.closed_by(rule, about, &fill) {
+        if let Some(by) = self.closed_by(rule, about, fill, hit) {
             report.closed.push(Closed {
                 rule: rule.id.clone(),
                 subject,
@@ -151,9 +162,7 @@ impl Judge<'_> {
         let shows_url = rule.means.contains("{url}") || rule.fix.contains("{url}");
         message.push_str(&shown(hit, shows_url));
         message.push_str(&self.not_staged(rule, about));
-        let platform = about.platforms.first().copied();
-        let fix = fill.into_text(&rule.fix);
-        let fix = platform.map_or_else(|| fix.clone(), |p| super::rule::for_platform(&fix, p));
+        let fix = self.advice(rule, about, fill, hit);
         report.holes.push(Hole {
             kind: rule.kind,
             rule: rule.id.clone(),
@@ -169,6 +178,49 @@ impl Judge<'_> {
         });
     }
 
+    /// What closes it, for each platform where that differs.
+    fn advice(&self, rule: &Rule, about: &About<'_>, fill: Fill<'_>, hit: Option<&Hit>) -> String {
+        let mut all: Vec<(Platform, String)> = Vec::new();
+        for platform in about.platforms {
+            let prebuilt = self.prebuilt(about, hit, *platform);
+            let fill = Fill {
+                prebuilt: prebuilt.as_ref(),
+                ..fill
+            };
+            let text = |text: &str| for_platform(&fill.into_text(text), *platform);
+            let known = rule.known.as_deref().map(text);
+            let facts = &self.known.facts;
+            let known = known.and_then(|t| facts.fill(&t, *platform, &about.release));
+            let fix = with_command(known.unwrap_or_else(|| text(&rule.fix)));
+            if all.iter().all(|(_, other)| *other != fix) {
+                all.push((*platform, fix));
+            }
+        }
+        match all.as_slice() {
+            [] => fill.into_text(&rule.fix),
+            [(_, one)] => one.clone(),
+            several => {
+                let several = several
+                    .iter()
+                    .map(|(p, fix)| format!("for {}: {fix}", p.as_str()));
+                several.collect::<Vec<_>>().join("; ")
+            }
+        }
+    }
+
+    /// The compiled binary that its install script downloads.
+    fn prebuilt(
+        &self,
+        about: &About<'_>,
+        hit: Option<&Hit>,
+        platform: Platform,
+    ) -> Option<Prebuilt> {
+        let hit = hit?;
+        let (package, (_, command)) = (hit.package.as_deref()?, hit.command.as_ref()?);
+        let id = (about.release.name.as_str(), about.release.version.as_str());
+        prebuilt::find(package, id, command, &self.lock.target, platform)
+    }
+
     fn chain(&self, about: &About<'_>) -> Vec<String> {
         let chain = self.chains.chain(about.ecosystem, &about.package.id());
         let mut chain: Vec<String> = chain.iter().map(|link| escaped(link)).collect();
@@ -179,10 +231,21 @@ impl Judge<'_> {
     }
 
     /// What closes a hole on every platform: what the rule knows, or what the manifest says.
-    fn closed_by(&self, rule: &Rule, about: &About<'_>, fill: &Fill<'_>) -> Option<String> {
+    fn closed_by(
+        &self,
+        rule: &Rule,
+        about: &About<'_>,
+        fill: Fill<'_>,
+        hit: Option<&Hit>,
+    ) -> Option<String> {
         let mut by = BTreeSet::new();
         for platform in about.platforms {
-            let known = staged(self.lock, &rule.closers(*platform, fill), *platform);
+            let prebuilt = self.prebuilt(about, hit, *platform);
+            let fill = Fill {
+                prebuilt: prebuilt.as_ref(),
+                ..fill
+            };
+            let known = staged(self.lock, &rule.closers(*platform, &fill), *platform);
             let said = || {
                 let mut all = self.said(rule, about);
                 all.find_map(|one| staged(self.lock, std::slice::from_ref(&one.by), *platform))
@@ -198,7 +261,7 @@ impl Judge<'_> {
     fn said(&self, rule: &Rule, about: &About<'_>) -> impl Iterator<Item = &HoleClosed> {
         let (name, version) = (about.release.name.clone(), about.release.version.clone());
         let (id, ecosystem) = (rule.id.clone(), about.ecosystem.clone());
-        self.closed.iter().filter(move |one| {
+        self.known.closed.iter().filter(move |one| {
             let package = std::slice::from_ref(&one.package);
             one.rule == id && PackagePattern::any(package, &ecosystem, &name, &version)
         })
@@ -306,6 +369,20 @@ fn is_absent(rule: &Rule, about: &About<'_>, paths: &[String], folder: &str) -> 
             let mut all = paths.iter().filter_map(|path| inside(path));
             all.any(|path| rule.is_absent(&path, *platform))
         })
+}
+
+/// Advice to stage a file whose digest is not known, with the command that prints it.
+fn with_command(fix: String) -> String {
+    let url = fix
+        .split_once("url = \"")
+        .and_then(|(_, rest)| rest.split_once('"'));
+    // Nothing that a shell takes otherwise.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?#@&+,;=%".contains(&b);
+    let url = url.map(|(url, _)| url).filter(|url| url.bytes().all(plain));
+    match url.filter(|_| fix.contains("sha256 = \"…\"")) {
+        Some(url) => format!("{fix}; its sha256: curl -fsSL \"{url}\" | sha256sum"),
+        None => fix,
+    }
 }
 
 /// Where it was seen: the script, the file, the address.

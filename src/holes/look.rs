@@ -11,6 +11,7 @@ use crate::base::package::EcosystemId;
 use crate::eco::npm::scripts::{self, Installed};
 use crate::fs::{FsError, OpenFile};
 use crate::holes::catalog::{self, Entry};
+use crate::holes::fact::{Fact, Found};
 use crate::holes::rule::Rule;
 use crate::unpack::{self, Member, Part};
 
@@ -27,6 +28,8 @@ const MAX_PACKAGES: usize = 10_000;
 pub(super) struct Job<'a> {
     /// The rules of its ecosystem.
     pub(super) rules: &'a [&'a Rule],
+    /// Facts that its package may say.
+    pub(super) facts: &'a [&'a Fact],
     pub(super) ecosystem: &'a EcosystemId,
     pub(super) name: &'a str,
     pub(super) version: &'a str,
@@ -40,6 +43,8 @@ pub(super) struct Seen {
     pub(super) hits: Vec<Hit>,
     /// Entries of catalogs, each with the place of its rule.
     pub(super) entries: Vec<(usize, Entry)>,
+    /// What it says of what is downloaded.
+    pub(super) facts: Vec<Found>,
     /// Paths of its files, where a rule may ask what is there.
     pub(super) paths: Vec<String>,
     /// Why it could not be read.
@@ -59,6 +64,8 @@ pub(super) struct Hit {
     pub(super) command: Option<(&'static str, String)>,
     /// An address in the file or command.
     pub(super) url: Option<String>,
+    /// The package whose script it is.
+    pub(super) package: Option<Box<Installed>>,
 }
 
 /// A package that another one brings along.
@@ -154,6 +161,8 @@ struct First<'a> {
     keeps_paths: bool,
     /// Rules that ask for files of it, with their places.
     asking: Vec<(usize, &'a Rule)>,
+    /// Facts, likewise.
+    facts: &'a [&'a Fact],
     /// Packages by folder.
     packages: BTreeMap<String, Installed>,
     /// Folders with a `binding.gyp`.
@@ -168,6 +177,7 @@ impl<'a> First<'a> {
             is_npm: job.rules.iter().any(|rule| rule.looks_at_scripts()),
             keeps_paths: job.rules.iter().any(|rule| rule.has_absent()),
             asking: asking.filter(|(_, rule)| !rule.files.is_empty()).collect(),
+            facts: job.facts,
             packages: BTreeMap::new(),
             gyp: BTreeSet::new(),
             seen: Seen::default(),
@@ -185,7 +195,9 @@ impl<'a> First<'a> {
         }
         let asking = self.asking.iter().filter(|(_, rule)| rule.wants(path));
         let asking: Vec<(usize, &Rule)> = asking.copied().collect();
-        if !is_package && asking.is_empty() {
+        let facts = self.facts.iter().enumerate();
+        let facts: Vec<_> = facts.filter(|(_, fact)| fact.wants(path)).collect();
+        if !is_package && asking.is_empty() && facts.is_empty() {
             return Ok(());
         }
         let Some(text) = text(stream)? else {
@@ -195,6 +207,9 @@ impl<'a> First<'a> {
             let read = scripts::read(&text);
             self.packages
                 .extend(read.map(|package| (folder.to_owned(), package)));
+        }
+        for (place, fact) in facts {
+            self.seen.facts.extend(fact.read(place, &text));
         }
         for (at, rule) in asking {
             if let Some(form) = rule.catalog {
@@ -209,6 +224,7 @@ impl<'a> First<'a> {
                     file: Some(path.to_owned()),
                     command: None,
                     url: url(&text),
+                    package: None,
                 });
             }
         }
@@ -248,14 +264,20 @@ fn commands(job: &Job<'_>, packages: &BTreeMap<String, Installed>, seen: &mut Se
             let Some(pattern) = &rule.command else {
                 continue;
             };
+            let is_excused = |c: &str| {
+                let unless = rule.unless.as_ref();
+                unless.is_some_and(|not| not.is_match(c.as_bytes()))
+            };
+            let met = |c: &str| pattern.is_match(c.as_bytes()) && !is_excused(c);
             let mut commands = package.commands.iter();
-            if let Some((event, command)) = commands.find(|(_, c)| pattern.is_match(c.as_bytes())) {
+            if let Some((event, command)) = commands.find(|(_, command)| met(command)) {
                 seen.hits.push(Hit {
                     rule: at,
                     inner: Job::inner(folder, package),
                     file: None,
                     command: Some((event, command.clone())),
                     url: url(command.as_bytes()),
+                    package: Some(Box::new(package.clone())),
                 });
             }
         }
@@ -330,6 +352,7 @@ fn run(
                         file: Some(path.clone()),
                         command: Some((event, command.clone())),
                         url: url(text),
+                        package: None,
                     });
                 }
             }

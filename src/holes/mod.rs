@@ -6,8 +6,10 @@
 //! are: after a fetch. `docs/holes.md` has every rule and says how to write one.
 
 mod catalog;
+mod fact;
 mod judge;
 mod look;
+mod prebuilt;
 pub mod rule;
 pub mod section;
 
@@ -21,8 +23,9 @@ use crate::base::text::quoted;
 use crate::base::workers;
 use crate::fs::{self, FsError};
 pub use crate::holes::catalog::Entry;
+use crate::holes::fact::{Fact, Facts};
 use crate::holes::look::{Job, Seen};
-use crate::holes::rule::Rule;
+use crate::holes::rule::{Rule, Rules};
 use crate::holes::section::HoleClosed;
 use crate::lock::{Lock, LockedArtifact, LockedPackage};
 use crate::manifest::ManifestError;
@@ -229,7 +232,7 @@ pub fn is_hole(finding: &Finding) -> bool {
 }
 
 /// The shipped rules, and those of further files, which come after and may replace them.
-pub fn rules(files: &[PathBuf]) -> Result<Vec<Rule>, HolesError> {
+pub fn rules(files: &[PathBuf]) -> Result<Rules, HolesError> {
     let mut rules = rule::shipped()?;
     for path in files {
         let bytes = fs::read(path, MAX_RULES).map_err(|source| HolesError::Unreadable {
@@ -251,47 +254,58 @@ pub fn rules(files: &[PathBuf]) -> Result<Vec<Rule>, HolesError> {
 pub fn check(
     lock: &Lock,
     store: &Store,
-    rules: &[Rule],
+    rules: &Rules,
     closed: &[HoleClosed],
     progress: &dyn Progress,
 ) -> Result<Report, FsError> {
     let mut report = Report::default();
     let mut jobs = Vec::new();
     for (package, artifact) in lock.carried_artifacts() {
-        let of = rules_of(rules, &package.ecosystem);
-        if of.iter().all(|rule| rule.is_by_name()) {
+        let of = rules_of(&rules.list, &package.ecosystem);
+        let says =
+            |fact: &&Fact| fact.is_about(&package.ecosystem, &package.name, &package.version);
+        let facts: Vec<&Fact> = rules.facts.iter().filter(says).collect();
+        if of.iter().all(|rule| rule.is_by_name()) && facts.is_empty() {
             continue;
         }
         match store.find(&artifact.checksum)? {
-            Some(stored) => jobs.push((package, artifact, of, stored.path)),
+            Some(stored) => jobs.push((package, artifact, of, facts, stored.path)),
             None => report.absent += 1,
         }
     }
     report.looked = jobs.len();
     progress.begin("Looking for holes", jobs.len() as u64, Unit::Items);
-    let results = workers::map(&jobs, MAX_WORKERS, |(package, artifact, of, path)| {
-        let job = Job {
-            rules: of,
-            ecosystem: &package.ecosystem,
-            name: &package.name,
-            version: &package.version,
-            file: &artifact.file,
-        };
-        let seen = look::look(&job, &|| fs::open(path));
-        progress.advance(1);
-        seen
-    });
+    let results = workers::map(
+        &jobs,
+        MAX_WORKERS,
+        |(package, artifact, of, facts, path)| {
+            let job = Job {
+                rules: of,
+                facts,
+                ecosystem: &package.ecosystem,
+                name: &package.name,
+                version: &package.version,
+                file: &artifact.file,
+            };
+            let seen = look::look(&job, &|| fs::open(path));
+            progress.advance(1);
+            seen
+        },
+    );
     progress.end();
-    let mut looked = Vec::new();
-    for ((package, artifact, rules, _), seen) in jobs.into_iter().zip(results) {
+    let (mut looked, mut facts) = (Vec::new(), Facts::default());
+    for ((package, artifact, rules, ..), seen) in jobs.into_iter().zip(results) {
+        let seen = seen?;
+        facts.add(&package.id(), &seen.facts);
         looked.push(Looked {
             package,
             artifact,
             rules,
-            seen: seen?,
+            seen,
         });
     }
-    judge::judge(lock, rules, closed, &looked, &mut report);
+    let known = judge::Known { closed, facts };
+    judge::judge(lock, &rules.list, &known, &looked, &mut report);
     Ok(report)
 }
 

@@ -6,6 +6,8 @@ use crate::base::finding::Severity;
 use crate::base::glob::is_like;
 use crate::base::package::EcosystemId;
 use crate::base::platform::Platform;
+use crate::holes::fact::Fact;
+use crate::holes::prebuilt::Prebuilt;
 use crate::holes::{HoleKind, HolesError};
 use crate::manifest::ManifestError;
 use crate::manifest::table::{Found, Source, Table};
@@ -24,6 +26,15 @@ const MOST: usize = 5_000;
 /// Most memory that one regular expression may take, in bytes.
 const REGEX_SIZE: usize = 1 << 20;
 
+/// Rules, and the facts that their advice is filled in with.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    /// The rules, those of later documents last.
+    pub list: Vec<Rule>,
+    /// The facts, those of later documents first.
+    pub(super) facts: Vec<Fact>,
+}
+
 /// One rule.
 #[derive(Debug, Clone)]
 pub struct Rule {
@@ -41,7 +52,7 @@ pub struct Rule {
     pub(super) files: Vec<String>,
     /// All of these in one of those files.
     pub(super) content: Vec<Regex>,
-    /// None of a file that has this.
+    /// None of a file, or of a command, that has this.
     pub(super) unless: Option<Regex>,
     /// Nothing, where the archive has a file of this path.
     absent: Vec<String>,
@@ -53,6 +64,8 @@ pub struct Rule {
     pub means: String,
     /// What closes it.
     pub fix: String,
+    /// The same, for where every fact in it is known.
+    pub(super) known: Option<String>,
     /// Packages that close it when they are staged.
     closed_by: Vec<String>,
     /// What it weighs.
@@ -127,6 +140,7 @@ pub(super) struct Fill<'a> {
     pub(super) url: Option<&'a str>,
     pub(super) file: Option<&'a str>,
     pub(super) node: Option<&'a str>,
+    pub(super) prebuilt: Option<&'a Prebuilt>,
 }
 
 impl Fill<'_> {
@@ -136,6 +150,8 @@ impl Fill<'_> {
             .replace("{url}", self.url.unwrap_or("https://…"))
             .replace("{file}", self.file.unwrap_or("…"))
             .replace("{node}", self.node.unwrap_or("VERSION"))
+            .replace("{download}", self.prebuilt.map_or("{download}", |p| &p.url))
+            .replace("{asset}", self.prebuilt.map_or("{asset}", |p| &p.file))
     }
 }
 
@@ -151,17 +167,18 @@ pub(super) fn for_platform(text: &str, platform: Platform) -> String {
 }
 
 /// The rules that come with `stage`.
-pub fn shipped() -> Result<Vec<Rule>, HolesError> {
-    let mut rules = Vec::new();
+pub fn shipped() -> Result<Rules, HolesError> {
+    let mut rules = Rules::default();
     for (file, text) in SHIPPED {
         add(&mut rules, file, text)?;
     }
     Ok(rules)
 }
 
-/// Adds the rules of a document to those that are there. One with the same id takes the place of the older.
-pub fn add(rules: &mut Vec<Rule>, file: &str, text: &str) -> Result<(), HolesError> {
+/// Adds the rules and facts of a document to those that are there. A rule with the same id takes the place of the older.
+pub fn add(rules: &mut Rules, file: &str, text: &str) -> Result<(), HolesError> {
     let mut top = Source::new(file, text).top_named("the rules")?;
+    let facts = facts(top.take("fact"))?;
     let found = top.require("rule")?;
     let many = found.error(format!("at most {MOST} rules"));
     let tables = found.tables("[[rule]]")?;
@@ -183,9 +200,53 @@ pub fn add(rules: &mut Vec<Rule>, file: &str, text: &str) -> Result<(), HolesErr
         }
         own.push(rule);
     }
-    rules.retain(|rule| own.iter().all(|other| other.id != rule.id));
-    rules.extend(own);
+    let list = &mut rules.list;
+    list.retain(|rule| own.iter().all(|other| other.id != rule.id));
+    list.extend(own);
+    rules.facts.splice(0..0, facts);
     Ok(())
+}
+
+/// `[[fact]]`.
+fn facts(found: Option<Found<'_>>) -> Result<Vec<Fact>, ManifestError> {
+    let Some(found) = found else {
+        return Ok(Vec::new());
+    };
+    let many = found.error(format!("at most {MOST} facts"));
+    let tables = found.tables("[[fact]]")?;
+    if tables.len() > MOST {
+        return Err(many);
+    }
+    tables.into_iter().map(fact).collect()
+}
+
+fn fact(mut table: Table<'_>) -> Result<Fact, ManifestError> {
+    let only = table.take("platform").map(platform).transpose()?;
+    let pattern = table.require("content")?;
+    let mut content = Vec::new();
+    for platform in Platform::ALL {
+        if only.is_none_or(|only| only == platform) {
+            let text = for_platform(pattern.text()?, platform);
+            content.push((platform, regex(&pattern, &text)?));
+        }
+    }
+    let fact = Fact {
+        id: id(table.require("id")?)?,
+        packages: packages(table.require("package")?)?,
+        files: list(Some(table.require("files")?))?,
+        content,
+        value: match table.take("value") {
+            Some(found) => found.string()?,
+            None => "$1".to_owned(),
+        },
+        fill: table.take("fill").map(id).transpose()?,
+    };
+    table.finish()?;
+    Ok(fact)
+}
+
+fn platform(found: Found<'_>) -> Result<Platform, ManifestError> {
+    found.parsed("a platform such as \"linux/amd64\"")
 }
 
 fn rule(mut table: Table<'_>) -> Result<Rule, ManifestError> {
@@ -203,6 +264,7 @@ fn rule(mut table: Table<'_>) -> Result<Rule, ManifestError> {
         instead_of: list(table.take("instead-of"))?,
         means: table.require("means")?.string()?,
         fix: table.require("fix")?.string()?,
+        known: table.take("known").map(Found::string).transpose()?,
         closed_by: closers(table.take("closed-by"))?,
         severity: match table.take("severity") {
             Some(found) => severity(found)?,
@@ -211,8 +273,9 @@ fn rule(mut table: Table<'_>) -> Result<Rule, ManifestError> {
     };
     let place = table.place();
     table.finish()?;
-    let lacks = (!rule.content.is_empty() || rule.unless.is_some() || rule.catalog.is_some())
-        && rule.files.is_empty();
+    let unless = rule.unless.is_some() && rule.command.is_none();
+    let lacks =
+        (!rule.content.is_empty() || unless || rule.catalog.is_some()) && rule.files.is_empty();
     if lacks {
         return Err(ManifestError::Value {
             key: "files".to_owned(),
@@ -300,9 +363,11 @@ fn closers(found: Option<Found<'_>>) -> Result<Vec<String>, ManifestError> {
         url: None,
         file: None,
         node: Some("1.0.0"),
+        prebuilt: None,
     };
     each(found, |found| {
         let text = for_platform(&sample.into_text(found.text()?), Platform::LinuxAmd64);
+        let text = text.replace("{asset}", "file.tar.gz");
         match text.parse::<PackagePattern>() {
             Ok(_) => found.string(),
             Err(bad) => Err(found.error(bad.to_string())),
@@ -319,7 +384,11 @@ fn regexes(found: Option<Found<'_>>) -> Result<Vec<Regex>, ManifestError> {
 
 /// Lines are lines: `^` and `$` match at theirs. Bytes are ASCII: nothing here is worth the tables of Unicode.
 fn one_regex(found: &Found<'_>) -> Result<Regex, ManifestError> {
-    let built = RegexBuilder::new(found.text()?)
+    regex(found, found.text()?)
+}
+
+fn regex(found: &Found<'_>, text: &str) -> Result<Regex, ManifestError> {
+    let built = RegexBuilder::new(text)
         .multi_line(true)
         .unicode(false)
         .size_limit(REGEX_SIZE)

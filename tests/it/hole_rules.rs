@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use stage::base::finding::Severity;
 use stage::base::progress::NoProgress;
-use stage::holes::rule::{self, Rule};
+use stage::holes::rule::{self, Rules};
 use stage::holes::section::HoleClosed;
 use stage::holes::{Report, check};
 
@@ -580,7 +580,7 @@ fn shelf(name: &str, packages: &[(&str, &[(&str, &str)])]) -> Staged {
     staged
 }
 
-fn held_against(staged: &Staged, rules: &[Rule], closed: &[HoleClosed]) -> Report {
+fn held_against(staged: &Staged, rules: &Rules, closed: &[HoleClosed]) -> Report {
     check(&staged.lock, &staged.store, rules, closed, &NoProgress).unwrap()
 }
 
@@ -592,8 +592,8 @@ fn found(report: &Report) -> Vec<&str> {
 #[test]
 fn every_shipped_rule_finds_its_hole_and_no_other() {
     let rules = rule::shipped().unwrap();
-    let known: BTreeSet<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
-    assert_eq!(known.len(), rules.len(), "two rules have one name");
+    let known: BTreeSet<&str> = rules.list.iter().map(|rule| rule.id.as_str()).collect();
+    assert_eq!(known.len(), rules.list.len(), "two rules have one name");
     let tried: BTreeSet<&str> = CASES.iter().map(|(rule, ..)| *rule).collect();
     assert_eq!(tried, known, "every shipped rule needs a case here");
     for (number, (rule, package, files, but)) in CASES.iter().enumerate() {
@@ -638,6 +638,266 @@ fn every_shipped_rule_finds_its_hole_and_no_other() {
         let closed = report.closed.iter().any(|one| one.rule == *rule);
         assert_eq!(closed, matches!(but, With(_)), "{rule}: {report:#?}");
     }
+}
+
+/// What one package says of its downloads in its own files, and what another one's advice is then. `…` is a host.
+const SAID: &[(&str, &[(&str, Files)], &str)] = &[
+    (
+        "npm:puppeteer@24.10.0",
+        &[
+            ("npm:puppeteer@24.10.0", &[("!", "node install.mjs")]),
+            (
+                "npm:puppeteer-core@24.10.0",
+                &[(
+                    "lib/cjs/puppeteer/revisions.js",
+                    "exports.PUPPETEER_REVISIONS = Object.freeze({\n    chrome: '9.9',\n    'chrome-headless-shell': '137.0.7151.55',\n});\n",
+                )],
+            ),
+            (
+                "npm:@puppeteer/browsers@2.10.5",
+                &[(
+                    "lib/cjs/browser-data/chrome-headless-shell.js",
+                    "function resolveDownloadUrl(platform, buildId, baseUrl = 'https://chrome.example/public') {\n",
+                )],
+            ),
+        ],
+        "https://chrome.example/public/137.0.7151.55/linux64/chrome-headless-shell-linux64.zip",
+    ),
+    (
+        "npm:playwright@1.55.0",
+        &[
+            ("npm:playwright@1.55.0", &[]),
+            (
+                "npm:playwright-core@1.55.0",
+                &[
+                    ("browsers.json", PLAYWRIGHT),
+                    (
+                        "lib/server/registry/index.js",
+                        "const M = [\n  \"https://cdn.example/dbazure/download/playwright\",\n];\nconst E = {\n  \"chromium-headless-shell\": {\n    \
+                         \"linux\": [\"a\"]\n  },\n};\nconst D = {\n  \"chromium-headless-shell\": {\n    \"<unknown>\": void 0,\n    \"debian12-x64\": \
+                         \"builds/chromium/%s/shell-linux.zip\",\n    \"debian12-arm64\": \"builds/chromium/%s/shell-linux-arm64.zip\",\n  },\n",
+                    ),
+                ],
+            ),
+        ],
+        "https://cdn.example/dbazure/download/playwright/builds/chromium/1187/shell-linux.zip",
+    ),
+    (
+        "pypi:playwright@1.65.0",
+        &[(
+            "pypi:playwright@1.65.0",
+            &[
+                ("playwright/driver/package/browsers.json", PLAYWRIGHT),
+                (
+                    "playwright/driver/package/lib/coreBundle.js",
+                    "function cftUrl(suffix) {\n  return { mirrors: [\n        \"https://cft.example\"\n      ] };\n}\n      \"chromium-headless-shell\": {\n        \
+                     \"debian12-x64\": cftUrl(\"linux64/chrome-headless-shell-linux64.zip\"),\n",
+                ),
+            ],
+        )],
+        "https://cft.example/builds/cft/140.0.7339.16/linux64/chrome-headless-shell-linux64.zip",
+    ),
+    (
+        "npm:@s/sqlite@5.1.7",
+        &[(
+            "npm:@s/sqlite@5.1.7",
+            &[(
+                "package.json",
+                r#"{"name": "@s/sqlite", "version": "5.1.7", "repository": {"url": "git+https://git.example/own/sqlite.git"},
+                "binary": {"napi_versions": [3, 6]}, "scripts": {"install": "prebuild-install -r napi || node-gyp rebuild"}}"#,
+            )],
+        )],
+        "https://git.example/own/sqlite/releases/download/v5.1.7/sqlite-v5.1.7-napi-v6-linux-x64.tar.gz",
+    ),
+    (
+        "npm:bcrypt@5.1.1",
+        &[(
+            "npm:bcrypt@5.1.1",
+            &[(
+                "package.json",
+                r#"{"name": "bcrypt", "version": "5.1.1", "binary": {"module_name": "lib", "host": "https://git.example", "napi_versions": [3],
+                "remote_path": "own/bcrypt/releases/download/v{version}", "package_name": "{module_name}-v{version}-napi-v{napi_build_version}-{platform}-{arch}-{libc}.tar.gz"},
+                "scripts": {"install": "node-pre-gyp install --fallback-to-build"}}"#,
+            )],
+        )],
+        "https://git.example/own/bcrypt/releases/download/v5.1.1/lib-v5.1.1-napi-v3-linux-x64-glibc.tar.gz",
+    ),
+    (
+        "npm:native@1.0.0",
+        &[
+            ("npm:native@1.0.0", &[("!", "node-gyp rebuild")]),
+            (
+                "npm:npm@11.0.0",
+                &[(
+                    "node_modules/node-gyp/lib/process-release.js",
+                    "    distBaseUrl = 'https://node.example/dist'\n",
+                )],
+            ),
+        ],
+        "https://node.example/dist/v24.21.0/node-v24.21.0-headers.tar.gz",
+    ),
+    (
+        "npm:electron@38.0.0",
+        &[
+            ("npm:electron@38.0.0", &[]),
+            (
+                "npm:@electron/get@4.0.0",
+                &[(
+                    "dist/artifact-utils.js",
+                    "const BASE_URL = 'https://git.example/electron/download/';\nconst NIGHTLY_BASE_URL = 'https://other.example/';\n",
+                )],
+            ),
+        ],
+        "https://git.example/electron/download/v38.0.0/electron-v38.0.0-linux-x64.zip",
+    ),
+    (
+        "npm:cypress@14.0.0",
+        &[(
+            "npm:cypress@14.0.0",
+            &[
+                ("!", "node index.js --exec install"),
+                (
+                    "lib/tasks/download.js",
+                    "const defaultBaseUrl = 'https://download.example/';\n",
+                ),
+            ],
+        )],
+        "https://download.example/desktop/14.0.0?platform=linux&arch=x64",
+    ),
+    (
+        "npm:ffmpeg-static@5.2.0",
+        &[(
+            "npm:ffmpeg-static@5.2.0",
+            &[
+                (
+                    "package.json",
+                    r#"{"name": "ffmpeg-static", "scripts": {"install": "node install.js"}, "ffmpeg-static": {"binary-release-tag": "b6.0"}}"#,
+                ),
+                (
+                    "install.js",
+                    "  'https://git.example/own/ffmpeg-static/releases/download'\n",
+                ),
+            ],
+        )],
+        "https://git.example/own/ffmpeg-static/releases/download/b6.0/ffmpeg-linux-x64.gz",
+    ),
+    (
+        "npm:@prisma/engines@6.19.3",
+        &[
+            (
+                "npm:@prisma/engines@6.19.3",
+                &[("!", "node scripts/postinstall.js")],
+            ),
+            (
+                "npm:@prisma/engines-version@6.19.3",
+                &[(
+                    "package.json",
+                    r#"{"prisma": {"enginesVersion": "e078aa75c40550d826bc35aeee4f45582fb4165e"}}"#,
+                )],
+            ),
+            (
+                "npm:@prisma/fetch-engine@6.19.3",
+                &[("dist/chunk-A.js", "x = \"https://binaries.example\";\n")],
+            ),
+        ],
+        "https://binaries.example/all_commits/e078aa75c40550d826bc35aeee4f45582fb4165e/debian-openssl-3.0.x/schema-engine.gz",
+    ),
+];
+
+const PLAYWRIGHT: &str = r#"{"browsers": [
+    {"name": "chromium", "revision": "1", "browserVersion": "1.0"},
+    {"name": "chromium-headless-shell", "revision": "1187", "installByDefault": true, "browserVersion": "140.0.7339.16"}]}"#;
+
+#[test]
+fn advice_has_the_address_that_packages_say_and_what_it_stages_closes_the_hole() {
+    let rules = rule::shipped().unwrap();
+    for (number, (package, packages, url)) in SAID.iter().enumerate() {
+        let report = held_against(
+            &shelf(&format!("hole-said-{number}"), packages),
+            &rules,
+            &[],
+        );
+        let (ecosystem, name, version) = parts(package);
+        let subject = format!("{ecosystem} {name}@{version}");
+        let mut holes = report.holes.iter();
+        let hole = holes.find(|hole| hole.finding.subject == subject);
+        let fix = hole.unwrap().finding.fix.as_deref().unwrap();
+        assert!(
+            fix.contains(&format!("[[file]] url = \"{url}\", sha256")),
+            "{fix}"
+        );
+        assert!(
+            fix.contains(&format!("curl -fsSL \"{url}\" | sha256sum")),
+            "{fix}"
+        );
+        assert!(!fix.contains("https://…"), "{fix}");
+        let path = fix.split_once("path = \"").unwrap().1;
+        let staged = format!("file:{}@1", path.split_once('"').unwrap().0);
+        let mut with = packages.to_vec();
+        with.push((&staged, &[]));
+        let report = held_against(&shelf(&format!("hole-got-{number}"), &with), &rules, &[]);
+        let left = report
+            .holes
+            .iter()
+            .any(|hole| hole.finding.subject == subject);
+        assert!(!left, "{staged}: {:?}", found(&report));
+    }
+}
+
+#[test]
+fn advice_for_several_platforms_has_a_line_for_each_and_nothing_is_guessed() {
+    use stage::base::platform::Platform;
+    let rules = rule::shipped().unwrap();
+    let advice = |name: &str, at: usize, less: &str| {
+        let packages = SAID[at]
+            .1
+            .iter()
+            .filter(|(package, _)| !package.contains(less));
+        let packages: Vec<_> = packages.copied().collect();
+        let mut staged = shelf(name, &packages);
+        staged.lock.target.platforms = Platform::ALL.to_vec();
+        for package in &mut staged.lock.packages {
+            package.platforms = Platform::ALL.to_vec();
+        }
+        let report = held_against(&staged, &rules, &[]);
+        let (ecosystem, name, version) = parts(SAID[at].0);
+        let subject = format!("{ecosystem} {name}@{version}");
+        let mut holes = report.holes.into_iter();
+        let hole = holes.find(|hole| hole.finding.subject == subject);
+        hole.unwrap().finding.fix.unwrap()
+    };
+    let both = advice("hole-both", 1, "none");
+    for words in [
+        "for linux/amd64: ",
+        "; for linux/arm64: ",
+        "builds/chromium/1187/shell-linux.zip\"",
+        "builds/chromium/1187/shell-linux-arm64.zip\"",
+        "chrome-headless-shell-arm64.zip",
+    ] {
+        assert!(both.contains(words), "{words} not in {both}");
+    }
+    // Chrome has no build for the other one: there the advice is the general one.
+    let one = advice("hole-one", 0, "none");
+    assert!(
+        one.contains("chrome.example") && one.contains("for linux/arm64: stage a browser"),
+        "{one}"
+    );
+    let unknown = advice("hole-unknown", 0, "puppeteer-core");
+    assert!(unknown.contains("https://…"), "{unknown}");
+    // What a package says is no command and no table of its own.
+    let hostile = [(
+        "npm:cypress@14.0.0",
+        &[
+            ("!", "node index.js --exec install"),
+            (
+                "lib/tasks/download.js",
+                "defaultBaseUrl = 'https://x.example/$(id)`id`\\\"/'\n",
+            ),
+        ] as Files,
+    )];
+    let report = held_against(&shelf("hole-evil", &hostile), &rules, &[]);
+    let fix = report.holes[0].finding.fix.as_deref().unwrap();
+    assert!(!fix.contains("x.example"), "{fix}");
 }
 
 #[test]
@@ -810,9 +1070,9 @@ fn rules_of_the_user_come_after_and_wrong_ones_are_shown_where_they_stand() {
                'telemetry\\.example'\nmeans = \"asks home ({file})\"\nfix = \"switch it off\"\nseverity = \"note\"\n\
                [[rule]]\nid = \"pypi-nltk\"\nkind = \"first-start\"\npackage = \"pypi:none\"\nmeans = \"m\"\nfix = \"f\"\n";
     let mut rules = rule::shipped().unwrap();
-    let before = rules.len();
+    let before = rules.list.len();
     rule::add(&mut rules, "own.toml", own).unwrap();
-    assert_eq!(rules.len(), before + 1, "one is new, one replaces");
+    assert_eq!(rules.list.len(), before + 1, "one is new, one replaces");
     let files: &[(&str, &str)] = &[("x/a.py", "get('https://telemetry.example')\n")];
     let packages = [("pypi:x@1", files), ("pypi:nltk@3", &[])];
     let report = held_against(&shelf("hole-own", &packages), &rules, &[]);
@@ -857,6 +1117,12 @@ fn rules_of_the_user_come_after_and_wrong_ones_are_shown_where_they_stand() {
             "`id` must be a name that no other rule",
         ),
         ("files = \"*.py\"\n", "", 1, "`files` must be given where"),
+        (
+            "[[rule]]\nid = \"pypi-nltk\"",
+            "[[fact]]\nid = \"x\"\npackage = \"npm:x\"\nfiles = \"x\"\ncontent = '('\n[[rule]]\nid = \"pypi-nltk\"",
+            14,
+            "`content` must be a regular expression",
+        ),
         ("means = \"m\"", "mean = \"m\"", 10, "`means` must be given"),
     ] {
         let bad = own.replace(from, to);
@@ -874,12 +1140,12 @@ fn rules_of_the_user_come_after_and_wrong_ones_are_shown_where_they_stand() {
 #[test]
 fn the_documentation_has_every_rule_and_every_kind() {
     let text = std::fs::read_to_string("docs/holes.md").unwrap();
-    for rule in rule::shipped().unwrap() {
+    for rule in rule::shipped().unwrap().list {
         let row = format!("| `{}` | {}", rule.id, rule.kind.as_str());
         assert!(text.contains(&row), "docs/holes.md lacks {row}");
     }
     let rows = text.matches("\n| `npm-").count() + text.matches("\n| `pypi-").count();
-    let known = rule::shipped().unwrap();
+    let known = rule::shipped().unwrap().list;
     let here = known
         .iter()
         .filter(|r| r.id.starts_with("npm-") || r.id.starts_with("pypi-"));

@@ -561,7 +561,8 @@ fn a_plugin_whose_copies_do_not_fit_each_other_is_staged_as_it_was_published() {
     desk.stage("trust init --key k.pem -o root.json").ok();
     desk.stage("bundle --key k.pem -o plugin.stage").ok();
     // The real `npm ci` takes it from the published pins, as it was published.
-    desk.stage("export package-lock --output-dir pins").ok();
+    std::fs::create_dir_all(desk.path("pins")).unwrap();
+    desk.stage("export --as package-lock -o pins/").ok();
     let mut install = desk.command("npm", "ci --no-audit --no-fund --ignore-scripts");
     install.current_dir(desk.path("pins"));
     let registry_of = format!("{}/", registry.server.url());

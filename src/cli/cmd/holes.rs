@@ -245,7 +245,9 @@ impl Listed<'_> {
             chain => format!("        needed by: {}\n", chain.join(" > ")),
         };
         let fix = finding.fix.as_ref();
-        let fix = fix.map_or_else(String::new, |fix| format!("        close: {fix}\n"));
+        let fix = fix.map_or_else(String::new, |fix| {
+            format!("        close: {fix}\n{}", tables(fix))
+        });
         format!(
             "  {:<4}  {}  [{name}]\n        {}\n{chain}{fix}",
             finding.severity.to_string(),
@@ -253,6 +255,26 @@ impl Listed<'_> {
             finding.message
         )
     }
+}
+
+/// The `[[file]]` tables of an advice as they stand in stage.toml.
+fn tables(fix: &str) -> String {
+    let mut text = String::new();
+    for part in fix.split("[[file]] ").skip(1) {
+        let mut lines = Vec::new();
+        let mut rest = part;
+        while let Some((key, after)) = rest.split_once(" = \"")
+            && let Some((value, after)) = after.split_once('"')
+            && key
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        {
+            lines.push(format!("            {key} = \"{value}\"\n"));
+            rest = after.strip_prefix(", ").unwrap_or_default();
+        }
+        text.extend(["            [[file]]\n".to_owned(), lines.concat()]);
+    }
+    text
 }
 
 fn catalogs(all: &[Catalog]) -> String {

@@ -47,6 +47,11 @@ const INCOMPLETE: &str = "not everything was tried (`skipped` above), and `stage
 /// any of it reached for and did not get is named: addresses, host names, files, refused paths. As root it drops to an
 /// unprivileged account; otherwise it needs user namespaces.
 ///
+/// Debian packages that are a whole root (baseline "essential") are installed with their maintainer scripts, and the checks
+/// run in that root: as root, or with newuidmap and 65536 ids in /etc/subuid and /etc/subgid. Others are unpacked onto the
+/// search path, and it is said which scripts were not run. What could not be tried makes the result `incomplete`, unless the
+/// manifest says why it need not be: [proof] without = { cargo = "built in the enclave" }.
+///
 /// With --key the result is signed as BUNDLE.proof.json, which `stage verify --require-proof` and repositories of
 /// `stage repo init --require-proof` ask for. Carry it along. It runs the code that is staged.
 #[derive(Debug, Args)]

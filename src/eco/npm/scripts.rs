@@ -23,6 +23,10 @@ pub struct Installed {
     pub version: String,
     /// Whether a `binding.gyp` means nothing (`"gypfile": false`).
     pub without_gyp: bool,
+    /// `binary`: where a compiled part of it is to be had.
+    pub binary: serde_json::Value,
+    /// `repository`, as it is written.
+    pub repository: serde_json::Value,
     /// Event and command, in the order in which npm runs them.
     pub commands: Vec<(&'static str, String)>,
 }
@@ -35,6 +39,10 @@ struct Manifest {
     version: String,
     #[serde(default)]
     gypfile: serde_json::Value,
+    #[serde(default)]
+    binary: serde_json::Value,
+    #[serde(default)]
+    repository: serde_json::Value,
     #[serde(default)]
     scripts: BTreeMap<String, serde_json::Value>,
 }
@@ -56,6 +64,8 @@ pub fn read(package_json: &[u8]) -> Option<Installed> {
     Some(Installed {
         commands: EVENTS.into_iter().filter_map(command).collect(),
         without_gyp: manifest.gypfile == false,
+        binary: manifest.binary,
+        repository: manifest.repository,
         name: manifest.name,
         version: manifest.version,
     })
