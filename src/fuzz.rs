@@ -334,7 +334,8 @@ fn archive(bytes: &[u8], form: &Form) {
 /// Rules about holes that a project brings.
 pub fn hole_rules(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
-        let _rules = crate::holes::rule::add(&mut Vec::new(), "fuzz.toml", text);
+        let mut rules = crate::holes::rule::Rules::default();
+        let _added = crate::holes::rule::add(&mut rules, "fuzz.toml", text);
     }
 }
 

@@ -79,10 +79,13 @@ impl Fact {
     }
 }
 
+/// Where in its package a value stands, which package says it, and the value.
+type Said = (usize, ReleaseId, String);
+
 /// What all packages of a closure say.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    all: BTreeMap<(String, Platform), Vec<(usize, ReleaseId, String)>>,
+    all: BTreeMap<(String, Platform), Vec<Said>>,
 }
 
 impl Facts {

@@ -640,8 +640,11 @@ fn every_shipped_rule_finds_its_hole_and_no_other() {
     }
 }
 
+/// A rule, packages with their files, and the advice.
+type Case = (&'static str, &'static [(&'static str, Files)], &'static str);
+
 /// What one package says of its downloads in its own files, and what another one's advice is then. `…` is a host.
-const SAID: &[(&str, &[(&str, Files)], &str)] = &[
+const SAID: &[Case] = &[
     (
         "npm:puppeteer@24.10.0",
         &[
