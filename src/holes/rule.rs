@@ -145,9 +145,10 @@ pub(super) struct Fill<'a> {
 
 impl Fill<'_> {
     pub(super) fn into_text(self, text: &str) -> String {
-        text.replace("{name}", self.name)
+        // Addresses in scripts are often templates themselves.
+        text.replace("{url}", self.url.unwrap_or("https://…"))
+            .replace("{name}", self.name)
             .replace("{version}", self.version)
-            .replace("{url}", self.url.unwrap_or("https://…"))
             .replace("{file}", self.file.unwrap_or("…"))
             .replace("{node}", self.node.unwrap_or("VERSION"))
             .replace("{download}", self.prebuilt.map_or("{download}", |p| &p.url))

@@ -848,6 +848,35 @@ fn advice_has_the_address_that_packages_say_and_what_it_stages_closes_the_hole()
 }
 
 #[test]
+fn an_address_and_a_digest_that_a_package_says_are_the_whole_line() {
+    let rules = rule::shipped().unwrap();
+    let digest = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d";
+    let code = format!(
+        "load(\n    \"https://e.example/o200k_base.tiktoken\",\n    expected_hash=\"{digest}\",\n)\n"
+    );
+    let files: &[(&str, &str)] = &[("tiktoken_ext/openai_public.py", &code)];
+    let packages = [("pypi:tiktoken@0.14.0", files)];
+    let report = held_against(&shelf("hole-digest", &packages), &rules, &[]);
+    let fix = report.holes[0].finding.fix.as_deref().unwrap();
+    let url = "https://e.example/o200k_base.tiktoken";
+    let line = format!("[[file]] url = \"{url}\", sha256 = \"{digest}\", path = ");
+    assert!(fix.contains(&line), "{fix}");
+    assert!(!fix.contains("sha256sum"), "{fix}");
+    // A template in a script is filled in.
+    let files: &[(&str, &str)] = &[(
+        "x/get.py",
+        "urllib.request.urlopen('https://x.example/releases/download/v{version}')\nos.chmod(p, 0o755)\n",
+    )];
+    let packages = [("pypi:x@1.2", files)];
+    let report = held_against(&shelf("hole-template", &packages), &rules, &[]);
+    let fix = report.holes[0].finding.fix.as_deref().unwrap();
+    assert!(
+        fix.contains("https://x.example/releases/download/v1.2\""),
+        "{fix}"
+    );
+}
+
+#[test]
 fn advice_for_several_platforms_has_a_line_for_each_and_nothing_is_guessed() {
     use stage::base::platform::Platform;
     let rules = rule::shipped().unwrap();
