@@ -49,7 +49,7 @@ mod tests {
         );
         assert_eq!(
             markdown(bad),
-            "&lt;script&gt;alert('x')&lt;/script&gt; \"&amp;\" \\[a\\](javascript:b) \\|\\u{a}\\u{202e}"
+            "&lt;script&gt;alert('x')&lt;/script&gt; \"&amp;\" \\[a\\](javascript:b) \\|\\\\u{a}\\\\u{202e}"
         );
     }
 }
