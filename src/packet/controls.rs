@@ -123,13 +123,6 @@ const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
     ),
     (
         STIG,
-        "V-260476 (UBTU-22-214010)",
-        "packages install from a repository that is signed in the enclave",
-        "rollback.md",
-        always,
-    ),
-    (
-        STIG,
         "V-260518 (UBTU-22-251030)",
         "ports and protocols that the runtime uses",
         "network/flows.csv",

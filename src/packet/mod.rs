@@ -11,7 +11,7 @@
 //! proof/      proof.json
 //! ca/         ca-bundle.pem, a Debian package and settings of clients
 //! evidence/   the documents of the bundle, as they are
-//! controls.csv  rollback.md
+//! controls.csv  signatures.csv
 //! manifest.json                            SHA-256 and size of every file above
 //! manifest.json.dsse                       its signature, when it is signed
 //! ```
