@@ -1,5 +1,6 @@
 //! Foreign text in HTML, XML and Markdown: it shows as it is and means nothing.
 
+use crate::base::lines::Lines;
 use crate::base::text::visible;
 
 /// For text and quoted attributes of HTML and XML.
@@ -34,6 +35,22 @@ pub fn markdown(text: &str) -> String {
         }
     }
     out
+}
+
+/// A table of Markdown, its lines with their ends.
+pub fn markdown_table<C: AsRef<str>>(
+    titles: &[&str],
+    rows: impl IntoIterator<Item = impl IntoIterator<Item = C>>,
+) -> String {
+    let mut out = Lines::new();
+    let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    out.line(line(titles.iter().map(|title| markdown(title)).collect()));
+    out.line(format!("|{}", "---|".repeat(titles.len())));
+    for row in rows {
+        let cells = row.into_iter().map(|cell| markdown(cell.as_ref()));
+        out.line(line(cells.collect()));
+    }
+    out.into_text()
 }
 
 #[cfg(test)]

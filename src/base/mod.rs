@@ -12,6 +12,7 @@ pub mod glob;
 pub mod json;
 pub mod limits;
 pub mod lines;
+pub mod made;
 pub mod markup;
 pub mod package;
 pub mod path;

@@ -22,6 +22,19 @@ where
     writer.into_inner().unwrap_or_default()
 }
 
+/// A table with these titles.
+pub fn titled<C: AsRef<str>>(
+    titles: &[&str],
+    rows: impl IntoIterator<Item = impl IntoIterator<Item = C>>,
+) -> Vec<u8> {
+    let titles = titles.iter().map(|&title| title.to_owned()).collect();
+    let rows = rows.into_iter().map(|row| {
+        let cells = row.into_iter().map(|cell| cell.as_ref().to_owned());
+        cells.collect::<Vec<String>>()
+    });
+    sheet(std::iter::once(titles).chain(rows))
+}
+
 /// A cell: invisible characters are escaped, and what a spreadsheet would take for a formula begins with an apostrophe.
 fn cell_text(text: &str) -> String {
     let text = crate::base::text::visible(text);

@@ -52,6 +52,15 @@ pub fn visible(text: &str) -> String {
     out
 }
 
+/// As much of a text as `most` characters show; an ellipsis says that there is more.
+pub fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(most.saturating_sub(1)).collect();
+    format!("{start}…")
+}
+
 /// A path as people see it, whole, with invisible characters escaped.
 pub fn shown(path: &Path) -> String {
     visible(&path.to_string_lossy())

@@ -13,7 +13,7 @@ use crate::base::evidence::Gap;
 use crate::base::fault::Fault;
 use crate::base::package::EcosystemId;
 use crate::base::section::Section;
-use crate::base::text::{escaped, quoted, visible};
+use crate::base::text::{escaped, quoted};
 use crate::base::time::Timestamp;
 use crate::bundle::manifest::BundleManifest;
 use crate::cli::UsageError;
@@ -69,11 +69,8 @@ fn keys(npm: Option<&Path>, root: Option<&Path>) -> Result<UpstreamKeys, Box<dyn
 
 /// A file of keys; what cannot be read is wrong use, like any unreadable input.
 fn key_file(path: &Path, limit: u64) -> Result<Vec<u8>, UsageError> {
-    fs::read(path, limit).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|c| format!(": {}", visible(&c.to_string())));
-        UsageError::new(format!("{error}{}", cause.unwrap_or_default()))
-            .next("name a file of keys that is there, or leave the option out for those that travel with the program")
-    })
+    let hint = "name a file of keys that is there, or leave the option out for those that travel with the program";
+    fs::read(path, limit).map_err(|error| UsageError::unreadable(&error).next(hint))
 }
 
 /// What travels to prove where packages are from, fetched where it is not here; and what of it cannot be had.

@@ -5,6 +5,7 @@ pub mod approval;
 pub mod apt_signer;
 mod baseline;
 mod beside;
+mod carried;
 #[cfg(feature = "connected")]
 mod clients;
 pub mod cmd;
@@ -51,9 +52,11 @@ use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::base::fault::{Code, Fault, Kind};
+use crate::base::text;
 use crate::base::time::Timestamp;
 use crate::cli::exit::Exit;
 use crate::cli::ui::{Color, Format, Ui, UiOptions};
+use crate::fs::FsError;
 
 /// Codes of this module.
 pub const CODES: &[&Code] = &[&CLI_USAGE];
@@ -80,6 +83,13 @@ impl UsageError {
             facts: Vec::new(),
             hint: None,
         }
+    }
+
+    /// A file of input that cannot be read, with the system's reason.
+    pub(crate) fn unreadable(error: &FsError) -> Self {
+        let cause = std::error::Error::source(error);
+        let cause = cause.map(|cause| format!(": {}", text::visible(&cause.to_string())));
+        Self::new(format!("{error}{}", cause.unwrap_or_default()))
     }
 
     /// And what there is instead.
@@ -293,7 +303,7 @@ fn leave_no_core() {
 
 /// The error with the words of the command line that it repeats escaped.
 fn visible(mut error: clap::Error) -> clap::Error {
-    let escape = |text: &String| crate::base::text::visible(text);
+    let escape = |found: &String| text::visible(found);
     let repeated: Vec<_> = error
         .context()
         .filter_map(|(kind, value)| match value {

@@ -32,14 +32,7 @@ pub(crate) fn carried(
     match (bundle, head, trust) {
         (true, _, Some(root)) => {
             let root = TrustRoot::load(root)?;
-            let judge = Judge {
-                root: &root,
-                state: None,
-                now: ctx.now,
-                approvals: None,
-                proof: None,
-                have: &|_digest| false,
-            };
+            let judge = Judge::alone(&root, ctx.now);
             let bundle = verify::bundle(fs::open(path)?, &judge, &mut NullSink, &ctx.ui)?;
             found(&bundle.documents)
         }

@@ -126,8 +126,7 @@ fn agent_key(_ctx: &Context, _line: &str) -> Result<SecretKey, Box<dyn Fault>> {
 /// The text of a key file; what cannot be read is wrong use, like any unreadable input.
 pub fn pem(path: &Path) -> Result<String, Box<dyn Fault>> {
     let bytes = crate::fs::read(path, MAX_KEY_FILE).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|c| format!(": {c}"));
-        let refused = UsageError::new(format!("{error}{}", cause.unwrap_or_default()));
+        let refused = UsageError::unreadable(&error);
         let name = quoted(&path.to_string_lossy());
         if error.is_not_found() {
             refused.next(format!(

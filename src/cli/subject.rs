@@ -183,12 +183,8 @@ fn lock(path: &Path) -> Result<Lock, Failure> {
 fn verified(ctx: &Context, path: &Path, root: &TrustRoot) -> Result<BundleView, Failure> {
     let proof = proof::read_beside(path)?;
     let judge = Judge {
-        root,
-        state: None,
-        now: ctx.now,
-        approvals: None,
         proof: proof.as_deref(),
-        have: &|_digest| false,
+        ..Judge::alone(root, ctx.now)
     };
     let bundle = verify::bundle(fs::open(path)?, &judge, &mut NullSink, &ctx.ui)?;
     Ok(BundleView {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{End, Row, Zone};
 use crate::base::lines::Lines;
 use crate::base::markup::html;
+use crate::base::text::shortened;
 
 /// Most nodes of a column.
 const MOST: usize = 12;
@@ -18,6 +19,8 @@ const GAP_Y: usize = 22;
 const TOP: usize = 64;
 const LEFT: usize = 16;
 
+/// Most characters of a name that fit.
+const FITS: usize = 30;
 /// Inside of a page its styles are those of the page: every rule names the picture.
 const STYLE: &str = ".flows text{font:13px system-ui,sans-serif;fill:#1b1f24}.flows .zone{font-weight:600;fill:#57606a}\
 .flows .label{font-size:11px;fill:#57606a}.flows rect{fill:#f6f8fa;stroke:#8c959f}.flows path{stroke:#57606a;fill:none}\
@@ -134,7 +137,7 @@ pub fn svg(channel: &str, rows: &[Row]) -> String {
             out.line(format!("<rect x=\"{x}\" y=\"{y}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"6\"/><text x=\"{}\" y=\"{}\">{}</text>",
                 x + 10,
                 y + 25,
-                html(&cut(name))
+                html(&shortened(name, FITS))
             ));
         }
     }
@@ -189,16 +192,6 @@ fn described(rows: &[Row]) -> String {
     } else {
         said.join("; ")
     }
-}
-
-/// As much of a name as fits into its node.
-fn cut(name: &str) -> String {
-    const FITS: usize = 30;
-    if name.chars().count() <= FITS {
-        return name.to_owned();
-    }
-    let start: String = name.chars().take(FITS - 1).collect();
-    format!("{start}…")
 }
 
 /// For `dot -Tsvg`.

@@ -20,6 +20,7 @@ pub use diagram::svg as picture;
 pub use table::{TITLES, cells};
 
 use crate::base::fault::Code;
+use crate::base::made::Made;
 use crate::base::peer::Peer;
 use crate::base::runtime::{Flow, Protocol, Runtime, Via};
 
@@ -145,49 +146,33 @@ fn end(zone: Zone, name: &str) -> End {
     }
 }
 
-/// A file that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
-    /// Its name.
-    pub name: &'static str,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-}
-
 /// Every file about the flows of a bundle of `channel`; the same input gives the same bytes.
 pub fn files(channel: &str, runtime: &Runtime) -> Vec<Made> {
     let rows = rows(runtime);
-    let text = |name, text: String| Made {
-        name,
-        bytes: text.into_bytes(),
-    };
     let mut out = vec![
-        Made {
-            name: "flows.csv",
-            bytes: table::csv(&rows),
-        },
-        text("flows.md", table::page(channel, &rows)),
-        text("flows.svg", diagram::svg(channel, &rows)),
-        text("flows.dot", diagram::dot(channel, &rows)),
-        text("nftables.conf", firewall::nftables(channel, runtime)),
-        text("iptables.rules", firewall::iptables(runtime, false)),
-        text("ip6tables.rules", firewall::iptables(runtime, true)),
-        text("ufw.sh", firewall::ufw(runtime)),
-        text("windows-firewall.ps1", firewall::windows(channel, runtime)),
+        Made::new("flows.csv", table::csv(&rows)),
+        Made::new("flows.md", table::page(channel, &rows)),
+        Made::new("flows.svg", diagram::svg(channel, &rows)),
+        Made::new("flows.dot", diagram::dot(channel, &rows)),
+        Made::new("nftables.conf", firewall::nftables(channel, runtime)),
+        Made::new("iptables.rules", firewall::iptables(runtime, false)),
+        Made::new("ip6tables.rules", firewall::iptables(runtime, true)),
+        Made::new("ufw.sh", firewall::ufw(runtime)),
+        Made::new("windows-firewall.ps1", firewall::windows(channel, runtime)),
     ];
     if let Some(way) = proxy::Way::of(runtime) {
-        out.push(text("squid.conf", way.squid(channel)));
-        out.push(text("proxychains.conf", way.proxychains()));
-        out.push(text("systemd-proxy.conf", way.systemd()));
-        out.push(text("macos-networksetup.sh", way.macos()));
-        out.push(text("proxy.env", way.environment()));
+        out.push(Made::new("squid.conf", way.squid(channel)));
+        out.push(Made::new("proxychains.conf", way.proxychains()));
+        out.push(Made::new("systemd-proxy.conf", way.systemd()));
+        out.push(Made::new("macos-networksetup.sh", way.macos()));
+        out.push(Made::new("proxy.env", way.environment()));
     }
     out
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{files, rows};
+    use super::{Made, files, rows};
     use crate::base::runtime::{Runtime, parse};
 
     /// A runtime with a flow of every kind.
@@ -238,7 +223,7 @@ mod tests {
             .flows
             .retain(|flow| !format!("{flow:?}").contains("Proxy"));
         let without = files("claw", &runtime);
-        let names = |made: &[super::Made]| made.iter().map(|m| m.name).collect::<Vec<_>>();
+        let names = |made: &[Made]| made.iter().map(|m| m.name).collect::<Vec<_>>();
         assert!(names(&made).contains(&"squid.conf"));
         assert!(!names(&without).contains(&"squid.conf"));
     }

@@ -1,9 +1,8 @@
 //! The table of flows, for spreadsheets and for people.
 
 use super::Row;
-use crate::base::lines::Lines;
-use crate::base::markup::markdown;
-use crate::base::sheet::sheet;
+use crate::base::markup::{markdown, markdown_table};
+use crate::base::sheet::titled;
 
 /// Titles of the table.
 pub const TITLES: [&str; 7] = [
@@ -31,21 +30,13 @@ pub fn cells(row: &Row) -> [String; 7] {
 
 /// As CSV.
 pub(super) fn csv(rows: &[Row]) -> Vec<u8> {
-    let titles = std::iter::once(TITLES.map(str::to_owned));
-    sheet(titles.chain(rows.iter().map(cells)))
+    titled(&TITLES, rows.iter().map(cells))
 }
 
 /// As Markdown.
 pub(super) fn page(channel: &str, rows: &[Row]) -> String {
-    let mut out = Lines::new();
-    out.line(format!("# Network flows of {}\n", markdown(channel)));
-    out.line(format!("| {} |", TITLES.join(" | ")));
-    out.line(format!("|{}", "---|".repeat(TITLES.len())));
-    for row in rows {
-        let cells = cells(row).map(|cell| markdown(&cell));
-        out.line(format!("| {} |", cells.join(" | ")));
-    }
-    out.into_text()
+    let table = markdown_table(&TITLES, rows.iter().map(cells));
+    format!("# Network flows of {}\n\n{table}", markdown(channel))
 }
 
 #[cfg(test)]

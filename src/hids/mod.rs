@@ -25,6 +25,7 @@ use std::io;
 
 use crate::base::digest::{Digest, Digests, UpstreamChecksum};
 use crate::base::fault::{Code, Fault};
+use crate::base::made::Made;
 use crate::base::package::EcosystemId;
 use crate::base::platform::Platform;
 use crate::base::progress::{Progress, Unit};
@@ -311,34 +312,20 @@ impl Fault for HidsError {
     }
 }
 
-/// A file that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
-    /// Its name.
-    pub name: &'static str,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-}
-
 /// Every file about a baseline of a bundle of `channel`; the same input gives the same bytes.
 pub fn files(channel: &str, runtime: &Runtime, baseline: &Baseline) -> Vec<Made> {
-    let text = |name, text: String| Made {
-        name,
-        bytes: text.into_bytes(),
-    };
-    let table = |name, bytes| Made { name, bytes };
     vec![
-        table("baseline.csv", formats::table(baseline)),
-        table("executables.csv", formats::executables(baseline)),
-        table("made-at-install.csv", formats::made(baseline)),
-        table("not-known.csv", formats::unknown(baseline)),
-        text("SHA256SUMS", formats::sums(baseline)),
-        text("aide.conf", aide::configuration(channel, baseline)),
-        text("aide.db", aide::database(baseline)),
-        text("fapolicyd.trust", formats::fapolicyd(channel, baseline)),
-        text("wazuh-syscheck.xml", formats::wazuh(channel, baseline)),
-        text("osquery.pack.json", formats::osquery(channel, baseline)),
-        text(
+        Made::new("baseline.csv", formats::table(baseline)),
+        Made::new("executables.csv", formats::executables(baseline)),
+        Made::new("made-at-install.csv", formats::made(baseline)),
+        Made::new("not-known.csv", formats::unknown(baseline)),
+        Made::new("SHA256SUMS", formats::sums(baseline)),
+        Made::new("aide.conf", aide::configuration(channel, baseline)),
+        Made::new("aide.db", aide::database(baseline)),
+        Made::new("fapolicyd.trust", formats::fapolicyd(channel, baseline)),
+        Made::new("wazuh-syscheck.xml", formats::wazuh(channel, baseline)),
+        Made::new("osquery.pack.json", formats::osquery(channel, baseline)),
+        Made::new(
             "behaviour.md",
             formats::behaviour(channel, runtime, baseline),
         ),

@@ -2,6 +2,7 @@
 
 use crate::base::lines::Lines;
 use crate::base::markup::html;
+use crate::base::text::shortened;
 
 /// Most bars; the rest is one more.
 const MOST: usize = 14;
@@ -9,6 +10,8 @@ const LINE: usize = 26;
 const NAMES: usize = 230;
 const BARS: usize = 420;
 
+/// Most characters of a name that fit.
+const FITS: usize = 28;
 const STYLE: &str = ".bars text{font:13px system-ui,sans-serif;fill:#1b1f24}.bars rect{fill:#54708f}\
 @media (prefers-color-scheme:dark){.bars text{fill:#e6edf3}.bars rect{fill:#7d9cc0}}@media print{.bars text{fill:#000}}";
 
@@ -48,7 +51,7 @@ pub(super) fn bars(
             "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text><rect x=\"{NAMES}\" y=\"{y}\" width=\"{}\" height=\"18\"/><text x=\"{}\" y=\"{}\">{}</text>",
             NAMES - 8,
             y + 14,
-            html(&cut(name)),
+            html(&shortened(name, FITS)),
             length.max(1),
             NAMES as u128 + length.max(1) + 6,
             y + 14,
@@ -64,16 +67,6 @@ fn described(amounts: &[(&str, u64)], say: &dyn Fn(u64) -> String) -> String {
         .iter()
         .map(|(name, n)| format!("{name}: {}", say(*n)));
     said.collect::<Vec<_>>().join("; ")
-}
-
-/// As much of a name as fits before the bars.
-fn cut(name: &str) -> String {
-    const FITS: usize = 28;
-    if name.chars().count() <= FITS {
-        return name.to_owned();
-    }
-    let start: String = name.chars().take(FITS - 1).collect();
-    format!("{start}…")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::page::{Block, Page, Table};
 use crate::base::lines::Lines;
-use crate::base::markup::markdown;
+use crate::base::markup::{markdown, markdown_table};
 
 /// The whole document. Pictures are left out: their captions say what they show, and the tables have the numbers.
 pub(super) fn write(page: &Page) -> String {
@@ -37,17 +37,7 @@ pub(super) fn write(page: &Page) -> String {
 fn write_table(out: &mut Lines, table: &Table) {
     let (rows, left) = table.shown();
     out.line(format!("{}\n", markdown(&table.caption)));
-    let row = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
-    out.line(row(table
-        .columns
-        .iter()
-        .map(|title| markdown(title))
-        .collect()));
-    out.line(format!("|{}", "---|".repeat(table.columns.len())));
-    out.lines(
-        rows.iter()
-            .map(|cells| row(cells.iter().map(|cell| markdown(cell)).collect())),
-    );
+    out.line(markdown_table(table.columns, rows).trim_end());
     if let Some(file) = table.file {
         let more = if left > 0 {
             format!("and {left} more; ")

@@ -41,7 +41,7 @@ use crate::hids;
 use crate::packet::page::Page;
 use crate::permissions;
 use crate::sbom::{spdx, table};
-use crate::trust::envelope::{self, STATEMENT_TYPE, SignatureEntry};
+use crate::trust::envelope::STATEMENT;
 
 pub use facts::{EVIDENCE, Facts, Found, Waived};
 
@@ -50,7 +50,6 @@ pub const MANIFEST: &str = "manifest.json";
 /// Name of its signature.
 pub const SIGNATURE: &str = "manifest.json.dsse";
 const SCHEMA: &str = "stage/packet/v1";
-const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE_TYPE: &str = "https://stage.invalid/attestation/packet/v1";
 
 /// Files of a packet by their path in it.
@@ -120,14 +119,6 @@ pub fn payload(manifest: &[u8]) -> Vec<u8> {
         "predicateType": PREDICATE_TYPE,
         "predicate": {},
     }))
-}
-
-/// The file of a signature over [`payload`].
-pub fn signature(payload: &[u8], signature: &SignatureEntry) -> Vec<u8> {
-    let signatures = std::slice::from_ref(signature);
-    let mut bytes = json::canonical(&envelope::envelope(STATEMENT_TYPE, payload, signatures));
-    bytes.push(b'\n');
-    bytes
 }
 
 /// Everything as one zip file below a folder of this name, sorted, without times.

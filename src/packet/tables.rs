@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use crate::base::finding::Finding;
-use crate::base::sheet::sheet;
+use crate::base::sheet::titled;
 use crate::flows;
 use crate::lock::diff::{ChangeKind, LockDiff, ReleaseChange, Side};
 use crate::permissions;
@@ -35,11 +35,6 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<(&'static str, Vec<u8>)> {
         ));
     }
     out
-}
-
-fn titled(titles: &[&str], rows: Vec<Vec<String>>) -> Vec<u8> {
-    let titles = titles.iter().map(|&title| title.to_owned()).collect();
-    sheet(std::iter::once(titles).chain(rows))
 }
 
 pub(super) const FINDINGS: [&str; 4] = ["severity", "code", "subject", "message"];

@@ -13,6 +13,7 @@ pub use compare::findings;
 pub use table::{TITLES, cells};
 
 use crate::base::fault::Code;
+use crate::base::made::Made;
 use crate::base::runtime::{Account, Mode, Runtime};
 
 /// Codes of this module.
@@ -89,38 +90,28 @@ fn home(runtime: &Runtime) -> &str {
     runtime.home.as_ref().unwrap_or(&runtime.prefix).as_str()
 }
 
-/// A file that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
-    /// Its name.
-    pub name: &'static str,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-}
-
 /// Every file about the directories of a bundle of `channel`; the same input gives the same bytes.
 pub fn files(channel: &str, runtime: &Runtime) -> Vec<Made> {
     let rows = rows(runtime);
-    let text = |name, text: String| Made {
-        name,
-        bytes: text.into_bytes(),
-    };
     let mut out = vec![
-        Made {
-            name: "directories.csv",
-            bytes: table::csv(&rows),
-        },
-        text("directories.md", table::page(channel, &rows)),
-        text("tmpfiles.conf", system::tmpfiles(channel, &rows)),
-        text("acl.restore", system::acl(channel, &rows)),
-        text("ansible.yml", manage::ansible(channel, runtime, &rows)),
-        text("puppet.pp", manage::puppet(channel, runtime, &rows)),
+        Made::new("directories.csv", table::csv(&rows)),
+        Made::new("directories.md", table::page(channel, &rows)),
+        Made::new("tmpfiles.conf", system::tmpfiles(channel, &rows)),
+        Made::new("acl.restore", system::acl(channel, &rows)),
+        Made::new("ansible.yml", manage::ansible(channel, runtime, &rows)),
+        Made::new("puppet.pp", manage::puppet(channel, runtime, &rows)),
     ];
     if runtime.account == Account::Create {
-        out.push(text("sysusers.conf", system::sysusers(channel, runtime)));
+        out.push(Made::new(
+            "sysusers.conf",
+            system::sysusers(channel, runtime),
+        ));
     }
     if rows.iter().any(|row| row.selinux.is_some()) {
-        out.push(text("selinux.fc", system::file_contexts(channel, &rows)));
+        out.push(Made::new(
+            "selinux.fc",
+            system::file_contexts(channel, &rows),
+        ));
     }
     out
 }

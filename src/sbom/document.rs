@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use crate::base::text::{escaped, quoted};
+use crate::sbom::read::RawHash;
 use crate::sbom::{BUNDLED_IN, SbomError, UNKNOWN, is_expression};
 
 /// An SBOM.
@@ -379,12 +380,6 @@ struct RawLicense {
     id: Option<String>,
     name: Option<String>,
     acknowledgement: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RawHash {
-    alg: String,
-    content: String,
 }
 
 #[derive(Deserialize)]

@@ -78,10 +78,11 @@ struct RawComponent {
     components: Vec<Self>,
 }
 
+/// A digest as CycloneDX has it.
 #[derive(Deserialize)]
-struct RawHash {
-    alg: String,
-    content: String,
+pub(super) struct RawHash {
+    pub(super) alg: String,
+    pub(super) content: String,
 }
 
 #[derive(Deserialize)]

@@ -12,6 +12,8 @@ use crate::trust::sshsig;
 
 /// Payload type of in-toto statements: a bundle's, and approvals of it.
 pub const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
+/// Type of an in-toto statement (in-toto attestation framework, v1).
+pub const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// Payload type of a trust root.
 pub const ROOT_TYPE: &str = "application/vnd.stage.root+json";
 
@@ -25,6 +27,15 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     .into_bytes();
     out.extend_from_slice(payload);
     out
+}
+
+/// The file of a signed in-toto statement that lies beside what it is about: its envelope with one signature, canonical
+/// JSON and a newline.
+pub fn statement_file(payload: &[u8], signature: &SignatureEntry) -> Vec<u8> {
+    let signatures = std::slice::from_ref(signature);
+    let mut bytes = json::canonical(&envelope(STATEMENT_TYPE, payload, signatures));
+    bytes.push(b'\n');
+    bytes
 }
 
 /// A payload and what it is signed as.

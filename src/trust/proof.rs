@@ -28,12 +28,11 @@ use crate::base::text::{escaped, visible};
 use crate::base::time::Timestamp;
 use crate::trust::TrustError;
 use crate::trust::approval::Approved;
-use crate::trust::envelope::{self, STATEMENT_TYPE, Signable, SignatureEntry};
+use crate::trust::envelope::{self, STATEMENT, STATEMENT_TYPE, Signable};
 use crate::trust::key::{KeyId, Role};
 use crate::trust::root::TrustRoot;
 use crate::trust::threshold;
 
-const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE_TYPE: &str = "https://stage.invalid/attestation/proof/v1";
 /// Name of the subject: the member of the bundle that has this digest.
 const SUBJECT: &str = "statement.json";
@@ -377,14 +376,6 @@ impl Proof {
         }
         Ok(predicate)
     }
-}
-
-/// The bytes of the file beside a bundle: a signed payload.
-pub fn file(payload: &[u8], signature: &SignatureEntry) -> Vec<u8> {
-    let signatures = std::slice::from_ref(signature);
-    let mut bytes = json::canonical(&envelope::envelope(STATEMENT_TYPE, payload, signatures));
-    bytes.push(b'\n');
-    bytes
 }
 
 /// A proof whose signature was verified.

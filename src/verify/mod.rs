@@ -133,6 +133,20 @@ pub struct Judge<'a> {
     pub have: &'a dyn Fn(&Digest) -> bool,
 }
 
+impl<'a> Judge<'a> {
+    /// By a root alone: no repository remembers anything, and nothing came with the bundle.
+    pub fn alone(root: &'a TrustRoot, now: Timestamp) -> Self {
+        Self {
+            root,
+            state: None,
+            now,
+            approvals: None,
+            proof: None,
+            have: &|_digest| false,
+        }
+    }
+}
+
 /// A check that passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {

@@ -8,12 +8,11 @@ use clap::Args;
 use serde_json::json;
 
 use crate::base::check::{self, Check};
-use crate::base::digest::Digest;
 use crate::base::package::EcosystemId;
 use crate::base::platform::Platform;
 use crate::base::text::{quoted, shown};
 use crate::base::time::Span;
-use crate::bundle::manifest::BundleManifest;
+use crate::cli::carried::Carried;
 use crate::cli::cmd::CommandResult;
 use crate::cli::cmd::resolve::denied;
 use crate::cli::exit::Exit;
@@ -31,10 +30,10 @@ use crate::prove::janitor::Janitor;
 use crate::prove::{self, Request, report};
 use crate::sign::SecretKey;
 use crate::trust::Role;
-use crate::trust::envelope::Signable;
-use crate::trust::proof::{Ended, Proof, file};
+use crate::trust::envelope::{self, Signable};
+use crate::trust::proof::{Ended, Proof};
 use crate::trust::root::TrustRoot;
-use crate::verify::{self, Bundle, Judge, Sink, Verified};
+use crate::verify::{self, Bundle, Judge, Verified};
 
 /// What is said of a proof that did not try everything.
 const INCOMPLETE: &str = "not everything was tried (`skipped` above), and `stage verify --require-proof` refuses such a proof; \
@@ -215,57 +214,17 @@ fn signer(ctx: &Context, args: &ProveArgs, root: &TrustRoot) -> Result<Option<Se
     Ok(Some(key))
 }
 
-/// Keeps the list of checks that a bundle carries.
-#[derive(Default)]
-struct Listed {
-    wanted: Option<Digest>,
-    taking: bool,
-    bytes: Vec<u8>,
-}
-
-impl Sink for Listed {
-    fn prepare(&mut self, manifest: &BundleManifest) -> Result<(), FsError> {
-        self.wanted = manifest
-            .file(check::DOCUMENT)
-            .map(|file| file.digests.sha256);
-        Ok(())
-    }
-
-    fn begin(&mut self, digest: &Digest, size: u64) -> Result<(), FsError> {
-        self.taking = self.wanted.as_ref() == Some(digest) && size <= 16 << 20;
-        Ok(())
-    }
-
-    fn chunk(&mut self, bytes: &[u8]) -> Result<(), FsError> {
-        if self.taking {
-            self.bytes.extend_from_slice(bytes);
-        }
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<(), FsError> {
-        self.taking = false;
-        Ok(())
-    }
-}
-
 /// The bundle, and the bytes of its list of checks.
 fn verified(
     ctx: &Context,
     args: &ProveArgs,
     root: &TrustRoot,
 ) -> Result<(Verified<Bundle>, Vec<u8>), Failure> {
-    let judge = Judge {
-        root,
-        state: None,
-        now: ctx.now,
-        approvals: None,
-        proof: None,
-        have: &|_digest| false,
-    };
-    let mut sink = Listed::default();
+    let judge = Judge::alone(root, ctx.now);
+    let mut sink = Carried::new(check::DOCUMENT);
     let bundle = verify::bundle(fs::open(&args.bundle)?, &judge, &mut sink, &ctx.ui)?;
-    Ok((bundle, sink.bytes))
+    let listed = sink.documents().remove(check::DOCUMENT);
+    Ok((bundle, listed.unwrap_or_default()))
 }
 
 /// The manifest that was named; else the one beside the bundle, if it is there.
@@ -409,7 +368,11 @@ fn write(
         .output
         .clone()
         .unwrap_or_else(|| proof::beside(&args.bundle));
-    fs::write_atomic(&path, &file(&payload, &signature), 0o644)?;
+    fs::write_atomic(
+        &path,
+        &envelope::statement_file(&payload, &signature),
+        0o644,
+    )?;
     Ok(path)
 }
 

@@ -1,31 +1,28 @@
 //! `stage ticket`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
-use crate::base::digest::Digest;
-use crate::base::limits::LIMITS;
 use crate::base::runtime;
 use crate::base::text::{quoted, shown};
 use crate::base::time::Timestamp;
-use crate::bundle::manifest::BundleManifest;
 use crate::cli::approval::ApprovalsFile;
 use crate::cli::baseline;
+use crate::cli::carried::Carried;
 use crate::cli::cmd::CommandResult;
 use crate::cli::proof::ProofFile;
 use crate::cli::secret::{PassphraseArgs, secret_key};
 use crate::cli::subject::{self, Subject};
 use crate::cli::ui::{Failure, Outcome, plural};
 use crate::cli::{Context, TOOL, UsageError};
-use crate::fs::{self, FsError};
+use crate::fs;
 use crate::hids::Baseline;
 use crate::packet::{self, EVIDENCE, Facts, Files, SIGNATURE};
-use crate::trust::envelope::Signable;
+use crate::trust::envelope::{self, Signable};
 use crate::trust::root::TrustRoot;
-use crate::verify::{self, Bundle, Judge, Sink, Verified};
+use crate::verify::{self, Bundle, Judge, Verified};
 
 /// Write the change packet of a bundle: what a change board, an ISSO and the teams of firewalls and hosts need to know.
 ///
@@ -97,7 +94,7 @@ pub(crate) fn run(ctx: &Context, args: &TicketArgs) -> CommandResult {
         let signature = key.sign_signable(Signable::packet(&payload))?;
         files.insert(
             SIGNATURE.to_owned(),
-            packet::signature(&payload, &signature),
+            envelope::statement_file(&payload, &signature),
         );
     }
     write(&args.output, &archive, &files)?;
@@ -152,66 +149,19 @@ fn previous(subject: &Subject) -> Result<(&crate::lock::Lock, String), UsageErro
     Ok((lock, name))
 }
 
-/// Keeps the documents of evidence that a bundle carries.
-#[derive(Default)]
-struct Kept {
-    wanted: BTreeMap<Digest, Vec<String>>,
-    taking: Option<Vec<String>>,
-    bytes: Vec<u8>,
-    documents: BTreeMap<String, Vec<u8>>,
-}
-
-impl Sink for Kept {
-    fn prepare(&mut self, manifest: &BundleManifest) -> Result<(), FsError> {
-        for file in &manifest.files {
-            let path = file.path.as_str();
-            if path.starts_with(EVIDENCE) && file.size <= LIMITS.document {
-                self.wanted
-                    .entry(file.digests.sha256)
-                    .or_default()
-                    .push(path.to_owned());
-            }
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self, digest: &Digest, _size: u64) -> Result<(), FsError> {
-        self.taking = self.wanted.get(digest).cloned();
-        Ok(())
-    }
-
-    fn chunk(&mut self, bytes: &[u8]) -> Result<(), FsError> {
-        if self.taking.is_some() {
-            self.bytes.extend_from_slice(bytes);
-        }
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<(), FsError> {
-        let bytes = std::mem::take(&mut self.bytes);
-        for path in self.taking.take().into_iter().flatten() {
-            self.documents.insert(path, bytes.clone());
-        }
-        Ok(())
-    }
-}
-
 /// The bundle, and its documents of evidence.
 fn verified(ctx: &Context, args: &TicketArgs) -> Result<(Verified<Bundle>, Files), Failure> {
     let root = TrustRoot::load(&args.trust)?;
     let approvals = args.approvals.load(&args.bundle)?;
     let proof = args.proof.load(&args.bundle)?;
     let judge = Judge {
-        root: &root,
-        state: None,
-        now: args.at.unwrap_or(ctx.now),
         approvals: approvals.as_deref(),
         proof: proof.as_deref(),
-        have: &|_digest| false,
+        ..Judge::alone(&root, args.at.unwrap_or(ctx.now))
     };
-    let mut kept = Kept::default();
+    let mut kept = Carried::new(EVIDENCE);
     let bundle = verify::bundle(fs::open(&args.bundle)?, &judge, &mut kept, &ctx.ui)?;
-    Ok((bundle, kept.documents))
+    Ok((bundle, kept.documents()))
 }
 
 /// What is installed, where the manifest said where.

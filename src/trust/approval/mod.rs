@@ -27,12 +27,11 @@ use crate::base::json::{self, JsonError, MAX_INTEGER};
 use crate::base::limits::LIMITS;
 use crate::base::text::quoted;
 use crate::base::time::Timestamp;
-use crate::trust::envelope::{self, STATEMENT_TYPE, Signable, SignatureEntry};
+use crate::trust::envelope::{self, STATEMENT, STATEMENT_TYPE, Signable, SignatureEntry};
 use crate::trust::key::{KeyId, Role};
 use crate::trust::root::TrustRoot;
 use crate::trust::threshold::{self, MAX_SIGNATURES, Signer};
 
-const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE_TYPE: &str = "https://stage.invalid/attestation/approval/v1";
 /// Name of the subject: the member of the bundle that has this digest.
 const SUBJECT: &str = "statement.json";

@@ -17,8 +17,7 @@ use crate::cli::{Context, UsageError};
 use crate::fs;
 use crate::sbom::document::Document;
 use crate::sbom::{attest, spdx, table};
-use crate::trust::envelope::Signable;
-use crate::trust::proof;
+use crate::trust::envelope::{self, Signable};
 
 /// Write the SBOM of a bundle or a lock: CycloneDX 1.6, SPDX 2.3 or a table.
 ///
@@ -130,7 +129,7 @@ fn write(ctx: &Context, args: &SbomArgs, subject: &Path) -> CommandResult {
         let name = output.file_name().unwrap_or_default().to_string_lossy();
         let payload = attest::payload(&name, &bytes);
         let signed = key.sign_signable(Signable::sbom(&payload))?;
-        fs::write_atomic(&path, &proof::file(&payload, &signed), 0o644)?;
+        fs::write_atomic(&path, &envelope::statement_file(&payload, &signed), 0o644)?;
         signature = Some(path);
     }
     Ok(told(
