@@ -32,6 +32,27 @@ fn every_input_that_is_missing_is_named_with_what_to_do() {
         ("diff x.stage none.stage", 1, "none.stage", path),
         ("prove none.stage --trust root.json", 1, "none.stage", path),
         (
+            "ticket none.stage --trust root.json -o p",
+            1,
+            "none.stage",
+            path,
+        ),
+        (
+            "ticket x.stage --trust none.json -o p",
+            2,
+            "none.json",
+            root,
+        ),
+        (
+            "ticket x.stage --trust root.json --key none.pem -o p",
+            2,
+            "none.pem",
+            "name a key that is there",
+        ),
+        ("sbom none.stage", 1, "none.stage", path),
+        ("ca check none.pem", 2, "none.pem", "name a PEM file"),
+        ("ca pack none.pem -o p", 2, "none.pem", "name a PEM file"),
+        (
             "inspect none.lock",
             2,
             "there is no lock at \"none.lock\"",

@@ -7,7 +7,6 @@ use clap::Args;
 use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
 
-use super::LIMIT;
 use crate::base::digest::Digest;
 use crate::base::finding::{Finding, Severity};
 use crate::base::text::quoted;
@@ -18,7 +17,6 @@ use crate::cli::cmd::CommandResult;
 use crate::cli::exit::Exit;
 use crate::cli::ui::{Failure, Outcome, plural};
 use crate::cli::{Context, UsageError};
-use crate::fs;
 
 /// Examine root certificates, and what a server sends, before anything trusts them.
 ///
@@ -80,11 +78,7 @@ impl FromStr for Fingerprint {
 pub(super) fn run(ctx: &Context, args: &CheckArgs) -> CommandResult {
     let now = args.at.unwrap_or(ctx.now);
     let host = host(args)?;
-    let mut files = Vec::new();
-    for path in &args.files {
-        let bytes = fs::read(path, LIMIT)?;
-        files.push((path.to_string_lossy().into_owned(), bytes));
-    }
+    let files = super::read(&args.files)?;
     let bundle = ca::check_roots(&files, now, args.days)?;
     let mut findings = bundle.findings.clone();
     if !args.expect_fingerprint.is_empty() {
@@ -149,12 +143,11 @@ fn served(args: &CheckArgs) -> Result<Option<(String, Served)>, Failure> {
 }
 
 fn from_file(args: &CheckArgs) -> Result<Option<(String, Served)>, Failure> {
-    let Some(path) = &args.chain else {
+    let Some((name, bytes)) = super::read(args.chain.as_slice())?.pop() else {
         return Ok(None);
     };
-    let name = path.to_string_lossy().into_owned();
-    let read = Served::from_pem(&name, &fs::read(path, LIMIT)?)?;
-    Ok(Some((name, read)))
+    let served = Served::from_pem(&name, &bytes)?;
+    Ok(Some((name, served)))
 }
 
 /// Host and port; the address of IPv6 stands in brackets.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::LIMIT;
 use crate::base::finding::Finding;
 use crate::base::path::RelPath;
 use crate::base::text::{quoted, shown};
@@ -57,16 +56,10 @@ pub(super) fn run(ctx: &Context, args: &PackArgs) -> CommandResult {
         let hint = "remove it, or name another folder";
         return Err(UsageError::new(message).next(hint).into());
     }
-    let mut files = Vec::new();
-    match &args.trust {
-        Some(trust) => files.push(of_bundle(ctx, args, trust)?),
-        None => {
-            for path in &args.files {
-                let bytes = fs::read(path, LIMIT)?;
-                files.push((path.to_string_lossy().into_owned(), bytes));
-            }
-        }
-    }
+    let files = match &args.trust {
+        Some(trust) => vec![of_bundle(ctx, args, trust)?],
+        None => super::read(&args.files)?,
+    };
     let roots = ca::read_roots(&files, ctx.now)?;
     ctx.ui.findings(&roots.findings);
     let exit = Exit::of(&roots.findings);
@@ -109,14 +102,7 @@ fn of_bundle(ctx: &Context, args: &PackArgs, trust: &Path) -> Result<(String, Ve
         return Err(error.into());
     };
     let root = TrustRoot::load(trust)?;
-    let judge = Judge {
-        root: &root,
-        state: None,
-        now: ctx.now,
-        approvals: None,
-        proof: None,
-        have: &|_digest| false,
-    };
+    let judge = Judge::alone(&root, ctx.now);
     let bundle = verify::bundle(fs::open(path)?, &judge, &mut verify::NullSink, &ctx.ui)?;
     let wanted = format!("ca/{BUNDLE}");
     let is_wanted = |path: &RelPath| path.as_str() == wanted;
