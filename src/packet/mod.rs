@@ -18,12 +18,8 @@
 //!
 //! A part whose source the bundle does not have is left out.
 
-mod chart;
 mod controls;
 mod facts;
-mod html;
-mod markdown;
-pub mod page;
 mod sections;
 mod tables;
 
@@ -38,7 +34,7 @@ use crate::base::digest::Digest;
 use crate::base::json;
 use crate::flows;
 use crate::hids;
-use crate::packet::page::Page;
+use crate::page::{Page, html, markdown};
 use crate::permissions;
 use crate::sbom::{spdx, table};
 use crate::trust::envelope::STATEMENT;
