@@ -68,6 +68,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::serve::CODES,
         crate::sign::CODES,
         crate::store::CODES,
+        crate::transfer::CODES,
         crate::trust::CODES,
         crate::verify::error::CODES,
         crate::vulns::CODES,

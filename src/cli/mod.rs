@@ -36,6 +36,7 @@ pub mod review;
 #[cfg(feature = "connected")]
 mod sarif;
 mod sbom;
+mod scratch;
 pub mod secret;
 pub mod subject;
 pub mod ui;
@@ -242,6 +243,14 @@ impl Context {
             .ok_or_else(|| {
                 UsageError::new("no cache folder: HOME is not set; give --cache DIR or STAGE_CACHE")
             })
+    }
+
+    /// The time at this moment, which a long command has more than one of; `SOURCE_DATE_EPOCH` stops it.
+    pub fn moment(&self) -> Result<Timestamp, UsageError> {
+        if self.env("SOURCE_DATE_EPOCH").is_some() {
+            return self.stamp();
+        }
+        Ok(now())
     }
 
     /// The time that outputs are stamped with: `SOURCE_DATE_EPOCH` when set, else now.

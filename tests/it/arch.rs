@@ -90,6 +90,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "transfer",
+        &["fs", "lock", "trust", "unpack", "verify", "page"],
+    ),
+    (
         "import",
         &[
             "fs", "archives", "lock", "eco", "vulns", "policy", "licenses", "scripts", "trust",
@@ -145,6 +149,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hids",
             "verify",
             "packet",
+            "transfer",
             "import",
             "serve",
         ],
