@@ -24,6 +24,9 @@ pub const LIMITS: [(&str, &str); 5] = [
     ("max-scantime", "0"),
 ];
 
+/// `max-filesize` as a number.
+pub const MAX_FILE: u64 = 2000 << 20;
+
 /// And about everything else. Symbolic links: files of the medium are handed to it by names that are safe to print.
 pub const OPTIONS: [&str; 7] = [
     "--stdout",

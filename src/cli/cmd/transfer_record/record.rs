@@ -79,7 +79,7 @@ fn look(
     ctx: &Context,
     args: &TransferArgs,
     scratch: &mut Scratch,
-    ready: Option<&Ready<'_>>,
+    ready: Option<&Ready>,
     targets: &Targets,
 ) -> Result<Scanned, Failure> {
     match (ready, &args.scan_report) {

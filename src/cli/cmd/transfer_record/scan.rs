@@ -9,15 +9,16 @@ use clap::ValueEnum;
 
 use super::medium::OnMedium;
 use crate::base::digest::Digest;
-use crate::base::text::{quoted, shown};
+use crate::base::text::{amount, quoted, shown};
 use crate::base::time::Timestamp;
 use crate::cli::scratch::Scratch;
 use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::fs;
+use crate::transfer::inside::{self, Kind};
 use crate::transfer::report;
 use crate::transfer::{
-    Definitions, Line, NOT_TOLD, Noted, Scan, Scanner, TransferError, clamav, inside,
+    Definitions, Line, NOT_TOLD, Noted, Scan, Scanner, TransferError, Verdict, clamav,
 };
 
 /// Where Debian and others keep the definitions of `ClamAV`.
@@ -45,18 +46,19 @@ pub(super) struct Scanned {
 }
 
 /// A scanner that is ready.
-pub(super) struct Ready<'a> {
+pub(super) struct Ready {
     engine: Engine,
-    database: &'a Path,
+    /// The whole path: the scanner runs elsewhere.
+    database: PathBuf,
     scanner: Scanner,
 }
 
-impl<'a> Ready<'a> {
+impl Ready {
     /// Asks it who it is and what it knows.
     pub(super) fn new(
         scratch: &mut Scratch,
         engine: Engine,
-        database: &'a Path,
+        database: &Path,
     ) -> Result<Self, Failure> {
         let mut command = Command::new(program(engine));
         command.arg("--version");
@@ -89,6 +91,10 @@ impl<'a> Ready<'a> {
             },
             limits,
         };
+        let database = match engine {
+            Engine::Clamav => fs::canonicalize(database)?,
+            Engine::Clamd => PathBuf::new(),
+        };
         Ok(Self {
             engine,
             database,
@@ -101,7 +107,7 @@ impl<'a> Ready<'a> {
         &self.scanner
     }
 
-    /// Has it look at each file, and names the members of archives in which it found something.
+    /// Has it look at each file, and at the members of those archives that it does not open.
     pub(super) fn scan(
         &self,
         ctx: &Context,
@@ -110,7 +116,7 @@ impl<'a> Ready<'a> {
     ) -> Result<Scanned, Failure> {
         let started = ctx.moment()?;
         let mut scans = self.look(scratch, targets)?;
-        self.name_members(scratch, targets, &mut scans)?;
+        self.look_inside(scratch, targets, &mut scans)?;
         Ok(Scanned {
             findings: not_told(&self.scanner),
             scanner: self.scanner.clone(),
@@ -144,7 +150,7 @@ impl<'a> Ready<'a> {
                 for (name, value) in clamav::LIMITS {
                     command.arg(format!("--{name}={value}"));
                 }
-                command.arg("--database").arg(self.database);
+                command.arg("--database").arg(&self.database);
                 command.arg("--tempdir").arg(scratch.subfolder("tmp")?);
             }
             Engine::Clamd => {
@@ -171,39 +177,70 @@ impl<'a> Ready<'a> {
             .collect())
     }
 
-    /// Looks at the members of each archive in which something was found, and adds which of them it was. What cannot be
-    /// gone through is found all the same.
-    fn name_members(
+    /// Unpacks what the scanner does not open by itself, and what something was found in, to say where; and has it look at
+    /// the members.
+    fn look_inside(
         &self,
         scratch: &mut Scratch,
         targets: &Targets,
         scans: &mut BTreeMap<String, Scan>,
     ) -> Result<(), Failure> {
-        let found: Vec<String> = found(scans).map(str::to_owned).collect();
-        for (number, name) in found.iter().enumerate() {
-            let Some((path, _)) = targets.get(name) else {
+        let mut within = Targets::new();
+        let blobs = targets
+            .iter()
+            .filter(|(name, _)| Digest::from_hex(name).is_ok());
+        for (name, (path, _)) in blobs {
+            let scan = scans.entry(name.clone()).or_default();
+            let kind = inside::kind(path)?;
+            if kind == Kind::Zip && self.engine == Engine::Clamav {
+                cut_off(path, scan)?;
+            }
+            if kind != Kind::Closed && !scan.is_found() {
                 continue;
-            };
-            let folder = scratch.subfolder(&format!("inside-{number}"))?;
+            }
+            let folder = scratch.subfolder(&format!("inside/{name}"))?;
             let members = inside::members(path, &folder)?;
-            let mut within = Targets::new();
-            for (number, member) in members.iter().enumerate() {
+            if kind == Kind::Closed && !members.is_whole {
+                scan.add(Verdict::Unreadable, "it cannot be unpacked whole");
+            }
+            for (number, member) in members.names.iter().enumerate() {
                 let file = folder.join(number.to_string());
                 let size = fs::size(&file)?;
-                within.insert(format!("{number:08} {member}"), (file, size));
+                within.insert(format!("{name} {number} {member}"), (file, size));
             }
-            if !within.is_empty() {
-                let inside = self.look(scratch, &within)?;
-                for (member, scan) in inside.iter().filter(|(_, scan)| scan.is_found()) {
-                    let member = member.split_once(' ').map_or("", |(_, member)| member);
-                    let said = format!("{} in {}", scan.said.join(", "), quoted(member));
-                    scans.entry(name.clone()).or_default().said.push(said);
-                }
+        }
+        if within.is_empty() {
+            return Ok(());
+        }
+        for (place, scan) in self.look(scratch, &within)? {
+            let mut parts = place.splitn(3, ' ');
+            let (name, member) = (parts.next(), parts.nth(1).unwrap_or_default());
+            let blob = name.and_then(|name| scans.get_mut(name));
+            if let Some(blob) = blob.filter(|_| scan.result != Verdict::Clean) {
+                let said = format!("{} in {}", scan.said.join(", "), quoted(member));
+                blob.add(scan.result, said);
             }
-            fs::remove_tree(&folder)?;
         }
         Ok(())
     }
+}
+
+/// Of what is larger, the scanner reads the beginning and says nothing of the rest.
+fn cut_off(path: &Path, scan: &mut Scan) -> Result<(), Failure> {
+    match inside::larger(path, clamav::MAX_FILE)? {
+        None => scan.add(Verdict::Unreadable, "its list of members cannot be read"),
+        Some(names) => {
+            for name in names {
+                let said = format!(
+                    "only the first {} of {}",
+                    amount(clamav::MAX_FILE),
+                    quoted(&name)
+                );
+                scan.add(Verdict::Limit, said);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Takes what another scanner said.
@@ -217,12 +254,6 @@ pub(super) fn reported(file: &Path, targets: &Targets) -> Result<Scanned, Failur
         started: report.started,
         ended: report.ended,
     })
-}
-
-/// The names of what something was found in.
-pub(super) fn found(scans: &BTreeMap<String, Scan>) -> impl Iterator<Item = &str> {
-    let found = scans.iter().filter(|(_, scan)| scan.is_found());
-    found.map(|(name, _)| name.as_str())
 }
 
 /// The blobs in `folder` and the files of the medium, these under names of ours, whatever they are called.
