@@ -245,14 +245,6 @@ impl Context {
             })
     }
 
-    /// The time at this moment, which a long command has more than one of; `SOURCE_DATE_EPOCH` stops it.
-    pub fn moment(&self) -> Result<Timestamp, UsageError> {
-        if self.env("SOURCE_DATE_EPOCH").is_some() {
-            return self.stamp();
-        }
-        Ok(now())
-    }
-
     /// The time that outputs are stamped with: `SOURCE_DATE_EPOCH` when set, else now.
     pub fn stamp(&self) -> Result<Timestamp, UsageError> {
         let Some(text) = self.env("SOURCE_DATE_EPOCH") else {
@@ -271,6 +263,7 @@ fn env(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
+/// The time at this moment, of which a long command has more than one.
 #[expect(clippy::disallowed_methods, reason = "cli is where the clock is read")]
 fn now() -> Timestamp {
     let since = std::time::SystemTime::now()

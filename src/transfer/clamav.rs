@@ -27,15 +27,14 @@ pub const LIMITS: [(&str, &str); 5] = [
 /// `max-filesize` as a number.
 pub const MAX_FILE: u64 = 2000 << 20;
 
-/// And about everything else. Symbolic links: files of the medium are handed to it by names that are safe to print.
-pub const OPTIONS: [&str; 7] = [
+/// And about everything else.
+pub const OPTIONS: [&str; 6] = [
     "--stdout",
     "--no-summary",
     "--allmatch=yes",
     "--alert-exceeds-max=yes",
     "--alert-encrypted=yes",
     "--scan-archive=yes",
-    "--follow-file-symlinks=2",
 ];
 
 /// What `clamdscan` is told. Limits and alerts are those of the daemon's configuration.
@@ -60,8 +59,7 @@ pub fn results(
     let mut scans: BTreeMap<String, Scan> = BTreeMap::new();
     for line in output.lines().filter(|line| !line.is_empty()) {
         let unknown = || TransferError::scanner(format!("it said {}", quoted(line)));
-        let (path, said) = line.split_once(": ").ok_or_else(unknown)?;
-        let size = *sizes.get(path).ok_or_else(unknown)?;
+        let (path, size, said) = parts(line, sizes).ok_or_else(unknown)?;
         let is_first = !scans.contains_key(path);
         let scan = scans.entry(path.to_owned()).or_default();
         if said == "OK" || (said == "Empty file" && size == 0) {
@@ -94,6 +92,14 @@ pub fn results(
         return Err(TransferError::scanner(reason));
     }
     Ok(scans)
+}
+
+/// The file of a line, its size, and what is said. The path of a medium may have a colon in it.
+fn parts<'a>(line: &'a str, sizes: &BTreeMap<String, u64>) -> Option<(&'a str, u64, &'a str)> {
+    line.match_indices(": ").find_map(|(at, colon)| {
+        let (path, said) = line.split_at_checked(at)?;
+        Some((path, *sizes.get(path)?, said.strip_prefix(colon)?))
+    })
 }
 
 fn verdict(name: &str) -> Verdict {

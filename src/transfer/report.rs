@@ -18,12 +18,15 @@ use serde::Deserialize;
 
 use crate::base::json;
 use crate::base::text::{escaped, quoted};
-use crate::base::time::Timestamp;
+use crate::base::time::{Span, Timestamp};
 use crate::transfer::{Scan, Scanner, TransferError, Verdict};
 
 const SCHEMA: &str = "stage/scan-report/v1";
 /// Most bytes of a report.
 pub const LIMIT: u64 = 256 << 20;
+
+/// How far the clock of the other host may be ahead.
+const AHEAD: Span = Span::days(1);
 
 /// A report.
 #[derive(Debug, Clone)]
@@ -66,8 +69,8 @@ fn unusable(reason: impl Into<String>) -> TransferError {
 /// Reads a report.
 ///
 /// # Errors
-/// It is not written as said above, or says two things of one file.
-pub fn parse(bytes: &[u8]) -> Result<Report, TransferError> {
+/// It is not written as said above, says two things of one file, or comes from the future.
+pub fn parse(bytes: &[u8], now: Timestamp) -> Result<Report, TransferError> {
     let value = json::parse(bytes, LIMIT).map_err(|bad| unusable(escaped(&bad.to_string())))?;
     let document: Document =
         serde_json::from_value(value).map_err(|bad| unusable(escaped(&bad.to_string())))?;
@@ -76,6 +79,10 @@ pub fn parse(bytes: &[u8]) -> Result<Report, TransferError> {
     }
     if document.ended < document.started {
         return Err(unusable("it ended before it began"));
+    }
+    let newest = document.ended.max(document.scanner.definitions.date);
+    if newest > now.plus_seconds(AHEAD.seconds()) {
+        return Err(unusable("its times are in the future"));
     }
     let mut files = BTreeMap::new();
     for entry in document.files {

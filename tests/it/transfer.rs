@@ -111,7 +111,7 @@ impl Media {
     fn run(&self, words: &str) -> Ran {
         let told: &[&str] = if words.contains("-o ") { &TOLD } else { &[] };
         let ran = ran(self.command(words, told));
-        assert_eq!(self.scratch(), [PathBuf::new(); 0], "nothing is left");
+        assert!(self.scratch().is_empty(), "something is left");
         ran
     }
 
@@ -332,6 +332,103 @@ fn what_was_not_looked_at_whole_is_shown_and_not_called_clean() {
     media.scan("").refused(4, "Worm");
 }
 
+/// A zip file of one member; `size` is what its list of members says of it.
+fn zipped(name: &str, text: &str, size: u32) -> Vec<u8> {
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    zip.start_file(name, stored).unwrap();
+    zip.write_all(text.as_bytes()).unwrap();
+    let mut bytes = zip.finish().unwrap().into_inner();
+    let list = bytes
+        .windows(4)
+        .rposition(|four| four == b"PK\x01\x02")
+        .unwrap();
+    bytes[list + 24..list + 28].copy_from_slice(&size.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn what_the_scanner_does_not_open_is_unpacked_for_it() {
+    let media = Media::new();
+    let desk = &media.desk;
+    let world = World::new("transfer-closed");
+    desk.write("root.json", std::fs::read(world.path("root.json")).unwrap());
+    let packed = |text: &str| zstd::encode_all(text.as_bytes(), 3).unwrap();
+    let broken = packed(&"long text that is not the same ".repeat(900));
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(10);
+    header.set_cksum();
+    tar.append_data(&mut header, "in/evil.txt", &b"evil words"[..])
+        .unwrap();
+    let tar = zstd::encode_all(tar.into_inner().unwrap().as_slice(), 3).unwrap();
+    let deb = [b"!<arch>\n".as_slice(), b"not a member"].concat();
+    let bundle = |serial: u64, files: &[(&str, &[u8])]| {
+        let path = world.plain("closed", serial, files);
+        desk.write(&format!("{serial}.stage"), std::fs::read(path).unwrap());
+    };
+    let evil = packed("evil words");
+    bundle(1, &[("a.zst", &evil), ("b.tar.zst", &tar)]);
+    let fine = packed("good words");
+    bundle(
+        2,
+        &[
+            ("fine.zst", &fine),
+            ("broken.zst", &broken[..broken.len() - 9]),
+            ("x.deb", &deb),
+        ],
+    );
+    let large = zipped("huge.bin", "x", 2_100_000_000);
+    let small = zipped("small.bin", "x", 1);
+    bundle(
+        3,
+        &[
+            ("large.whl", &large),
+            ("small.whl", &small),
+            ("cut.whl", &small[..60]),
+        ],
+    );
+
+    media.scanner(&scanner(&says("evil", "Worm FOUND"), ""));
+    let words = "--scan clamav --database db -o rec";
+    let refused = media
+        .run(&format!("1.stage {words}"))
+        .refused(4, "transfer-found");
+    assert!(
+        refused.stderr.contains("what it unpacks to") && refused.stderr.contains("in/evil.txt"),
+        "{}",
+        refused.stderr
+    );
+    for (bundle, expected) in [
+        (
+            "2.stage",
+            [
+                ("fine.zst", "clean"),
+                ("broken.zst", "unreadable"),
+                ("x.deb", "unreadable"),
+            ],
+        ),
+        (
+            "3.stage",
+            [
+                ("small.whl", "clean"),
+                ("large.whl", "limit"),
+                ("cut.whl", "unreadable"),
+            ],
+        ),
+    ] {
+        media.run(&format!("{bundle} {words}")).ok();
+        let record = media.record("rec");
+        let blobs = record["blobs"].as_array().unwrap();
+        for (name, result) in expected {
+            let blob = blobs.iter().find(|blob| blob["names"][0] == name).unwrap();
+            assert_eq!(blob["scan"]["result"], result, "{name}: {blob}");
+        }
+        std::fs::remove_dir_all(desk.path("rec")).unwrap();
+    }
+}
+
 #[test]
 fn a_scanner_that_does_not_do_its_work_has_done_nothing() {
     let media = Media::new();
@@ -419,7 +516,6 @@ fn volumes_are_recorded_each_and_checked_each() {
     let media = Media::new();
     let desk = &media.desk;
     ran(desk.command("split", "-b 9000 -d x.stage x.stage.")).ok();
-    ran(desk.command("sh", "-c ls")).ok();
     let volumes = [
         "x.stage.00",
         "x.stage.01",
@@ -449,6 +545,22 @@ fn volumes_are_recorded_each_and_checked_each() {
     media
         .run("x.stage --check rec")
         .refused(4, "transfer-record-differs");
+    // Whatever the files are called, what is said of them is told apart, or they are not scanned.
+    desk.copy("x.stage", "it: OK/x: OK");
+    let mut odd = media.command("--scan clamav --database db -o odd", &TOLD);
+    ran({
+        odd.arg("it: OK/x: OK");
+        odd
+    })
+    .ok();
+    assert_eq!(media.record("odd")["files"][0]["name"], "x: OK");
+    desk.copy("x.stage", "x\n.stage");
+    let mut odd = media.command("--scan clamav --database db -o odder", &TOLD);
+    ran({
+        odd.arg("x\n.stage");
+        odd
+    })
+    .refused(2, "cannot be handed");
     // In another order they are no bundle, and one too few are none.
     let back: Vec<&str> = there.iter().rev().copied().collect();
     media
@@ -620,6 +732,11 @@ fn another_scanner_is_believed_what_it_says_of_every_file() {
     files.push(files[0].clone());
     report(&files, json!({}));
     scan().refused(2, "two things");
+    files.pop();
+    report(&files, json!({}));
+    let text = String::from_utf8(desk.read("report.json")).unwrap();
+    desk.write("report.json", text.replace(&now, "2098-01-01T00:00:00Z"));
+    scan().refused(2, "in the future");
     desk.write("report.json", "path,result\n");
     scan().refused(2, "transfer-report");
     assert!(!media.has_record());

@@ -64,7 +64,7 @@ pub(super) fn run(ctx: &Context, args: &TransferArgs) -> CommandResult {
     let key = key.map(|key| signs(key, &bundle.root)).transpose()?;
     let carried = bundle.manifest.carried_blobs().into_iter();
     let carried = carried.map(|blob| (blob.digests.sha256, blob.size));
-    let targets = scan::targets(&scratch, carried, &blobs, files.iter())?;
+    let targets = scan::targets(carried, &blobs, files.iter())?;
     let scanned = look(ctx, args, &mut scratch, ready.as_ref(), &targets)?;
     current(ctx, args.max_definitions_age, &scanned.scanner)?;
     medium::unchanged(&files)?;
@@ -89,9 +89,9 @@ fn look(
                 plural(targets.len(), "file"),
                 ready.scanner().name.as_str()
             ));
-            ready.scan(ctx, scratch, targets)
+            ready.scan(scratch, targets)
         }
-        (None, Some(file)) => scan::reported(file, targets),
+        (None, Some(file)) => scan::reported(file, targets, ctx.now),
         (None, None) => Err(UsageError::new("give --scan or --scan-report").into()),
     }
 }

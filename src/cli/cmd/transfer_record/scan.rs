@@ -9,11 +9,11 @@ use clap::ValueEnum;
 
 use super::medium::OnMedium;
 use crate::base::digest::Digest;
-use crate::base::text::{amount, quoted, shown};
+use crate::base::text::{amount, is_plain, quoted, shown};
 use crate::base::time::Timestamp;
 use crate::cli::scratch::Scratch;
 use crate::cli::ui::Failure;
-use crate::cli::{Context, UsageError};
+use crate::cli::{self, UsageError};
 use crate::fs;
 use crate::transfer::inside::{self, Kind};
 use crate::transfer::report;
@@ -69,7 +69,11 @@ impl Ready {
         let (version, loaded) = clamav::version(&text).ok_or_else(unknown)?;
         let (definitions, date) = match engine {
             Engine::Clamav => definitions(database)?,
-            Engine::Clamd => loaded.ok_or_else(unknown)?,
+            // It says none where it has no file of a publisher.
+            Engine::Clamd => match loaded {
+                Some(loaded) => loaded,
+                None => definitions(database)?,
+            },
         };
         let limits = match engine {
             Engine::Clamav => clamav::LIMITS
@@ -110,11 +114,10 @@ impl Ready {
     /// Has it look at each file, and at the members of those archives that it does not open.
     pub(super) fn scan(
         &self,
-        ctx: &Context,
         scratch: &mut Scratch,
         targets: &Targets,
     ) -> Result<Scanned, Failure> {
-        let started = ctx.moment()?;
+        let started = cli::now();
         let mut scans = self.look(scratch, targets)?;
         self.look_inside(scratch, targets, &mut scans)?;
         Ok(Scanned {
@@ -122,7 +125,7 @@ impl Ready {
             scanner: self.scanner.clone(),
             scans,
             started,
-            ended: ctx.moment()?,
+            ended: cli::now(),
         })
     }
 
@@ -244,9 +247,9 @@ fn cut_off(path: &Path, scan: &mut Scan) -> Result<(), Failure> {
 }
 
 /// Takes what another scanner said.
-pub(super) fn reported(file: &Path, targets: &Targets) -> Result<Scanned, Failure> {
+pub(super) fn reported(file: &Path, targets: &Targets, now: Timestamp) -> Result<Scanned, Failure> {
     let bytes = fs::read(file, report::LIMIT).map_err(|error| UsageError::unreadable(&error))?;
-    let report = report::parse(&bytes)?;
+    let report = report::parse(&bytes, now)?;
     Ok(Scanned {
         scans: report.scans(targets.keys())?,
         findings: not_told(&report.scanner),
@@ -256,9 +259,9 @@ pub(super) fn reported(file: &Path, targets: &Targets) -> Result<Scanned, Failur
     })
 }
 
-/// The blobs in `folder` and the files of the medium, these under names of ours, whatever they are called.
+/// The blobs in `folder`, and the files of the medium where they are: a link to one would do for `clamscan`, but `clamdscan`
+/// does not follow it, and calls it clean.
 pub(super) fn targets<'a>(
-    scratch: &Scratch,
     blobs: impl Iterator<Item = (Digest, u64)>,
     folder: &Path,
     files: impl Iterator<Item = &'a OnMedium>,
@@ -267,15 +270,21 @@ pub(super) fn targets<'a>(
     for (digest, size) in blobs {
         targets.insert(digest.hex(), (folder.join(digest.hex()), size));
     }
-    let links = scratch.subfolder("files")?;
-    for (number, OnMedium { path, file }) in files.enumerate() {
-        let link = links.join(number.to_string());
-        fs::symlink(&fs::canonicalize(path)?, &link)?;
+    for OnMedium { path, file } in files {
+        let place = fs::canonicalize(path)?;
+        let name = quoted(&file.name);
+        if !place
+            .to_str()
+            .is_some_and(|text| text.chars().all(is_plain))
+        {
+            let message = format!("the name or folder of {name} cannot be handed to a scanner");
+            return Err(UsageError::new(message).next("rename it").into());
+        }
         if targets
-            .insert(file.name.clone(), (link, file.size))
+            .insert(file.name.clone(), (place, file.size))
             .is_some()
         {
-            let message = format!("two files of the medium are called {}", quoted(&file.name));
+            let message = format!("two files of the medium are called {name}");
             return Err(UsageError::new(message).into());
         }
     }
@@ -353,6 +362,6 @@ fn definitions(folder: &Path) -> Result<(String, Timestamp), Failure> {
     }
     let nothing = || UsageError::new(format!("there are no definitions in {}", shown(folder)));
     let date = newest.ok_or_else(nothing)?;
-    let what = crate::cli::ui::plural(plain.len(), "own file");
+    let what = cli::ui::plural(plain.len(), "own file");
     Ok((format!("{what}, {}", Digest::of(digests.as_bytes())), date))
 }
