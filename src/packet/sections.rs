@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use super::chart;
 use super::controls;
 use super::facts::Facts;
+use super::graph::Graph;
 use super::page::{Block, Section, Table, Tone};
 use super::tables;
 use crate::base::text::amount;
-use crate::flows;
+use crate::flows::{self, staging};
 use crate::hids;
 use crate::permissions;
 use crate::sbom;
@@ -21,16 +22,19 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<Section> {
         summary(facts),
         changes(facts),
         findings(facts),
+        vulnerabilities(facts),
         upstream(facts),
         proof(facts),
         signatures(facts),
         licenses(facts),
         contents(facts),
         network(facts),
+        staging(facts),
         directories(facts),
         baselines(facts),
         certificates(facts),
         mapping(facts),
+        rollback(),
     ];
     sections.into_iter().flatten().collect()
 }
@@ -209,6 +213,15 @@ fn findings(facts: &Facts<'_>) -> Option<Section> {
     section("findings", "Findings and waivers", blocks)
 }
 
+fn vulnerabilities(facts: &Facts<'_>) -> Option<Section> {
+    let rows = facts.vex.rows.clone();
+    if rows.is_empty() {
+        return None;
+    }
+    let block = table("Statements", &tables::VEX, rows, Some("vex/statements.csv"));
+    section("vulnerabilities", "Known vulnerabilities", vec![block])
+}
+
 fn upstream(facts: &Facts<'_>) -> Option<Section> {
     let unsigned = facts.unsigned();
     if unsigned.is_empty() {
@@ -381,6 +394,10 @@ fn contents(facts: &Facts<'_>) -> Option<Section> {
                 chart::bars("largest", "Largest components", &largest, &amount),
                 "The largest components".to_owned(),
             ),
+            Block::Picture(
+                Graph::of(lock).svg(),
+                "What was asked for, what that needs directly, and how many releases come with each; all of it is in sbom/dependencies.dot".to_owned(),
+            ),
         ],
     )
 }
@@ -408,6 +425,37 @@ fn network(facts: &Facts<'_>) -> Option<Section> {
         ));
     }
     section("network", "Network flows", blocks)
+}
+
+/// What was contacted to make the bundle, outside.
+fn staging(facts: &Facts<'_>) -> Option<Section> {
+    let contacts = facts.egress?;
+    let note = "On the connected host, before the transfer: nothing in the enclave talks to these.";
+    let rows = contacts
+        .iter()
+        .map(|contact| staging::cells(contact).to_vec());
+    section(
+        "staging",
+        "Contacted to make the bundle",
+        vec![
+            Block::Text(note.to_owned()),
+            table(
+                "Contacted",
+                &staging::TITLES,
+                rows.collect(),
+                Some("network/staging-egress.csv"),
+            ),
+        ],
+    )
+}
+
+fn rollback() -> Option<Section> {
+    let text = "rollback.md says how the change is taken back, in the repository and on the hosts.";
+    section(
+        "rollback",
+        "Taking it back",
+        vec![Block::Text(text.to_owned())],
+    )
 }
 
 /// The private CA, and what is packed for the hosts.
@@ -498,6 +546,12 @@ fn mapping(facts: &Facts<'_>) -> Option<Section> {
                 &controls::TITLES,
                 controls::rows(facts),
                 Some("controls.csv"),
+            ),
+            Block::Text(
+                "The same for tools: oscal/component-definition.json (OSCAL), and, where a rule of the STIG is concerned, checklist.cklb \
+                 (STIG Viewer 3, STIG Manager): there a rule is open where the bundle breaks it, and not reviewed otherwise, since nobody \
+                 was on the host."
+                    .to_owned(),
             ),
         ],
     )
