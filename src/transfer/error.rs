@@ -36,13 +36,13 @@ static SIGNATURE: Code = Code::classed("transfer-record-signature", Class::E30);
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// The scanner found something.
-    #[error("the scanner found something in {} of what is on the medium", .found.len())]
+    #[error("the scanner found something on the medium")]
     Found {
         /// Where, with what; safe to print.
         found: Vec<String>,
     },
     /// Something was not looked at whole, and must be.
-    #[error("{count} files were not looked at whole")]
+    #[error("not everything was looked at whole, {count} of the files were not")]
     Incomplete {
         /// How many.
         count: usize,

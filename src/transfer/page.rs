@@ -67,11 +67,12 @@ fn summary(record: &Record) -> Vec<Block> {
         Verdict::Limit | Verdict::Encrypted | Verdict::Unreadable => {
             let scans = record.files.iter().map(|file| &file.scan);
             let scans = scans.chain(record.blobs.iter().map(|blob| &blob.scan));
-            let count = scans.filter(|scan| scan.result.is_incomplete()).count();
-            (
-                Tone::Look,
-                format!("nothing was found, but {count} files were not looked at whole"),
-            )
+            let (some, all): (Vec<&Scan>, Vec<&Scan>) =
+                scans.partition(|scan| scan.result.is_incomplete());
+            let (some, all) = (some.len(), some.len() + all.len());
+            let text =
+                format!("nothing was found, but {some} of {all} files were not looked at whole");
+            (Tone::Look, text)
         }
     };
     let about = &record.bundle;

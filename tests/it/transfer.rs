@@ -310,7 +310,10 @@ fn what_was_not_looked_at_whole_is_shown_and_not_called_clean() {
         );
         assert_eq!(record["findings"][0]["subject"], "other.txt");
         let page = String::from_utf8(media.desk.read("rec/record.html")).unwrap();
-        assert!(page.contains("1 files were not looked at whole"), "{page}");
+        assert!(
+            page.contains("1 of 5 files were not looked at whole"),
+            "{page}"
+        );
         media
             .run("x.stage --check rec")
             .ok()

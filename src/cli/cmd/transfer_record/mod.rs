@@ -24,8 +24,8 @@ use crate::verify::Bundle;
 
 /// Have a scanner look at a bundle and write the record of its medium, which a data-transfer agent keeps.
 ///
-/// Verifies the bundle, unpacks each file of it into a private folder, has a scanner look at every one of them and at the bundle
-/// as it lies on the medium, and writes what was seen: bundle id, SHA-256 of every file, medium, label, scanner with version
+/// Verifies the bundle, unpacks each file of it into a private folder (in TMPDIR, which needs the room), has a scanner look at
+/// every one of them and at the bundle as it lies on the medium, and writes what was seen: bundle id, SHA-256 of every file, medium, label, scanner with version
 /// and definitions, result of each file, two persons. As JSON, and as a page to print and sign. What a limit of the scanner
 /// left unseen, what is encrypted and what cannot be read is shown and not called clean. There is no record of a medium on
 /// which something was found (exit 4), or that was looked at with old definitions (exit 3).
