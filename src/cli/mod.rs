@@ -37,6 +37,8 @@ pub mod review;
 mod sarif;
 mod sbom;
 pub mod secret;
+#[cfg(feature = "connected")]
+pub mod service;
 pub mod subject;
 pub mod ui;
 pub mod vulns;

@@ -65,8 +65,8 @@ pub struct Call {
     pub body: Vec<Bytes>,
     /// Most bytes of an answer.
     pub limit: u64,
-    /// How many times it was sent before: the more, the longer it waits.
-    pub before: u32,
+    /// How long to wait before it is made.
+    pub pause: Duration,
 }
 
 impl Call {
@@ -216,12 +216,7 @@ async fn answer(
         });
     }
     let ask = ask(call, &sent);
-    let mut waits = engine.backoff().build();
-    for _ in 0..call.before {
-        if let Some(wait) = waits.next() {
-            tokio::time::sleep(wait).await;
-        }
-    }
+    tokio::time::sleep(call.pause).await;
     let mut waits = engine.backoff().build();
     loop {
         let attempt = attempt(engine, call, &ask, &sent).await;

@@ -24,6 +24,7 @@ mod facts;
 mod html;
 mod markdown;
 pub mod page;
+pub mod received;
 mod sections;
 mod tables;
 

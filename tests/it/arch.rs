@@ -74,6 +74,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "packet",
         &[
+            "fs",
+            "lint",
             "lock",
             "eco",
             "evidence",
@@ -87,6 +89,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
+    ("submit", &["fs", "upstream", "net", "packet"]),
     (
         "import",
         &[
@@ -143,6 +146,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hids",
             "verify",
             "packet",
+            "submit",
             "import",
             "serve",
         ],
@@ -150,7 +154,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that reach the network or decide what to ask it.
-const CONNECTED: &[&str] = &["net", "agent", "fetch", "resolve", "upstream"];
+const CONNECTED: &[&str] = &["net", "agent", "fetch", "resolve", "upstream", "submit"];
 
 /// Words that open a socket or name a crate that does, and the only modules that may use them.
 const SOCKETS: &[&str] = &[
