@@ -143,7 +143,9 @@ fn token(ctx: &Context, args: &ServiceArgs) -> Result<String, Failure> {
     let token = text.trim_end_matches(['\r', '\n']);
     let plain = token.chars().all(|c| c.is_ascii_graphic() || c == ' ');
     if token.is_empty() || !plain {
-        return Err(UsageError::new("the token is empty, or not one line of ASCII characters").into());
+        return Err(
+            UsageError::new("the token is empty, or not one line of ASCII characters").into(),
+        );
     }
     Ok(token.to_owned())
 }

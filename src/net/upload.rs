@@ -204,11 +204,7 @@ pub(super) async fn run(engine: Arc<Engine>, start: Start) {
     }
 }
 
-async fn answer(
-    engine: &Engine,
-    call: &Call,
-    sent: Arc<AtomicU64>,
-) -> Result<Reply, Unanswered> {
+async fn answer(engine: &Engine, call: &Call, sent: Arc<AtomicU64>) -> Result<Reply, Unanswered> {
     if engine.settings.offline {
         return Err(Unanswered {
             reason: "the network may not be used".to_owned(),
@@ -229,10 +225,12 @@ async fn answer(
         };
         let next = if again { waits.next() } else { None };
         let Some(wait) = next else {
-            return attempt.map(|(reply, _)| reply).map_err(|trouble| Unanswered {
-                reason: engine.settings.masked(&trouble.reason),
-                arrived: trouble.arrived,
-            });
+            return attempt
+                .map(|(reply, _)| reply)
+                .map_err(|trouble| Unanswered {
+                    reason: engine.settings.masked(&trouble.reason),
+                    arrived: trouble.arrived,
+                });
         };
         let longest = engine.settings.timing.retry_after;
         tokio::time::sleep(after.map_or(wait, |after| after.min(longest))).await;

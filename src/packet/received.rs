@@ -54,7 +54,10 @@ pub enum ReceivedError {
         file: String,
     },
     /// Other bytes.
-    #[error("{} of the packet does not have the bytes that its list names", quoted(file))]
+    #[error(
+        "{} of the packet does not have the bytes that its list names",
+        quoted(file)
+    )]
     Digest {
         /// Which.
         file: String,
@@ -286,12 +289,13 @@ fn members(
         &mut io::Cursor::new(bytes),
         LIMITS.document,
         &mut |member| {
-            let (above, path) = member
-                .path
-                .split_once('/')
-                .ok_or_else(|| ReceivedError::Unknown {
-                    file: member.path.to_owned(),
-                })?;
+            let (above, path) =
+                member
+                    .path
+                    .split_once('/')
+                    .ok_or_else(|| ReceivedError::Unknown {
+                        file: member.path.to_owned(),
+                    })?;
             if folder.get_or_insert_with(|| above.to_owned()) != above {
                 return Err(ReceivedError::Unknown {
                     file: member.path.to_owned(),
@@ -361,11 +365,19 @@ fn listed_file(entry: &Value) -> Result<(RelPath, (Digest, u64)), String> {
         return Err("a file has other keys than path, sha256 and size".to_owned());
     }
     let path = text_of(map, "path")?;
-    let path = path.parse().map_err(|_bad| format!("{} is no path", quoted(path)))?;
+    let path = path
+        .parse()
+        .map_err(|_bad| format!("{} is no path", quoted(path)))?;
     let digest = Digest::from_hex(text_of(map, "sha256")?).map_err(|error| error.to_string())?;
     let size = map.get("size").and_then(Value::as_u64);
     let size = size.filter(|size| *size <= LIMITS.document);
-    Ok((path, (digest, size.ok_or("a file has no size, or too large a one")?)))
+    Ok((
+        path,
+        (
+            digest,
+            size.ok_or("a file has no size, or too large a one")?,
+        ),
+    ))
 }
 
 fn text_of<'m>(map: &'m Map<String, Value>, key: &str) -> Result<&'m str, String> {

@@ -62,7 +62,8 @@ impl DependencyTrack {
             bytes: sbom.bytes.clone(),
         });
         let body = multipart::encode(&parts);
-        self.service.send(Verb::Post, &["api", "v1", "bom"], &[], body)
+        self.service
+            .send(Verb::Post, &["api", "v1", "bom"], &[], body)
     }
 
     /// The token of an SBOM that was taken.
@@ -72,7 +73,8 @@ impl DependencyTrack {
 
     /// Asks whether the SBOM is still being read.
     pub(super) fn ask(&self, token: &str) -> Call {
-        self.service.get(&["api", "v1", "event", "token", token], &[])
+        self.service
+            .get(&["api", "v1", "event", "token", token], &[])
     }
 
     /// Whether it is.

@@ -36,7 +36,10 @@ pub enum SubmitError {
         said: Option<String>,
     },
     /// The service has no such ticket, or no such project.
-    #[error("there is no {} at <{url}>, or the token may not see it", quoted(ticket))]
+    #[error(
+        "there is no {} at <{url}>, or the token may not see it",
+        quoted(ticket)
+    )]
     Ticket {
         /// What was asked.
         url: SafeUrl,
@@ -146,10 +149,10 @@ const fn meaning(status: u16) -> &'static str {
     }
 }
 
-/// What an answer says about why, quoted and escaped: the usual members of JSON, or where it redirects to.
-pub(super) fn said(reply: &Reply) -> Option<String> {
-    if let Some(location) = &reply.location {
-        return Some(quoted(location));
+/// What an answer says about why, masked, quoted and escaped: the usual members of JSON, or where it redirects to.
+pub(super) fn said(reply: &Reply, masked: &dyn Fn(&str) -> String) -> Option<String> {
+    if let Some(location) = reply.location.as_ref().filter(|_| reply.status < 400) {
+        return Some(quoted(&masked(location)));
     }
     let answer: serde_json::Value = serde_json::from_slice(&reply.body).ok()?;
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
@@ -167,7 +170,12 @@ pub(super) fn said(reply: &Reply) -> Option<String> {
     .filter_map(|pointer| member(pointer))
     .collect();
     let named = answer.get("errors").and_then(serde_json::Value::as_object);
-    parts.extend(named.into_iter().flat_map(serde_json::Map::values).filter_map(text));
+    parts.extend(
+        named
+            .into_iter()
+            .flat_map(serde_json::Map::values)
+            .filter_map(text),
+    );
     parts.dedup();
-    (!parts.is_empty()).then(|| quoted(&parts.join(": ")))
+    (!parts.is_empty()).then(|| quoted(&masked(&parts.join(": "))))
 }

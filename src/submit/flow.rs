@@ -2,10 +2,11 @@
 //! what is left.
 
 use crate::base::digest::Digest;
+use crate::net::settings::shown;
 use crate::net::upload::{Call, Reply};
-use crate::submit::fault::{SubmitError, said};
+use crate::submit::fault::SubmitError;
 use crate::submit::item::{Item, Submission};
-use crate::submit::line::{Line, document, misread, refused};
+use crate::submit::line::{Line, document, misread};
 use crate::submit::receipt::{Book, State};
 use crate::submit::tracker::{Held, Named, Tracker};
 
@@ -36,7 +37,9 @@ impl Flow<'_> {
         let mut barred = None;
         if self.tracker.together() {
             if !missing.is_empty() {
-                self.send(book, &ticket, &missing.into_iter().map(Named::own).collect::<Vec<_>>())?;
+                let all: Vec<Named<'_>> = missing.into_iter().map(Named::own).collect();
+                self.send(book, &ticket, &all)?;
+                book.set_note(State::Sent, None)?;
             }
         } else {
             for item in missing {
@@ -49,7 +52,7 @@ impl Flow<'_> {
                 }
             }
         }
-        self.read_back(book, &ticket)?;
+        self.read_back(book)?;
         if let Some(error) = barred {
             return Err(error);
         }
@@ -63,7 +66,7 @@ impl Flow<'_> {
         let answer = document(&call, &reply)?;
         let found = self.tracker.found(&answer).ok_or_else(|| misread(&call))?;
         found.ok_or_else(|| SubmitError::Ticket {
-            url: crate::net::settings::shown(&call.url),
+            url: shown(&call.url),
             ticket: self.name.to_owned(),
         })
     }
@@ -155,9 +158,9 @@ impl Flow<'_> {
             [file, ..] if self.tracker.bars(reply.status) => Err(SubmitError::Barred {
                 file: file.name.clone(),
                 status: reply.status,
-                said: said(reply),
+                said: self.line.said(reply),
             }),
-            _ => Err(refused(call, reply)),
+            _ => Err(self.line.refused(call, reply)),
         }
     }
 
@@ -182,7 +185,7 @@ impl Flow<'_> {
     }
 
     /// Holds what the system has against what was sent, where it can be asked for it.
-    fn read_back(&self, book: &mut Book, _ticket: &str) -> Result<(), SubmitError> {
+    fn read_back(&self, book: &mut Book) -> Result<(), SubmitError> {
         for item in &self.submission.items {
             let digest = item.sha256.hex();
             let entry = book.file(&digest).map(|entry| entry.sent.clone());
@@ -219,7 +222,7 @@ impl Flow<'_> {
             return book.set_note(State::Sent, None);
         };
         if !(200..=299).contains(&reply.status) {
-            return Err(refused(&call, &reply));
+            return Err(self.line.refused(&call, &reply));
         }
         let id = self.tracker.noted(&document(&call, &reply)?);
         book.set_note(State::Sent, Some(id.ok_or_else(|| misread(&call))?))

@@ -109,7 +109,11 @@ impl Submission {
         if let Some(bytes) = page {
             items.push(item(Role::Page, "md", "text/markdown", bytes));
         }
-        lines.extend(items.iter().map(|item| format!("{}: {}", item.name, item.sha256)));
+        lines.extend(
+            items
+                .iter()
+                .map(|item| format!("{}: {}", item.name, item.sha256)),
+        );
         Ok(Self {
             bundle: list.bundle,
             manifest,
@@ -129,13 +133,19 @@ fn verdicts(page: &[u8]) -> Vec<String> {
         let (word, text) = line.strip_prefix("**")?.split_once(":** ")?;
         Some(plain(&format!("{word}: {text}")))
     };
-    text.lines().filter_map(notice).take(MOST_VERDICTS).collect()
+    text.lines()
+        .filter_map(notice)
+        .take(MOST_VERDICTS)
+        .collect()
 }
 
 /// A text that neither wiki markup nor HTML nor a mention can be made of.
 fn plain(text: &str) -> String {
     let harmless = |c: &char| c.is_ascii_alphanumeric() || " .,:;/%-".contains(*c);
-    text.chars().filter(harmless).take(MOST_CHARACTERS).collect()
+    text.chars()
+        .filter(harmless)
+        .take(MOST_CHARACTERS)
+        .collect()
 }
 
 #[cfg(test)]

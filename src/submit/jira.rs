@@ -28,7 +28,9 @@ pub(super) struct Jira {
 
 /// `KEY-1`, as Jira writes it: a project's key, then a number; or the number of the issue alone.
 pub(super) fn is_issue(text: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit());
+    let digits = |text: &str| {
+        !text.is_empty() && text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit())
+    };
     match text.rsplit_once('-') {
         None => digits(text),
         Some((key, number)) => {
@@ -55,9 +57,7 @@ impl Jira {
         match self.api {
             Api::V2 => json!(format!("{{noformat}}\n{}\n{{noformat}}", note.text())),
             Api::V3 => {
-                let paragraph = |line: &String| {
-                    json!({"type": "paragraph", "content": [{"type": "text", "text": line}]})
-                };
+                let paragraph = |line: &String| json!({"type": "paragraph", "content": [{"type": "text", "text": line}]});
                 let content: Vec<Value> = note.lines.iter().map(paragraph).collect();
                 json!({"type": "doc", "version": 1, "content": content})
             }
@@ -67,7 +67,8 @@ impl Jira {
 
 impl Tracker for Jira {
     fn find(&self) -> Call {
-        self.service.get(&self.path(&[]), &[("fields", "attachment")])
+        self.service
+            .get(&self.path(&[]), &[("fields", "attachment")])
     }
 
     fn found(&self, answer: &Value) -> Option<Option<String>> {
@@ -98,7 +99,8 @@ impl Tracker for Jira {
     }
 
     fn attach(&self, _ticket: &str, items: &[Named<'_>], _note: &Note) -> Call {
-        let part = |named: &'_ Named<'_>| (named.name.clone(), named.media, named.item.bytes.clone());
+        let part =
+            |named: &'_ Named<'_>| (named.name.clone(), named.media, named.item.bytes.clone());
         let files: Vec<_> = items.iter().map(part).collect();
         let parts: Vec<Part<'_>> = files
             .iter()
@@ -112,7 +114,8 @@ impl Tracker for Jira {
         let body = multipart::encode(&parts);
         let path = self.path(&["attachments"]);
         let mut call = self.service.send(Verb::Post, &path, &[], body);
-        call.headers.push(("X-Atlassian-Token", "no-check".to_owned()));
+        call.headers
+            .push(("X-Atlassian-Token", "no-check".to_owned()));
         call
     }
 
@@ -127,7 +130,8 @@ impl Tracker for Jira {
 
     fn note(&self, _ticket: &str, note: &Note) -> Call {
         let document = json!({"body": self.document(note)});
-        self.service.send_json(Verb::Post, &self.path(&["comment"]), &document)
+        self.service
+            .send_json(Verb::Post, &self.path(&["comment"]), &document)
     }
 
     fn noted(&self, answer: &Value) -> Option<String> {

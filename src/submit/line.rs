@@ -55,7 +55,7 @@ impl Line<'_> {
                 url: shown(&asked.url),
                 ticket: ticket.to_owned(),
             }),
-            _ => Err(refused(&asked, &reply)),
+            _ => Err(self.refused(&asked, &reply)),
         }
     }
 
@@ -75,7 +75,7 @@ impl Line<'_> {
             }
             let error = match self.exchange(call.clone(), what) {
                 Ok(reply) if matches!(reply.status, 408 | 500 | 502 | 503 | 504) => {
-                    refused(&call, &reply)
+                    self.refused(&call, &reply)
                 }
                 Ok(reply) => return Ok(Some(reply)),
                 Err(error) if error.arrived => unanswered(&call, error),
@@ -90,6 +90,26 @@ impl Line<'_> {
             url: shown(&call.url),
             reason: "it was not sent".to_owned(),
         }))
+    }
+
+    /// What an answer says about why, quoted and escaped. A service may repeat what it was shown.
+    pub(super) fn said(&self, reply: &Reply) -> Option<String> {
+        said(reply, &|text| self.upstream.settings().masked(text))
+    }
+
+    /// The service says no, or is too busy to say anything.
+    pub(super) fn refused(&self, call: &Call, reply: &Reply) -> SubmitError {
+        let (url, said) = (shown(&call.url), self.said(reply));
+        if matches!(reply.status, 408 | 429 | 500..=599) {
+            let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+            let reason = format!("the server kept answering {}{said}", reply.status);
+            return SubmitError::Failed { url, reason };
+        }
+        SubmitError::Refused {
+            url,
+            status: reply.status,
+            said,
+        }
     }
 
     /// How long to wait before something is tried or asked once more.
@@ -108,27 +128,6 @@ pub(super) fn document(call: &Call, reply: &Reply) -> Result<Value, SubmitError>
 pub(super) fn misread(call: &Call) -> SubmitError {
     SubmitError::Answer {
         url: shown(&call.url),
-    }
-}
-
-/// The service says no, or is too busy to say anything.
-pub(super) fn refused(call: &Call, reply: &Reply) -> SubmitError {
-    let url = shown(&call.url);
-    if matches!(reply.status, 408 | 429 | 500..=599) {
-        let said = said(reply).map(|said| format!(": {said}"));
-        return SubmitError::Failed {
-            url,
-            reason: format!(
-                "the server answered {}, and did so again{}",
-                reply.status,
-                said.unwrap_or_default()
-            ),
-        };
-    }
-    SubmitError::Refused {
-        url,
-        status: reply.status,
-        said: said(reply),
     }
 }
 

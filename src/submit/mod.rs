@@ -27,13 +27,14 @@ use std::time::Duration;
 use url::Url;
 
 use crate::base::fault::Code;
+use crate::net::settings::shown;
 use crate::net::upload::Call;
 use crate::submit::dependency_track::{DependencyTrack, Project};
 use crate::submit::fault::SubmitError;
 use crate::submit::flow::Flow;
 use crate::submit::item::{Item, Role, Submission};
 use crate::submit::jira::Jira;
-use crate::submit::line::{Line, document, misread, refused};
+use crate::submit::line::{Line, document, misread};
 use crate::submit::receipt::{Book, State};
 use crate::submit::rt::Rt;
 use crate::submit::service::Service;
@@ -186,7 +187,10 @@ impl Destination {
                 let what = format!("attach {}", named.name);
                 out.push(planned(&what, tracker.attach(&ticket, &[named], note)));
             }
-            out.push(planned("see whether the note is there", tracker.notes(&ticket)));
+            out.push(planned(
+                "see whether the note is there",
+                tracker.notes(&ticket),
+            ));
             out.push(planned("leave the note", tracker.note(&ticket, note)));
         }
         for item in &submission.items {
@@ -244,11 +248,11 @@ impl Destination {
                     200..=299 => {}
                     404 => {
                         return Err(SubmitError::Ticket {
-                            url: crate::net::settings::shown(&call.url),
+                            url: shown(&call.url),
                             ticket: self.name.clone(),
                         });
                     }
-                    _ => return Err(refused(&call, &reply)),
+                    _ => return Err(line.refused(&call, &reply)),
                 }
                 let token = DependencyTrack::token(&document(&call, &reply)?);
                 let token = token.ok_or_else(|| misread(&call))?;
@@ -278,5 +282,7 @@ impl Destination {
 
 fn sbom(submission: &Submission) -> Result<&Item, SubmitError> {
     let mut items = submission.items.iter();
-    items.find(|item| item.role == Role::Sbom).ok_or(SubmitError::NoSbom)
+    items
+        .find(|item| item.role == Role::Sbom)
+        .ok_or(SubmitError::NoSbom)
 }

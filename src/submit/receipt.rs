@@ -114,6 +114,8 @@ const WAITING: Entry = Entry {
 pub struct Book {
     /// The receipt as it is now.
     pub receipt: Receipt,
+    /// Files that were sent since it was opened.
+    pub sent: usize,
     file: PathBuf,
     now: Timestamp,
 }
@@ -149,6 +151,7 @@ impl Book {
         receipt.complete = false;
         Ok(Self {
             receipt,
+            sent: 0,
             file: file.to_owned(),
             now,
         })
@@ -156,7 +159,10 @@ impl Book {
 
     /// What is known of a file.
     pub(super) fn file(&self, sha256: &str) -> Option<&FileEntry> {
-        self.receipt.files.iter().find(|entry| entry.sha256 == sha256)
+        self.receipt
+            .files
+            .iter()
+            .find(|entry| entry.sha256 == sha256)
     }
 
     /// Says how far a file is.
@@ -175,6 +181,7 @@ impl Book {
             }
             update(&mut entry.sent, state, id, now);
         }
+        self.sent += usize::from(state == State::Sent);
         self.keep()
     }
 

@@ -51,7 +51,11 @@ impl Tracker for Rt {
 
     fn list(&self, _ticket: &str, page: usize) -> Call {
         let page = (page + 1).to_string();
-        let query = [("fields", "Filename"), ("per_page", PAGE), ("page", page.as_str())];
+        let query = [
+            ("fields", "Filename"),
+            ("per_page", PAGE),
+            ("page", page.as_str()),
+        ];
         self.service.get(&self.path(&["attachments"]), &query)
     }
 
@@ -94,7 +98,8 @@ impl Tracker for Rt {
             bytes: named.item.bytes.clone(),
         }));
         let body = multipart::encode(&parts);
-        self.service.send(Verb::Post, &self.path(&["comment"]), &[], body)
+        self.service
+            .send(Verb::Post, &self.path(&["comment"]), &[], body)
     }
 
     fn attached(&self, _answer: &Value) -> Option<String> {

@@ -112,13 +112,17 @@ impl Tracker for ServiceNow {
             ("sysparm_fields", "work_notes"),
             ("sysparm_display_value", "true"),
         ];
-        self.service.get(&["api", "now", "table", TABLE, ticket], &query)
+        self.service
+            .get(&["api", "now", "table", TABLE, ticket], &query)
     }
 
     fn note(&self, ticket: &str, note: &Note) -> Call {
         let document = json!({"work_notes": note.text()});
-        self.service
-            .send_json(Verb::Patch, &["api", "now", "table", TABLE, ticket], &document)
+        self.service.send_json(
+            Verb::Patch,
+            &["api", "now", "table", TABLE, ticket],
+            &document,
+        )
     }
 
     fn noted(&self, answer: &Value) -> Option<String> {

@@ -31,7 +31,10 @@ pub(super) trait Tracker {
     /// Asks for the ticket.
     fn find(&self) -> Call;
     /// What the system calls the ticket; `Some(None)` when there is none.
-    #[expect(clippy::option_option, reason = "no such ticket is an answer, an unreadable one is none")]
+    #[expect(
+        clippy::option_option,
+        reason = "no such ticket is an answer, an unreadable one is none"
+    )]
     fn found(&self, answer: &Value) -> Option<Option<String>>;
     /// What it is called while nobody was asked.
     fn assumed(&self) -> String;

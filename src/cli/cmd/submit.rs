@@ -19,7 +19,7 @@ use crate::net::settings::web_url;
 use crate::packet::received::{self, Packet, ReceivedError};
 use crate::submit::item::Submission;
 use crate::submit::line::Line;
-use crate::submit::receipt::{About, Book, State};
+use crate::submit::receipt::{About, Book};
 use crate::submit::{Api, Destination, Planned, System};
 
 /// Attach a change packet to its ticket in Jira, ServiceNow or Request Tracker, or hand its SBOM to Dependency-Track
@@ -89,9 +89,8 @@ enum To {
 pub(crate) fn run(ctx: &Context, args: &SubmitArgs) -> CommandResult {
     let base = address(&args.url)?;
     let system = system(args, &base);
-    let destination = Destination::new(system, base.clone(), &args.ticket).map_err(|form| {
-        UsageError::new(format!("{} is not {form}", quoted(&args.ticket)))
-    })?;
+    let destination = Destination::new(system, base.clone(), &args.ticket)
+        .map_err(|form| UsageError::new(format!("{} is not {form}", quoted(&args.ticket))))?;
     let (packet, stem) = packet(&args.packet)?;
     let archive = packet.archive().unwrap_or_default().to_vec();
     let submission = Submission::of(&packet, archive)?;
@@ -129,15 +128,7 @@ pub(crate) fn run(ctx: &Context, args: &SubmitArgs) -> CommandResult {
             "note": book.receipt.note,
         }),
     );
-    let count = |state| book.receipt.files.iter().filter(|entry| entry.sent.state == state).count();
-    let line = format!(
-        "{} sent to {} {}, {} there before; receipt: {}",
-        plural(count(State::Sent), "file"),
-        system.name(),
-        quoted(&args.ticket),
-        count(State::There),
-        shown(&file)
-    );
+    let line = summary(&book, system, &args.ticket, &file);
     match sent {
         Ok(()) => Ok(Outcome::new("stage/submit-report/v1", report).line(line)),
         Err(error) => {
@@ -155,12 +146,13 @@ pub(crate) fn run(ctx: &Context, args: &SubmitArgs) -> CommandResult {
 /// The address of the service. A token goes to it, so it is encrypted wherever it leaves this host.
 fn address(text: &str) -> Result<Url, UsageError> {
     let url = web_url(text).filter(|url| url.query().is_none() && url.fragment().is_none());
-    let url = url.ok_or_else(|| {
-        UsageError::new("the address is not an http or https URL without query")
-    })?;
+    let url = url
+        .ok_or_else(|| UsageError::new("the address is not an http or https URL without query"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(UsageError::new("the address holds a user name or a password")
-            .next("give --user, and the token in a file or in STAGE_SUBMIT_TOKEN"));
+        return Err(
+            UsageError::new("the address holds a user name or a password")
+                .next("give --user, and the token in a file or in STAGE_SUBMIT_TOKEN"),
+        );
     }
     if url.scheme() != "https" && !is_loopback(text) {
         return Err(
@@ -200,7 +192,9 @@ fn packet(path: &Path) -> Result<(Packet, PathBuf), Failure> {
     let gone = |error| match error {
         ReceivedError::Fs(error) if error.is_not_found() => {
             let refused = UsageError::unreadable(&error);
-            Failure::from(refused.next("name the folder that `stage ticket` wrote, or its zip file"))
+            Failure::from(
+                refused.next("name the folder that `stage ticket` wrote, or its zip file"),
+            )
         }
         error => error.into(),
     };
@@ -235,9 +229,32 @@ fn receipt_file(args: &SubmitArgs, system: System, stem: &Path) -> PathBuf {
     if let Some(file) = &args.receipt {
         return file.clone();
     }
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.@".contains(c) { c } else { '_' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.@".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
     let ticket: String = args.ticket.chars().map(plain).take(100).collect();
     beside(stem, &format!("{}-{ticket}.receipt.json", system.name()))
+}
+
+/// What was done, in one line.
+fn summary(book: &Book, system: System, ticket: &str, file: &Path) -> String {
+    let entries = book.receipt.files.iter();
+    let done = entries.filter(|entry| entry.sent.state.is_done()).count();
+    let before = match done.saturating_sub(book.sent) {
+        0 => String::new(),
+        n => format!(", {n} there already"),
+    };
+    format!(
+        "Sent {} to {} {}{before}; receipt: {}",
+        plural(book.sent, "file"),
+        system.name(),
+        quoted(ticket),
+        shown(file)
+    )
 }
 
 /// What every report has.
@@ -269,7 +286,9 @@ fn planned(
     let secret = args.service.shown(login);
     let headers = |planned: &Planned| {
         let own = planned.call.headers.iter();
-        let mut all: Vec<String> = own.map(|(name, value)| format!("{name}: {value}")).collect();
+        let mut all: Vec<String> = own
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
         all.push(secret.clone());
         all
     };
@@ -280,7 +299,10 @@ fn planned(
             format!("{} {}", call.verb.as_str(), call.url),
             format!("    to {}, {} of body", planned.what, bytes(call.size())),
         ];
-        for line in lines.into_iter().chain(headers(planned).iter().map(|h| format!("    {h}"))) {
+        for line in lines
+            .into_iter()
+            .chain(headers(planned).iter().map(|h| format!("    {h}")))
+        {
             if writeln!(text, "{line}").is_err() {
                 // A text takes everything.
             }
