@@ -67,7 +67,7 @@ pub struct ServiceArgs {
     /// PEM file with a client certificate and its key
     #[arg(long, value_name = "FILE")]
     client_cert: Option<PathBuf>,
-    /// Proxy to go through [default: the variables HTTPS_PROXY, HTTP_PROXY, NO_PROXY]
+    /// Proxy to go through [default: the variables `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`]
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,
 }

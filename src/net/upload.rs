@@ -111,7 +111,7 @@ impl Outgoing {
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
         self.sent.store(0, Ordering::Relaxed);
         reqwest::Body::wrap(Pieces {
-            pieces,
+            next: pieces,
             left,
             sent: self.sent.clone(),
         })
@@ -120,7 +120,7 @@ impl Outgoing {
 
 /// What is left of a body, its next piece last.
 struct Pieces {
-    pieces: Vec<Bytes>,
+    next: Vec<Bytes>,
     left: u64,
     sent: Arc<AtomicU64>,
 }
@@ -133,12 +133,12 @@ impl Body for Pieces {
         mut self: Pin<&mut Self>,
         _context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(mut piece) = self.pieces.pop() else {
+        let Some(mut piece) = self.next.pop() else {
             return Poll::Ready(None);
         };
         if piece.len() > PIECE {
             let rest = piece.split_off(PIECE);
-            self.pieces.push(rest);
+            self.next.push(rest);
         }
         let size = piece.len() as u64;
         self.left = self.left.saturating_sub(size);

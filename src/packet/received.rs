@@ -279,11 +279,11 @@ fn unreadable(path: &str, error: FsError) -> ReceivedError {
     ReceivedError::Fs(error)
 }
 
+/// Is handed a path and its content.
+type Each<'e> = dyn FnMut(&str, &[u8]) -> Result<(), ReceivedError> + 'e;
+
 /// Hands the files of a zip file on, by their path below its one folder.
-fn members(
-    bytes: &[u8],
-    each: &mut dyn FnMut(&str, &[u8]) -> Result<(), ReceivedError>,
-) -> Result<(), ReceivedError> {
+fn members(bytes: &[u8], each: &mut Each<'_>) -> Result<(), ReceivedError> {
     let mut folder: Option<String> = None;
     let read = zip::members(
         &mut io::Cursor::new(bytes),

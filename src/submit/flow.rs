@@ -30,7 +30,7 @@ impl Flow<'_> {
         let held = self.held(&ticket)?;
         for item in &self.submission.items {
             match self.matching(&held, item) {
-                Some(found) => self.there(book, item, found, State::There)?,
+                Some(found) => there(book, item, found, State::There)?,
                 None => missing.push(item),
             }
         }
@@ -96,17 +96,6 @@ impl Flow<'_> {
             let named = held.name == item.name || Some(&held.name) == other.as_ref();
             named && held.size.is_none_or(|size| size == item.size())
         })
-    }
-
-    fn there(
-        &self,
-        book: &mut Book,
-        item: &Item,
-        held: &Held,
-        state: State,
-    ) -> Result<(), SubmitError> {
-        let id = Some(held.id.clone());
-        book.set_file(&item.sha256.hex(), Some(&held.name), state, id)
     }
 
     /// Sends one file; under another name where the system does not take files of its own.
@@ -179,7 +168,7 @@ impl Flow<'_> {
         for file in files {
             let found = self.matching(&held, file.item);
             let found = found.ok_or_else(|| differs(file.item, None))?;
-            self.there(book, file.item, found, State::Sent)?;
+            there(book, file.item, found, State::Sent)?;
         }
         Ok(())
     }
@@ -241,4 +230,10 @@ fn differs(item: &Item, found: Option<Digest>) -> SubmitError {
         expected: item.sha256,
         found,
     }
+}
+
+/// Puts down what the system has as a file.
+fn there(book: &mut Book, item: &Item, held: &Held, state: State) -> Result<(), SubmitError> {
+    let id = Some(held.id.clone());
+    book.set_file(&item.sha256.hex(), Some(&held.name), state, id)
 }

@@ -49,7 +49,7 @@ fn nothing_is_sent_of_a_packet_that_was_changed() {
         desk.write("packet/index.md", [page.as_slice(), b"x"].concat());
     });
     refused("a file too many", "packet-files", &|desk| {
-        desk.write("packet/sbom/x.json", "{}")
+        desk.write("packet/sbom/x.json", "{}");
     });
     refused("a file too few", "packet-files", &|desk| {
         std::fs::remove_file(desk.path("packet/controls.csv")).unwrap();
@@ -63,21 +63,20 @@ fn nothing_is_sent_of_a_packet_that_was_changed() {
         std::os::unix::fs::symlink(desk.path("elsewhere.md"), desk.path("packet/index.md"))
             .unwrap();
     });
-    refused(
-        "another packet beside it",
-        "packet-format",
-        &|desk| {
-            let mut other = files();
-            other.insert("more.csv".to_owned(), b"more".to_vec());
-            write_packet(desk, "other", &other);
-            desk.copy("other.zip", "packet.zip");
-        },
-    );
+    refused("another packet beside it", "packet-format", &|desk| {
+        let mut other = files();
+        other.insert("more.csv".to_owned(), b"more".to_vec());
+        write_packet(desk, "other", &other);
+        desk.copy("other.zip", "packet.zip");
+    });
     hostile_zips(&refused);
     assert!(server.asked().is_empty(), "nobody was asked");
 }
 
-fn hostile_zips(refused: &dyn Fn(&str, &str, &dyn Fn(&Desk))) {
+/// Asserts that a packet is refused with this code after somebody changed it.
+type Refused<'r> = dyn Fn(&str, &str, &dyn Fn(&Desk)) + 'r;
+
+fn hostile_zips(refused: &Refused<'_>) {
     // Only the zip file is read in these.
     let alone = |desk: &Desk| std::fs::remove_dir_all(desk.path("packet")).unwrap();
     let with = |list: Value| move |desk: &Desk| zip(desk, &listed(&list), &files());
