@@ -1,4 +1,4 @@
-//! Foreign text in HTML, XML and Markdown: it shows as it is and means nothing.
+//! Foreign text in HTML, XML, Markdown and Graphviz: it shows as it is and means nothing.
 
 use crate::base::lines::Lines;
 use crate::base::text::visible;
@@ -35,6 +35,12 @@ pub fn markdown(text: &str) -> String {
         }
     }
     out
+}
+
+/// A quoted id or label of Graphviz.
+pub fn dot(text: &str) -> String {
+    let text = visible(text).replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{text}\"")
 }
 
 /// A table of Markdown, its lines with their ends.

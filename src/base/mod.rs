@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod digest;
+pub mod egress;
 pub mod evidence;
 pub mod fault;
 pub mod finding;

@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::cli::Context;
 use crate::cli::clients::{self, npm::NpmClient};
+use crate::cli::egress;
 use crate::cli::project::Project;
 use crate::cli::ui::{Failure, Ui};
 use crate::eco::install::Address;
@@ -144,10 +145,12 @@ impl Connection {
 
     /// Every host contacted so far, sorted.
     pub fn egress(&self) -> Vec<String> {
-        self.upstream
-            .egress()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        let contacts = self.upstream.egress();
+        contacts.iter().map(ToString::to_string).collect()
+    }
+
+    /// Keeps what was contacted beside the project's lock.
+    pub fn record_egress(&self, project: &Project) -> Result<(), Failure> {
+        egress::record(&project.lock_path, self.upstream.egress())
     }
 }

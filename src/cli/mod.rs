@@ -11,6 +11,7 @@ mod clients;
 pub mod cmd;
 #[cfg(feature = "connected")]
 pub mod connect;
+mod egress;
 pub mod evidence;
 pub mod exit;
 pub mod explain;
@@ -33,6 +34,7 @@ pub mod project;
 pub mod proof;
 pub mod receipt;
 pub mod review;
+mod said;
 #[cfg(feature = "connected")]
 mod sarif;
 mod sbom;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{End, Row, Zone};
 use crate::base::lines::Lines;
-use crate::base::markup::html;
+use crate::base::markup::{self, html};
 use crate::base::text::shortened;
 
 /// Most nodes of a column.
@@ -196,12 +196,11 @@ fn described(rows: &[Row]) -> String {
 
 /// For `dot -Tsvg`.
 pub(super) fn dot(channel: &str, rows: &[Row]) -> String {
-    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
-    let id = |end: &End| quoted(&format!("{} {}", end.zone.as_str(), end.name));
+    let id = |end: &End| markup::dot(&format!("{} {}", end.zone.as_str(), end.name));
     let mut out = Lines::new();
     out.line(format!(
         "digraph {} {{\n    rankdir=LR;\n    node [shape=box, fontname=\"sans-serif\"];",
-        quoted(channel)
+        markup::dot(channel)
     ));
     let ends: BTreeSet<&End> = rows.iter().flat_map(|row| [&row.from, &row.to]).collect();
     for end in ends {
@@ -214,7 +213,7 @@ pub(super) fn dot(channel: &str, rows: &[Row]) -> String {
             "    {} -> {} [label={}];",
             id(&row.from),
             id(&row.to),
-            quoted(&label)
+            markup::dot(&label)
         ));
     }
     out.line("}");

@@ -13,6 +13,7 @@ mod diagram;
 mod firewall;
 mod proxy;
 mod rule;
+pub mod staging;
 mod table;
 
 pub use compare::findings;

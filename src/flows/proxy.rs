@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+use crate::base::egress::authority;
 use crate::base::lines::Lines;
 use crate::base::peer::Peer;
 use crate::base::runtime::{Endpoint, Flow, Outbound, Runtime, Via};
@@ -50,11 +51,7 @@ impl<'a> Way<'a> {
     }
 
     fn address(&self) -> String {
-        let host = match &self.proxy.host {
-            Peer::Block(IpNet::V6(block)) => format!("[{}]", block.addr()),
-            host => host.to_string(),
-        };
-        format!("http://{host}:{}", self.proxy.port)
+        format!("http://{}", authority(&self.proxy.host, self.proxy.port))
     }
 
     /// A whole configuration of squid that lets through what is declared and nothing else.
@@ -63,39 +60,8 @@ impl<'a> Way<'a> {
         for flow in self.flows(Via::Proxy) {
             ports.entry(flow.port).or_default().insert(&flow.to);
         }
-        let mut text = Lines::new();
-        text.line(format!(
-            "# What {channel} may reach through the proxy: `squid -k parse -f FILE` checks it.\n\
-             # Names are matched as they are asked for (RFC 9110 CONNECT); .example is example and every name below it.\n\
-             # Put `acl stage_hosts src` with the addresses of the runtime's hosts where it stands.\n\
-             http_port {}\nacl stage_hosts src all",
-            self.proxy.port
-        ));
-        for (port, peers) in &ports {
-            text.line(format!("acl stage_port_{port} port {port}"));
-            for name in squid_names(peers) {
-                text.line(format!("acl stage_names_{port} dstdomain {name}"));
-            }
-            let blocks = peers.iter().filter_map(|peer| match peer {
-                Peer::Block(block) => Some(block),
-                Peer::Name(_) | Peer::Below(_) => None,
-            });
-            for block in blocks {
-                text.line(format!("acl stage_blocks_{port} dst {block}"));
-            }
-        }
-        for (port, peers) in &ports {
-            let is_block = |peer: &&&Peer| matches!(peer, Peer::Block(_));
-            let blocks = peers.iter().filter(is_block).count();
-            let kinds = [("names", peers.len() > blocks), ("blocks", blocks > 0)];
-            for (kind, _) in kinds.iter().filter(|(_, there)| *there) {
-                text.line(format!(
-                    "http_access allow stage_hosts stage_port_{port} stage_{kind}_{port}"
-                ));
-            }
-        }
-        text.line("http_access deny all");
-        text.into_text()
+        let title = format!("What {channel} may reach through the proxy");
+        allow_list(&title, self.proxy.port, &ports)
     }
 
     /// For programs that know no proxy: `proxychains4 -f FILE PROGRAM`.
@@ -193,6 +159,46 @@ impl<'a> Way<'a> {
             except.join(" ")
         )
     }
+}
+
+/// A whole configuration of squid that lets through these peers by port and nothing else.
+pub(super) fn allow_list(
+    title: &str,
+    listen: u16,
+    ports: &BTreeMap<u16, BTreeSet<&Peer>>,
+) -> String {
+    let mut text = Lines::new();
+    text.line(format!(
+        "# {title}: `squid -k parse -f FILE` checks it.\n\
+         # Names are matched as they are asked for (RFC 9110 CONNECT); .example is example and every name below it.\n\
+         # Put `acl stage_hosts src` with the addresses of the hosts where it stands.\n\
+         http_port {listen}\nacl stage_hosts src all"
+    ));
+    for (port, peers) in ports {
+        text.line(format!("acl stage_port_{port} port {port}"));
+        for name in squid_names(peers) {
+            text.line(format!("acl stage_names_{port} dstdomain {name}"));
+        }
+        let blocks = peers.iter().filter_map(|peer| match peer {
+            Peer::Block(block) => Some(block),
+            Peer::Name(_) | Peer::Below(_) => None,
+        });
+        for block in blocks {
+            text.line(format!("acl stage_blocks_{port} dst {block}"));
+        }
+    }
+    for (port, peers) in ports {
+        let is_block = |peer: &&&Peer| matches!(peer, Peer::Block(_));
+        let blocks = peers.iter().filter(is_block).count();
+        let kinds = [("names", peers.len() > blocks), ("blocks", blocks > 0)];
+        for (kind, _) in kinds.iter().filter(|(_, there)| *there) {
+            text.line(format!(
+                "http_access allow stage_hosts stage_port_{port} stage_{kind}_{port}"
+            ));
+        }
+    }
+    text.line("http_access deny all");
+    text.into_text()
 }
 
 /// Names as squid has them, without those that another one covers: squid refuses such lists.

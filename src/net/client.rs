@@ -12,12 +12,14 @@ use reqwest::{Certificate, Client, Identity, Method, Response, StatusCode};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use crate::base::egress::{Contact, Scheme};
+use crate::base::runtime::Endpoint;
+use crate::net::NetError;
 use crate::net::cache::Cache;
 use crate::net::credential::longest;
 use crate::net::proxy::Authority;
 use crate::net::settings::{Settings, shown, web_url};
 use crate::net::upload::Outgoing;
-use crate::net::{Egress, NetError};
 use crate::upstream::{SafeUrl, UpstreamError};
 
 /// Most redirects that are followed.
@@ -37,7 +39,7 @@ pub(super) struct Engine {
     client: Client,
     /// Clients that show a certificate, by the addresses that may see it.
     certified: Vec<(Url, Client)>,
-    egress: Mutex<BTreeSet<Egress>>,
+    egress: Mutex<BTreeSet<Contact>>,
     /// Origins that did not answer and have mirrors: asked last from then on.
     down: Mutex<BTreeSet<String>>,
 }
@@ -157,7 +159,7 @@ impl Engine {
     }
 
     /// Everything contacted so far, sorted.
-    pub(super) fn egress(&self) -> Vec<Egress> {
+    pub(super) fn egress(&self) -> Vec<Contact> {
         let seen = self.egress.lock().map(|seen| seen.clone());
         seen.unwrap_or_default().into_iter().collect()
     }
@@ -297,17 +299,30 @@ impl Engine {
                 "host {host} is not one of the allowed hosts"
             )));
         }
-        let via = self.settings.proxy.for_url(url);
-        let contact = Egress {
-            scheme: url.scheme().to_owned(),
-            host: url.host_str().unwrap_or_default().to_owned(),
-            port: url.port_or_known_default().unwrap_or_default(),
-            via: via.map(|proxy| Authority(proxy.with_secrets()).to_string()),
+        let Some(contact) = self.contact(url) else {
+            return Err(Trouble::permanent("its host is no name and no address"));
         };
         if let Ok(mut seen) = self.egress.lock() {
             seen.insert(contact);
         }
         Ok(())
+    }
+
+    /// Who is contacted for a URL, and through which proxy.
+    fn contact(&self, url: &Url) -> Option<Contact> {
+        let via = self.settings.proxy.for_url(url);
+        let via = via.map(|proxy| endpoint(proxy.with_secrets()));
+        let Endpoint { host, port } = endpoint(url)?;
+        let scheme = match url.scheme() {
+            "https" => Scheme::Https,
+            _ => Scheme::Http,
+        };
+        Some(Contact {
+            host,
+            port,
+            scheme,
+            via: via.flatten(),
+        })
     }
 
     /// What a transport error means, in words without secrets.
@@ -393,6 +408,16 @@ fn client(settings: &Settings, identity: Option<Identity>) -> Result<Client, Net
         builder = builder.identity(identity);
     }
     builder.build().map_err(|e| cannot_start(&e))
+}
+
+/// Host and port of a URL.
+fn endpoint(url: &Url) -> Option<Endpoint> {
+    let host = url.host_str()?;
+    let host = host.trim_start_matches('[').trim_end_matches([']', '.']);
+    Some(Endpoint {
+        host: host.parse().ok()?,
+        port: url.port_or_known_default()?,
+    })
 }
 
 fn cannot_start(error: &reqwest::Error) -> NetError {

@@ -33,6 +33,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use url::Url;
 
+use crate::base::egress::Contact;
 use crate::base::fault::{Code, Fault, Kind};
 use crate::fs::FsError;
 use crate::net::client::Engine;
@@ -154,29 +155,6 @@ impl Fault for NetError {
     }
 }
 
-/// A host that was contacted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Egress {
-    /// `http` or `https`.
-    pub scheme: String,
-    /// Host name.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// `host:port` of the proxy in between.
-    pub via: Option<String>,
-}
-
-impl fmt::Display for Egress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}", self.scheme, self.host, self.port)?;
-        match &self.via {
-            Some(proxy) => write!(f, " via {proxy}"),
-            None => Ok(()),
-        }
-    }
-}
-
 /// What the network thread is asked to do.
 enum Command {
     Get(Request),
@@ -246,7 +224,7 @@ impl HttpUpstream {
     }
 
     /// Every host contacted so far, sorted.
-    pub fn egress(&self) -> Vec<Egress> {
+    pub fn egress(&self) -> Vec<Contact> {
         self.engine.egress()
     }
 

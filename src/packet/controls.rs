@@ -2,14 +2,16 @@
 //! own: NIST SP 800-53 Rev. 5 and DISA's STIG are works of the US government, texts of ISO, AICPA and CIS are not repeated.
 
 use super::facts::Facts;
+use super::stig;
 
 /// Titles of the table.
 pub(super) const TITLES: [&str; 4] = ["standard", "control", "what the packet shows", "where"];
 
 const NIST: &str = "NIST SP 800-53 Rev. 5";
-const STIG: &str = "DISA STIG Ubuntu 22.04 V2R8";
 const SOC2: &str = "SOC 2 (TSC 2017)";
 const ISO: &str = "ISO/IEC 27001:2013 Annex A";
+const CIS_UBUNTU: &str = "CIS Ubuntu Linux 22.04 LTS Benchmark 2.0.0";
+const CIS_DEBIAN: &str = "CIS Debian Linux 12 Benchmark 1.1.0";
 
 /// When a row is true.
 type When = fn(&Facts<'_>) -> bool;
@@ -25,8 +27,15 @@ const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
     ),
     (
         NIST,
+        "CM-2",
+        "what is installed on each platform, before it is",
+        "hids",
+        has_baseline,
+    ),
+    (
+        NIST,
         "CM-3",
-        "who signed the change when, under which ticket",
+        "who signed the change when, and under which ticket where one was named",
         "signatures.csv",
         always,
     ),
@@ -46,6 +55,13 @@ const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
     ),
     (
         NIST,
+        "CM-7",
+        "the only ports and peers that are needed",
+        "network/flows.csv",
+        has_runtime,
+    ),
+    (
+        NIST,
         "CM-7(5)",
         "under which approval each package comes in",
         "evidence/approved.json",
@@ -56,6 +72,13 @@ const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
         "CM-8",
         "every component with version, license and digests",
         "sbom/bundle.cdx.json",
+        has_lock,
+    ),
+    (
+        NIST,
+        "CM-10",
+        "under which license each component is used",
+        "sbom/components.csv",
         has_lock,
     ),
     (
@@ -78,6 +101,20 @@ const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
         "every flow, and the rules that let it through",
         "network/flows.csv",
         has_runtime,
+    ),
+    (
+        NIST,
+        "SC-17",
+        "which certificate authorities hosts are to trust",
+        "ca/ca-bundle.pem",
+        has_ca,
+    ),
+    (
+        NIST,
+        "SI-2",
+        "for each known vulnerability whether it affects what is carried",
+        "vex/openvex.json",
+        has_vex,
     ),
     (
         NIST,
@@ -122,27 +159,6 @@ const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
         has_lock,
     ),
     (
-        STIG,
-        "V-260518 (UBTU-22-251030)",
-        "ports and protocols that the runtime uses",
-        "network/flows.csv",
-        has_runtime,
-    ),
-    (
-        STIG,
-        "V-260580 (UBTU-22-631010)",
-        "which certificate authorities are trusted",
-        "ca/ca-bundle.pem",
-        has_ca,
-    ),
-    (
-        STIG,
-        "V-260585 (UBTU-22-651025)",
-        "what AIDE compares with",
-        "hids",
-        has_baseline,
-    ),
-    (
         SOC2,
         "CC5.2",
         "the change, who approved it, and what was checked",
@@ -163,17 +179,43 @@ const CONTROLS: &[(&str, &str, &str, &str, When)] = &[
         "sbom/components.csv",
         has_lock,
     ),
+    (
+        CIS_UBUNTU,
+        "6.1.2",
+        "what AIDE compares with",
+        "hids",
+        has_baseline,
+    ),
+    (
+        CIS_DEBIAN,
+        "6.3.2",
+        "what AIDE compares with",
+        "hids",
+        has_baseline,
+    ),
 ];
 
 /// The rows for which the packet has something to show.
 pub(super) fn rows(facts: &Facts<'_>) -> Vec<Vec<String>> {
     let shown = CONTROLS.iter().filter(|(.., when)| when(facts));
-    shown
+    let mut rows: Vec<Vec<String>> = shown
         .map(|(standard, control, what, place, _)| {
             [*standard, *control, *what, *place]
                 .map(str::to_owned)
                 .to_vec()
         })
+        .collect();
+    let rules = stig::rows(facts).into_iter();
+    rows.extend(rules.map(|rule| [&[stig::CITED.to_owned()], &rule[..]].concat()));
+    rows
+}
+
+/// Of NIST SP 800-53: control, what the packet shows of it, and where.
+pub(super) fn nist(facts: &Facts<'_>) -> Vec<(&'static str, &'static str, &'static str)> {
+    let shown = CONTROLS.iter();
+    shown
+        .filter(|(standard, .., when)| *standard == NIST && when(facts))
+        .map(|(_, control, what, place, _)| (*control, *what, *place))
         .collect()
 }
 
@@ -206,9 +248,9 @@ const fn has_baseline(facts: &Facts<'_>) -> bool {
 }
 
 fn has_ca(facts: &Facts<'_>) -> bool {
-    facts
-        .bundle
-        .documents
-        .keys()
-        .any(|path| path.as_str() == "ca/ca-bundle.pem")
+    facts.private_ca().is_some()
+}
+
+fn has_vex(facts: &Facts<'_>) -> bool {
+    facts.vex.documents.contains_key("vex/openvex.json")
 }

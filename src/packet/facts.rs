@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use uuid::Uuid;
 
+use crate::base::egress::Contact;
 use crate::base::evidence::Level;
 use crate::base::json;
 use crate::base::limits::LIMITS;
@@ -34,8 +36,23 @@ pub struct Facts<'a> {
     pub previous: Option<(&'a Lock, String)>,
     /// What is installed, by platform; none where nobody said where.
     pub baselines: &'a [Baseline],
+    /// What is said of known vulnerabilities.
+    pub vex: &'a Vex,
+    /// What was contacted to make the bundle, where that was kept.
+    pub egress: Option<&'a [Contact]>,
+    /// The host that the checklist is for, as its reader knows it.
+    pub host: &'a str,
     /// Name and version of this program.
     pub tool: &'a str,
+}
+
+/// What is said of known vulnerabilities; nothing without a database.
+#[derive(Debug, Clone, Default)]
+pub struct Vex {
+    /// Id, package URL, status, why, what to do.
+    pub rows: Vec<Vec<String>>,
+    /// The statements as OpenVEX and CycloneDX, by path in the packet.
+    pub documents: BTreeMap<String, Vec<u8>>,
 }
 
 /// A finding as a bundle has it.
@@ -65,6 +82,12 @@ pub struct Waived {
 }
 
 impl Facts<'_> {
+    /// A version 5 UUID (RFC 9562 section 5.5) of a part of the packet of this bundle. OSCAL takes versions 4 and 5 only.
+    pub(super) fn uuid(&self, part: &str) -> String {
+        let space = Uuid::new_v5(&Uuid::NAMESPACE_URL, self.bundle.id.to_string().as_bytes());
+        Uuid::new_v5(&space, part.as_bytes()).to_string()
+    }
+
     /// A document of evidence.
     pub fn document(&self, name: &str) -> Option<Value> {
         let bytes = self.evidence.get(&format!("{EVIDENCE}{name}"))?;

@@ -3,7 +3,11 @@
 //!
 //! ```text
 //! index.html  index.md                     the first page: what it is, what changed, what was found, who signed
-//! sbom/       bundle.cdx.json bundle.spdx.json components.csv
+//! rollback.md                              how the change is taken back
+//! checklist.cklb                           rules of a STIG with where their evidence is
+//! oscal/      component-definition.json    controls with what shows them
+//! sbom/       bundle.cdx.json bundle.spdx.json components.csv dependencies.dot
+//! vex/        openvex.json vex.cdx.json statements.csv
 //! findings/   findings.csv waivers.csv upstream.csv changes.csv
 //! hids/       linux-amd64/ baseline.csv aide.conf aide.db … what is installed
 //! network/    flows.csv flows.md flows.svg … rules of firewalls and proxies
@@ -21,11 +25,15 @@
 mod chart;
 mod controls;
 mod facts;
+mod graph;
 mod html;
 mod markdown;
+mod oscal;
 pub mod page;
 pub mod received;
+mod rollback;
 mod sections;
+mod stig;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -39,12 +47,13 @@ use crate::base::digest::Digest;
 use crate::base::json;
 use crate::flows;
 use crate::hids;
+use crate::packet::graph::Graph;
 use crate::packet::page::Page;
 use crate::permissions;
 use crate::sbom::{spdx, table};
 use crate::trust::envelope::STATEMENT;
 
-pub use facts::{EVIDENCE, Facts, Found, Waived};
+pub use facts::{EVIDENCE, Facts, Found, Vex, Waived};
 
 /// Name of the list of files.
 pub const MANIFEST: &str = "manifest.json";
@@ -62,6 +71,10 @@ pub fn files(facts: &Facts<'_>) -> Files {
     let page = first_page(facts);
     files.insert("index.html".to_owned(), html::write(&page).into_bytes());
     files.insert("index.md".to_owned(), markdown::write(&page).into_bytes());
+    let rollback = markdown::write(&rollback::page(facts));
+    files.insert(rollback::PATH.to_owned(), rollback.into_bytes());
+    let checklist = stig::checklist(facts);
+    files.extend(checklist.map(|bytes| (stig::PATH.to_owned(), bytes)));
     for (name, table) in tables::all(facts) {
         files.insert(name.to_owned(), table);
     }
@@ -75,11 +88,37 @@ pub fn files(facts: &Facts<'_>) -> Files {
         files.insert("sbom/bundle.spdx.json".to_owned(), spdx::write(&document));
         files.insert("sbom/components.csv".to_owned(), table::write(&document));
     }
-    for (path, bytes) in facts.evidence {
-        files.insert(path.clone(), bytes.clone());
+    if let Some(lock) = &facts.bundle.lock {
+        let graph = Graph::of(lock).dot(&facts.bundle.statement.channel);
+        files.insert("sbom/dependencies.dot".to_owned(), graph.into_bytes());
+    }
+    let carried = facts.evidence.iter().chain(&facts.vex.documents);
+    files.extend(carried.map(|(path, bytes)| (path.clone(), bytes.clone())));
+    files.extend(of_host(facts));
+    if let Some(proof) = &facts.bundle.proof {
+        let mut bytes = json::to_canonical(&proof.proof).unwrap_or_default();
+        bytes.push(b'\n');
+        files.insert("proof/proof.json".to_owned(), bytes);
+    }
+    let oscal = oscal::write(facts, &files);
+    files.insert(oscal::PATH.to_owned(), oscal);
+    let manifest = manifest(facts, &files);
+    files.insert(MANIFEST.to_owned(), manifest);
+    files
+}
+
+/// What firewalls, directories and the watch over files need.
+fn of_host(facts: &Facts<'_>) -> Files {
+    let mut files = Files::new();
+    let channel = &facts.bundle.statement.channel;
+    for made in facts
+        .egress
+        .iter()
+        .flat_map(|contacts| flows::staging::files(channel, contacts))
+    {
+        files.insert(format!("network/{}", made.name), made.bytes);
     }
     if let Some(runtime) = facts.runtime() {
-        let channel = &facts.bundle.statement.channel;
         for made in flows::files(channel, &runtime) {
             files.insert(format!("network/{}", made.name), made.bytes);
         }
@@ -93,13 +132,6 @@ pub fn files(facts: &Facts<'_>) -> Files {
             }
         }
     }
-    if let Some(proof) = &facts.bundle.proof {
-        let mut bytes = json::to_canonical(&proof.proof).unwrap_or_default();
-        bytes.push(b'\n');
-        files.insert("proof/proof.json".to_owned(), bytes);
-    }
-    let manifest = manifest(facts, &files);
-    files.insert(MANIFEST.to_owned(), manifest);
     files
 }
 

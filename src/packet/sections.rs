@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use super::chart;
 use super::controls;
 use super::facts::Facts;
+use super::graph::Graph;
 use super::page::{Block, Section, Table, Tone};
 use super::tables;
 use crate::base::text::amount;
-use crate::flows;
+use crate::flows::{self, staging};
 use crate::hids;
 use crate::permissions;
 use crate::sbom;
@@ -21,16 +22,19 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<Section> {
         summary(facts),
         changes(facts),
         findings(facts),
+        vulnerabilities(facts),
         upstream(facts),
         proof(facts),
         signatures(facts),
         licenses(facts),
         contents(facts),
         network(facts),
+        staging(facts),
         directories(facts),
         baselines(facts),
         certificates(facts),
         mapping(facts),
+        rollback(),
     ];
     sections.into_iter().flatten().collect()
 }
@@ -113,22 +117,15 @@ fn verified(facts: &Facts<'_>) -> Block {
 /// What decides whether somebody reads on.
 fn verdicts(facts: &Facts<'_>) -> Vec<Block> {
     let mut out = Vec::new();
-    let findings = facts.findings();
-    let of = |severity: &str| findings.iter().filter(|f| f.severity == severity).count();
-    let (denied, warned, waived) = (of("deny"), of("warn"), facts.waived().len());
+    let (denied, warned, waived) = counted(facts);
+    let said = format!("findings: {denied} deny, {warned} warn, {waived} are waived");
     let (tone, text) = match (denied, warned + waived) {
         (0, 0) => (
             Tone::Good,
             "nothing was found that anybody has to look at".to_owned(),
         ),
-        (0, _) => (
-            Tone::Look,
-            format!("{warned} findings warn, {waived} are waived"),
-        ),
-        _ => (
-            Tone::Bad,
-            format!("{denied} findings deny, {warned} warn, {waived} are waived"),
-        ),
+        (0, _) => (Tone::Look, said),
+        _ => (Tone::Bad, said),
     };
     out.push(Block::Notice(tone, text));
     let said = facts.document("vulnerabilities.json");
@@ -161,6 +158,20 @@ fn verdicts(facts: &Facts<'_>) -> Vec<Block> {
         ),
     });
     out
+}
+
+/// How many findings deny, warn and are waived: those of the closure, of the flows, the directories and the private CA.
+fn counted(facts: &Facts<'_>) -> (usize, usize, usize) {
+    let tables = [
+        tables::findings(facts),
+        tables::flow_findings(facts),
+        tables::permission_findings(facts),
+        tables::ca_findings(facts),
+    ];
+    let severities = tables.iter().flatten().filter_map(|row| row.first());
+    let severities: Vec<&String> = severities.collect();
+    let of = |severity: &str| severities.iter().filter(|said| **said == severity).count();
+    (of("deny"), of("warn"), facts.waived().len())
 }
 
 const fn tone_of(proof: &Proof) -> Tone {
@@ -207,6 +218,15 @@ fn findings(facts: &Facts<'_>) -> Option<Section> {
         ));
     }
     section("findings", "Findings and waivers", blocks)
+}
+
+fn vulnerabilities(facts: &Facts<'_>) -> Option<Section> {
+    let rows = facts.vex.rows.clone();
+    if rows.is_empty() {
+        return None;
+    }
+    let block = table("Statements", &tables::VEX, rows, Some("vex/statements.csv"));
+    section("vulnerabilities", "Known vulnerabilities", vec![block])
 }
 
 fn upstream(facts: &Facts<'_>) -> Option<Section> {
@@ -381,6 +401,10 @@ fn contents(facts: &Facts<'_>) -> Option<Section> {
                 chart::bars("largest", "Largest components", &largest, &amount),
                 "The largest components".to_owned(),
             ),
+            Block::Picture(
+                Graph::of(lock).svg(),
+                "What was asked for, what that needs directly, and how many releases come with each; all of it is in sbom/dependencies.dot".to_owned(),
+            ),
         ],
     )
 }
@@ -410,6 +434,37 @@ fn network(facts: &Facts<'_>) -> Option<Section> {
     section("network", "Network flows", blocks)
 }
 
+/// What was contacted to make the bundle, outside.
+fn staging(facts: &Facts<'_>) -> Option<Section> {
+    let contacts = facts.egress?;
+    let note = "On the connected host, before the transfer: nothing in the enclave talks to these.";
+    let rows = contacts
+        .iter()
+        .map(|contact| staging::cells(contact).to_vec());
+    section(
+        "staging",
+        "Contacted to make the bundle",
+        vec![
+            Block::Text(note.to_owned()),
+            table(
+                "Contacted",
+                &staging::TITLES,
+                rows.collect(),
+                Some("network/staging-egress.csv"),
+            ),
+        ],
+    )
+}
+
+fn rollback() -> Option<Section> {
+    let text = "rollback.md says how the change is taken back, in the repository and on the hosts.";
+    section(
+        "rollback",
+        "Taking it back",
+        vec![Block::Text(text.to_owned())],
+    )
+}
+
 /// The private CA, and what is packed for the hosts.
 fn certificates(facts: &Facts<'_>) -> Option<Section> {
     let ca = facts.private_ca()?;
@@ -434,12 +489,7 @@ fn certificates(facts: &Facts<'_>) -> Option<Section> {
             Some("ca/ca-bundle.pem"),
         ),
     ];
-    let found = ca.findings.iter().map(|f| {
-        let texts = [f.severity.to_string(), f.code.name.to_owned()];
-        let rest = [f.subject.clone(), f.message.clone()];
-        [texts, rest].concat()
-    });
-    let found: Vec<Vec<String>> = found.collect();
+    let found = tables::ca_findings(facts);
     if !found.is_empty() {
         blocks.push(table("Found about them", &tables::FINDINGS, found, None));
     }
@@ -498,6 +548,12 @@ fn mapping(facts: &Facts<'_>) -> Option<Section> {
                 &controls::TITLES,
                 controls::rows(facts),
                 Some("controls.csv"),
+            ),
+            Block::Text(
+                "The same for tools: oscal/component-definition.json (OSCAL), and, where a rule of the STIG is concerned, checklist.cklb \
+                 (STIG Viewer 3, STIG Manager): there a rule is open where the bundle breaks it, and not reviewed otherwise, since nobody \
+                 was on the host."
+                    .to_owned(),
             ),
         ],
     )

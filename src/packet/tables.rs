@@ -21,6 +21,10 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<(&'static str, Vec<u8>)> {
     if facts.bundle.lock.is_some() {
         out.push(("findings/upstream.csv", titled(&UPSTREAM, upstream(facts))));
     }
+    if !facts.vex.documents.is_empty() {
+        let rows = facts.vex.rows.clone();
+        out.push(("vex/statements.csv", titled(&VEX, rows)));
+    }
     if facts.previous.is_some() {
         out.push(("findings/changes.csv", titled(&CHANGES, changes(facts))));
     }
@@ -62,6 +66,13 @@ pub(super) fn permission_findings(facts: &Facts<'_>) -> Vec<Vec<String>> {
     found(permissions::findings(&runtime, proof))
 }
 
+pub(super) fn ca_findings(facts: &Facts<'_>) -> Vec<Vec<String>> {
+    facts
+        .private_ca()
+        .map(|ca| found(ca.findings))
+        .unwrap_or_default()
+}
+
 fn found(findings: Vec<Finding>) -> Vec<Vec<String>> {
     findings
         .into_iter()
@@ -75,6 +86,8 @@ fn found(findings: Vec<Finding>) -> Vec<Vec<String>> {
         })
         .collect()
 }
+
+pub(super) const VEX: [&str; 5] = ["vulnerability", "package", "status", "why", "what to do"];
 
 pub(super) const WAIVERS: [&str; 6] = [
     "code", "subject", "message", "reason", "approver", "expires",

@@ -51,6 +51,8 @@ pub struct Part {
     pub declared: Option<Terms>,
     /// Its terms as read from its files.
     pub concluded: Option<Terms>,
+    /// The text of its license file, where the terms have no identifier.
+    pub license_text: Option<String>,
     /// Who holds the copyright, as far as it is said.
     pub copyright: Option<String>,
     /// Its files.
@@ -205,6 +207,11 @@ fn part(raw: RawComponent) -> Result<Part, SbomError> {
         .into_iter()
         .filter_map(|p| Some((p.name?, p.value.unwrap_or_default())))
         .collect();
+    let texts = raw.licenses.iter().filter_map(|choice| {
+        let text = choice.license.as_ref()?.text.as_ref()?;
+        text.encoding.is_none().then(|| text.content.clone())
+    });
+    let license_text = texts.reduce(|all, more| format!("{all}\n\n{more}"));
     let (declared, concluded) = terms(raw.licenses);
     Ok(Part {
         reference: raw.reference.unwrap_or_else(|| purl.clone()),
@@ -220,6 +227,7 @@ fn part(raw: RawComponent) -> Result<Part, SbomError> {
         description: raw.description,
         declared,
         concluded,
+        license_text,
         copyright: known(raw.copyright),
         properties,
     })
@@ -379,7 +387,15 @@ struct RawChoice {
 struct RawLicense {
     id: Option<String>,
     name: Option<String>,
+    text: Option<RawText>,
     acknowledgement: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawText {
+    content: String,
+    /// Set where the content is not the text itself.
+    encoding: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -110,6 +110,9 @@ impl Member<'_> {
     }
 }
 
+/// The text of a release's license file, for those whose license has no identifier.
+pub type LicenseTexts = BTreeMap<(EcosystemId, ReleaseId), String>;
+
 /// What crosses the gap: ecosystem, then release.
 pub type Members<'a> = BTreeMap<(&'a EcosystemId, ReleaseId), Member<'a>>;
 

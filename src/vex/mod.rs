@@ -25,6 +25,18 @@ pub enum Status {
     Fixed,
 }
 
+impl Status {
+    /// As people and OpenVEX have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAffected(_) => "not_affected",
+            Self::Affected => "affected",
+            Self::UnderInvestigation => "under_investigation",
+            Self::Fixed => "fixed",
+        }
+    }
+}
+
 /// One statement. Texts are safe to print.
 #[derive(Debug, Clone)]
 pub struct Statement<'s> {

@@ -13,7 +13,7 @@ const LONGER: &[(&str, &str)] = &[];
 
 /// Most packages in `Cargo.lock`, and in the tree of the enclave build: a new one is a decision.
 const MOST_PACKAGES: usize = 605;
-const MOST_ENCLAVE_PACKAGES: usize = 290;
+const MOST_ENCLAVE_PACKAGES: usize = 292;
 
 /// Packages that may not be in the enclave build, by exact name, and why.
 const BANNED: &[(&str, &[&str])] = &[

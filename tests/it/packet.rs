@@ -28,6 +28,10 @@ purpose = "<b>the model</b> & \"more\""
 [[runtime.flow]]
 listen = "127.0.0.1:18790"
 purpose = "gateway"
+[[runtime.directory]]
+path = "/var/lib/claw"
+mode = "0777"
+why = "everybody's"
 "#;
 
 /// A bundle of `evil`, whose license and deprecation say what no page should obey.
@@ -80,7 +84,7 @@ fn files(desk: &Desk, folder: &str) -> BTreeMap<String, Vec<u8>> {
 fn a_packet_says_what_is_so_and_obeys_nobody() {
     let desk = desk();
     let report = desk
-        .stage("ticket new.stage --trust root.json --previous old.stage --key k.pem -o out/packet --format json")
+        .stage("ticket new.stage --trust root.json --previous old.stage --host claw-host --key k.pem -o out/packet --format json")
         .ok()
         .json();
     assert_valid("ticket-report.json", &report);
@@ -125,6 +129,19 @@ fn a_packet_says_what_is_so_and_obeys_nobody() {
         (&json!(license), &json!(HOSTILE))
     );
 
+    checklist_and_controls(&files);
+    let rollback = text("rollback.md");
+    assert!(
+        rollback.contains("| npm | plain | 1.1.0 | 1.0.0 |"),
+        "{rollback}"
+    );
+    assert!(rollback.contains("--channel demo --to SERIAL"));
+    let graph = text("sbom/dependencies.dot");
+    assert!(
+        graph.contains("\"npm evil@1.0.0\" [style=bold];"),
+        "{graph}"
+    );
+
     // Signed: by the key that was named, over the list of all files.
     let envelope: Value =
         serde_json::from_slice(&desk.read("out/packet/manifest.json.dsse")).unwrap();
@@ -132,6 +149,95 @@ fn a_packet_says_what_is_so_and_obeys_nobody() {
     let digest = Digest::of(&files["manifest.json"]).hex();
     assert_eq!(statement["subject"][0]["digest"]["sha256"], digest);
     openssl_verifies(&desk, &envelope, "k").ok();
+}
+
+/// The checklist opens what the bundle breaks and closes nothing; the component definition names files with their digests.
+fn checklist_and_controls(files: &BTreeMap<String, Vec<u8>>) {
+    let json = |path: &str| -> Value { serde_json::from_slice(&files[path]).unwrap() };
+    let checklist = json("checklist.cklb");
+    assert_eq!(checklist["target_data"]["host_name"], "claw-host");
+    let rules = checklist["stigs"][0]["rules"].as_array().unwrap();
+    let status: BTreeMap<&str, &str> = rules
+        .iter()
+        .map(|rule| {
+            (
+                rule["group_id"].as_str().unwrap(),
+                rule["status"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        status["V-260513"], "open",
+        "a public directory without sticky bit"
+    );
+    assert_eq!(status["V-260518"], "not_reviewed");
+    assert!(
+        !status.contains_key("V-260482"),
+        "no Debian packages, no word of them"
+    );
+    let found = rules.iter().find(|rule| rule["status"] == "open").unwrap();
+    assert_eq!(
+        found["finding_details"],
+        "The bundle brings:\n/var/lib/claw 0777"
+    );
+
+    let definition = json("oscal/component-definition.json");
+    let definition = &definition["component-definition"];
+    let resources = definition["back-matter"]["resources"].as_array().unwrap();
+    let flows = resources
+        .iter()
+        .find(|resource| resource["title"] == "network/flows.csv")
+        .unwrap();
+    let digest = &flows["rlinks"][0]["hashes"][0]["value"];
+    assert_eq!(*digest, Digest::of(&files["network/flows.csv"]).hex());
+    let link = format!("#{}", flows["uuid"].as_str().unwrap());
+    let required = &definition["components"][0]["control-implementations"][0];
+    let required = required["implemented-requirements"].as_array().unwrap();
+    let boundary = required
+        .iter()
+        .find(|one| one["control-id"] == "sc-7")
+        .unwrap();
+    assert_eq!(boundary["links"][0]["href"], link);
+    let ids: Vec<&str> = required
+        .iter()
+        .map(|one| one["control-id"].as_str().unwrap())
+        .collect();
+    assert!(
+        !ids.contains(&"si-2"),
+        "no database, no word of vulnerabilities"
+    );
+}
+
+#[test]
+fn what_was_contacted_is_kept_beside_the_lock_and_shown() {
+    let desk = desk();
+    let kept: Value = serde_json::from_slice(&desk.read("stage.egress.json")).unwrap();
+    assert_valid("egress.json", &kept);
+    let port = kept["contacts"][0]["port"].as_u64().unwrap();
+    desk.stage("ticket new.stage --trust root.json -o packet")
+        .ok();
+    let files = files(&desk, "packet");
+    let text = |path: &str| String::from_utf8(files[path].clone()).unwrap();
+    assert!(text("network/staging-egress.csv").contains(&format!("127.0.0.1,{port},http,")));
+    assert!(text("network/staging-squid.conf").contains("acl stage_blocks_"));
+    assert!(text("index.md").contains("## Contacted to make the bundle"));
+
+    // Everything is there: nobody is contacted, and what is known stays known.
+    desk.stage("fetch").ok();
+    assert_eq!(
+        kept,
+        serde_json::from_slice::<Value>(&desk.read("stage.egress.json")).unwrap()
+    );
+    desk.write(
+        "other.json",
+        "{\"contacts\":[{}],\"schema\":\"stage/egress/v1\"}",
+    );
+    desk.stage("ticket new.stage --trust root.json --egress other.json -o b")
+        .refused(2, "cannot be read");
+    assert!(!desk.path("b").exists());
+    std::fs::remove_file(desk.path("stage.egress.json")).unwrap();
+    desk.stage("ticket new.stage --trust root.json -o c").ok();
+    assert!(!desk.path("c/network/staging-egress.csv").exists());
 }
 
 #[test]

@@ -313,3 +313,32 @@ fn documents_are_left_for_the_reference_validators() {
         crate::fixture::file(name, &bytes);
     }
 }
+
+#[test]
+fn a_change_packet_says_what_the_database_in_the_bundle_knows() {
+    let desk = desk();
+    desk.stage("ticket x.stage --trust root.json --policy policy.toml -o packet")
+        .ok();
+    let open: Value = serde_json::from_slice(&desk.read("packet/vex/openvex.json")).unwrap();
+    let said = open["statements"].as_array().unwrap();
+    let status: Vec<&str> = said
+        .iter()
+        .map(|one| one["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(status.len(), 5);
+    assert!(status.contains(&"not_affected") && status.contains(&"affected"));
+    let cyclonedx: Value = serde_json::from_slice(&desk.read("packet/vex/vex.cdx.json")).unwrap();
+    assert_eq!(cyclonedx["vulnerabilities"].as_array().unwrap().len(), 5);
+    let table = String::from_utf8(desk.read("packet/vex/statements.csv")).unwrap();
+    assert!(
+        table.contains("CVE-2026-1,pkg:npm/b@1.0.0,not_affected,never called,"),
+        "{table}"
+    );
+    let controls = String::from_utf8(desk.read("packet/controls.csv")).unwrap();
+    assert!(controls.contains("SI-2"));
+
+    // Without the waivers everything is open.
+    desk.stage("ticket x.stage --trust root.json -o bare").ok();
+    let table = String::from_utf8(desk.read("bare/vex/statements.csv")).unwrap();
+    assert!(!table.contains("not_affected"), "{table}");
+}

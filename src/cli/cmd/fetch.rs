@@ -53,6 +53,7 @@ pub(crate) fn run(ctx: &Context, args: &FetchArgs) -> CommandResult {
     }
     let upstream = &mut connection.upstream;
     let report = fetch::run(&lock, &records, &store, upstream, &ctx.ui)?;
+    connection.record_egress(&project)?;
     let fields = fields(&report, &connection);
     let there = match report.reused {
         0 => String::new(),
@@ -97,6 +98,7 @@ pub(crate) fn fetch_missing(
 ) -> Result<(), Failure> {
     let mut connection = connect::open(ctx, project)?;
     let report = fetch::run(lock, records, store, &mut connection.upstream, &ctx.ui)?;
+    connection.record_egress(project)?;
     if report.failures.is_empty() {
         return Ok(());
     }

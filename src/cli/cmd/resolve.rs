@@ -146,6 +146,9 @@ pub(crate) fn run(ctx: &Context, args: &ResolveArgs) -> CommandResult {
     let egress = connection.egress();
     let fields = report(&closure, &project, &rules, &judgement, &egress, &vouched);
     let mut outcome = finish(ctx, args, &project, &closure, started, (&judgement, fields))?;
+    if outcome.exit == Exit::Ok && !args.dry_run && !args.locked {
+        connection.record_egress(&project)?;
+    }
     outcome.summary.extend(asked);
     vulns::tell(&mut outcome, &checked);
     if outcome.exit == Exit::Ok {

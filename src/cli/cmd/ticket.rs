@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use crate::base::egress::Contact;
 use crate::base::runtime;
 use crate::base::text::{quoted, shown};
 use crate::base::time::Timestamp;
@@ -12,7 +13,9 @@ use crate::cli::approval::ApprovalsFile;
 use crate::cli::baseline;
 use crate::cli::carried::Carried;
 use crate::cli::cmd::CommandResult;
+use crate::cli::egress;
 use crate::cli::proof::ProofFile;
+use crate::cli::said;
 use crate::cli::secret::{PassphraseArgs, secret_key};
 use crate::cli::subject::{self, Subject};
 use crate::cli::ui::{Failure, Outcome, plural};
@@ -20,6 +23,7 @@ use crate::cli::{Context, TOOL, UsageError};
 use crate::fs;
 use crate::hids::Baseline;
 use crate::packet::{self, EVIDENCE, Facts, Files, SIGNATURE};
+use crate::policy::Policy;
 use crate::trust::envelope::{self, Signable};
 use crate::trust::root::TrustRoot;
 use crate::verify::{self, Bundle, Judge, Verified};
@@ -49,6 +53,15 @@ pub struct TicketArgs {
     /// The last approved bundle, or its lock, to tell what changed; it is looked at, not verified
     #[arg(long, value_name = "LOCK|BUNDLE")]
     previous: Option<PathBuf>,
+    /// What was contacted to make the bundle [default: stage.egress.json in the bundle's folder, if it is there]
+    #[arg(long, value_name = "FILE")]
+    egress: Option<PathBuf>,
+    /// Name of the host in the checklist (CKLB), as its reader knows it [default: the channel]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// The policy whose waivers the VEX documents say
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Sign the list of files with this key
     #[arg(long, value_name = "FILE|URI")]
     key: Option<PathBuf>,
@@ -81,11 +94,17 @@ pub(crate) fn run(ctx: &Context, args: &TicketArgs) -> CommandResult {
         .transpose()?;
     let (bundle, evidence) = verified(ctx, args)?;
     let baselines = baselines(ctx, args, &bundle, &evidence)?;
+    let policy = args.policy.as_deref().map(Policy::load).transpose()?;
+    let vex = said::of(&args.bundle, &bundle, policy.as_ref())?;
+    let contacts = contacts(args)?;
     let facts = Facts {
         bundle: &bundle,
         evidence: &evidence,
         baselines: &baselines,
         previous: before.as_ref().map(previous).transpose()?,
+        vex: &vex,
+        egress: contacts.as_deref(),
+        host: args.host.as_deref().unwrap_or(&bundle.statement.channel),
         tool: TOOL,
     };
     let mut files = packet::files(&facts);
@@ -147,6 +166,15 @@ fn previous(subject: &Subject) -> Result<(&crate::lock::Lock, String), UsageErro
     let lock = subject.lock();
     let lock = lock.ok_or_else(|| UsageError::new("a plain bundle has no lock to compare with"))?;
     Ok((lock, name))
+}
+
+/// Who was contacted, where that was kept.
+fn contacts(args: &TicketArgs) -> Result<Option<Vec<Contact>>, Failure> {
+    let read = match &args.egress {
+        Some(path) => Some(egress::read(path)?),
+        None => egress::beside(&args.bundle)?,
+    };
+    Ok(read.map(|contacts| contacts.into_iter().collect()))
 }
 
 /// The bundle, and its documents of evidence.

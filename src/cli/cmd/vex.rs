@@ -9,21 +9,19 @@ use serde_json::json;
 use crate::base::digest::Digest;
 use crate::base::limits::LIMITS;
 use crate::base::package::{EcosystemId, ReleaseId};
-use crate::base::section::Section;
 use crate::base::text::{quoted, shown};
 use crate::cli::cmd::CommandResult;
 use crate::cli::subject::{self, read_records};
 use crate::cli::ui::{self, Failure, Outcome};
-use crate::cli::vulns::OsvArgs;
+use crate::cli::vulns::{OsvArgs, carried_place, carried_records, look_up_carried};
 use crate::cli::{Context, UsageError};
 use crate::fs;
-use crate::import::ImportError;
 use crate::lock::{Lock, Records, format};
 use crate::manifest;
 use crate::policy::Policy;
 use crate::vex::cyclonedx::{self, Sbom};
 use crate::vex::{self, Issuer, Status, openvex};
-use crate::vulns::{self, Checked, Closure, Given, NO_DATABASE, Query, RECORDS};
+use crate::vulns::{self, Checked, Closure, Given, NO_DATABASE, Query};
 
 /// Path of the SBOM in a bundle.
 const SBOM: &str = "sbom/bundle.cdx.json";
@@ -181,24 +179,14 @@ fn open(ctx: &Context, path: &Path) -> Result<Subject, Failure> {
         ))
         .into());
     };
-    let mut records = Records::new();
+    let records = carried_records(intact.documents());
     let mut sbom = None;
     for (at, bytes) in intact.documents() {
-        let record = at.as_str().strip_prefix("lock/records/");
-        let id = record.and_then(|name| name.strip_suffix(".json"));
-        if let Some(id) = id.and_then(|id| id.parse().ok()) {
-            records.insert(id, bytes.clone());
-        }
         if at.as_str() == SBOM {
             sbom = Sbom::of(bytes);
         }
     }
-    let own = intact
-        .manifest
-        .file(RECORDS)
-        .map(|file| file.digests.sha256);
-    let places = intact.manifest.offsets(fs::size(path)?);
-    let carried = own.and_then(|digest| places.get(&digest).map(|at| (digest, at.0, at.1)));
+    let carried = carried_place(path, &intact.manifest)?;
     Ok(Subject {
         lock,
         records,
@@ -221,18 +209,7 @@ fn look_up(args: &VexArgs, subject: &Subject) -> Result<Checked, Failure> {
     };
     match (&args.osv.osv, subject.carried) {
         (Some(path), _) => Ok(ask(Given::Path(path))?),
-        (None, Some((digest, start, length))) => {
-            let file = fs::open(&args.subject)?;
-            let section = Section::new(file, start, length);
-            let section = section.map_err(fs::context("read", &args.subject))?;
-            let checked = ask(Given::Carried(Path::new(RECORDS), Box::new(section)))?;
-            let read = checked.database.as_ref().map(|database| database.sha256);
-            if read == Some(digest) {
-                Ok(checked)
-            } else {
-                Err(ImportError::Blob { digest }.into())
-            }
-        }
+        (None, Some(place)) => look_up_carried(&args.subject, place, &closures),
         (None, None) => Err(UsageError::new(NO_DATABASE)
             .next("give an export of OSV with --osv")
             .into()),
