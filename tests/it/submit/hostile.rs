@@ -160,6 +160,45 @@ fn hostile_zips(refused: &Refused<'_>) {
 }
 
 #[test]
+fn what_stage_ticket_writes_is_a_packet_and_nothing_else_of_it_is() {
+    let desk = crate::packet::desk();
+    desk.stage("ticket new.stage --trust root.json --previous old.stage --key k.pem -o out/packet")
+        .ok();
+    let words = "--to rt --url http://127.0.0.1:1 --ticket 42 --dry-run";
+    let report = desk
+        .stage(&format!("submit out/packet {words} --format json"))
+        .ok()
+        .json();
+    assert_eq!(report["requests"].as_array().unwrap().len(), 6);
+    desk.stage(&format!("submit out/packet.zip {words}")).ok();
+    // Another signature beside the same list is another packet.
+    let signature = desk.read("out/packet/manifest.json.dsse");
+    desk.write(
+        "out/packet/manifest.json.dsse",
+        [signature.as_slice(), b" "].concat(),
+    );
+    desk.stage(&format!("submit out/packet {words}"))
+        .refused(4, "packet-format");
+    desk.write("out/packet/manifest.json.dsse", signature);
+    for path in [
+        "network/squid.conf",
+        "permissions/tmpfiles.conf",
+        "evidence/x.json",
+        "index.html",
+    ] {
+        let before = std::fs::read(desk.path(&format!("out/packet/{path}"))).ok();
+        desk.write(&format!("out/packet/{path}"), "changed");
+        desk.stage(&format!("submit out/packet {words}"))
+            .refused(4, "packet-");
+        match before {
+            Some(before) => desk.write(&format!("out/packet/{path}"), before),
+            None => std::fs::remove_file(desk.path(&format!("out/packet/{path}"))).unwrap(),
+        }
+    }
+    desk.stage(&format!("submit out/packet {words}")).ok();
+}
+
+#[test]
 fn a_packet_that_is_not_there_is_wrong_use() {
     let desk = desk();
     let words = "nowhere --to rt --url http://127.0.0.1:1 --ticket 42";
