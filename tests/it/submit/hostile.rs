@@ -258,7 +258,10 @@ fn the_receipt_of_something_else_stays() {
     let server = Server::new(|_: &Asked| Reply::status(403));
     submit(&desk, &format!("{} --receipt r.json", rt(&server))).refused(1, "submit-refused");
     let before = desk.read("r.json");
-    let other = format!("{} --receipt r.json", rt(&server).replace("42", "43"));
+    let other = format!(
+        "{} --receipt r.json",
+        rt(&server).replace("--ticket 42", "--ticket 43")
+    );
     submit(&desk, &other).refused(2, "submit-receipt");
     assert_eq!(desk.read("r.json"), before);
     desk.write("note.txt", "not a receipt");

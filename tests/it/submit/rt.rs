@@ -230,7 +230,7 @@ fn tokens_tickets_and_users_are_told_apart() {
         .refused(1, "does not accept the token")
         .says(&["Unauthorized"]);
     let user = format!("{} --user svc", words(&server));
-    submit(&desk, &user.replace("42", "43")).refused(1, "there is no \"43\"");
+    submit(&desk, &user.replace("--ticket 42", "--ticket 43")).refused(1, "there is no \"43\"");
     submit(&desk, &user).ok();
     submit(&desk, &user.replace("--ticket 42", "--ticket ../1")).refused(2, "is not the number");
 }

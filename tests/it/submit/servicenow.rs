@@ -131,7 +131,8 @@ fn a_change_gets_each_file_as_the_body_of_one_call() {
     );
     let kept = receipt(&desk, "packet.servicenow-CHG0030001.receipt.json");
     assert_eq!(kept["files"][2]["sent"]["remote_id"], format!("{:032x}", 2));
-    submit(&desk, &words(&server).replace("30001", "30002")).refused(1, "submit-no-ticket");
+    submit(&desk, &words(&server).replace("CHG0030001", "CHG0030002"))
+        .refused(1, "submit-no-ticket");
     submit(
         &desk,
         &words(&server).replace("CHG0030001", "CHG1^active=true"),
