@@ -32,6 +32,7 @@
 //! | [`sbom`] | CycloneDX |
 //! | [`bundle`] | the format of what travels: statement, manifest, blobs |
 //! | [`sign`] | secret keys |
+//! | [`page`] | a page to read and to print, as HTML and Markdown |
 //! | [`lint`], [`archives`] | archives that clients read differently; those of a lock |
 //! | [`release`] | `releases.toml`: serials and times of bundles already made |
 //! | [`eco`] | what each ecosystem knows: npm, PyPI, Debian, crates, plain files |
@@ -106,6 +107,7 @@ pub mod openpgp;
 #[cfg(feature = "connected")]
 pub mod pack;
 pub mod packet;
+pub mod page;
 pub mod permissions;
 pub mod policy;
 #[cfg(feature = "connected")]

@@ -10,6 +10,7 @@ use crate::source;
 /// A new module gets a row above its users.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("base", &[]),
+    ("page", &[]),
     ("fs", &[]),
     ("lint", &[]),
     ("manifest", &["fs"]),
@@ -87,6 +88,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "permissions",
             "hids",
             "verify",
+            "page",
         ],
     ),
     ("submit", &["fs", "upstream", "net", "packet"]),
