@@ -49,6 +49,7 @@
 //! | [`flows`] | network flows of a runtime: rules, tables, pictures |
 //! | [`verify`] | bundle to `Verified<Bundle>`, the only way to get one |
 //! | [`packet`] | a verified bundle to a change packet |
+//! | `submit` * | a change packet to Jira, ServiceNow, Request Tracker, Dependency-Track |
 //! | [`import`] | `Verified<Bundle>` to a new generation of the repository |
 //! | [`serve`] | a small read-only web server for the repository |
 //! | [`cli`] | words to calls to words: clock, environment, terminal, exit codes |
@@ -119,6 +120,8 @@ pub mod scripts;
 pub mod serve;
 pub mod sign;
 pub mod store;
+#[cfg(feature = "connected")]
+pub mod submit;
 #[cfg(feature = "connected")]
 pub mod trial;
 pub mod trust;

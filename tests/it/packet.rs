@@ -35,7 +35,7 @@ why = "everybody's"
 "#;
 
 /// A bundle of `evil`, whose license and deprecation say what no page should obey.
-fn desk() -> Desk {
+pub(crate) fn desk() -> Desk {
     let desk = Desk::new();
     let registry = Registry::new();
     let fields = json!({"license": HOSTILE, "deprecated": HOSTILE, "description": HOSTILE});
