@@ -49,6 +49,7 @@
 //! | [`flows`] | network flows of a runtime: rules, tables, pictures |
 //! | [`verify`] | bundle to `Verified<Bundle>`, the only way to get one |
 //! | [`packet`] | a verified bundle to a change packet |
+//! | `submit` * | a change packet to Jira, ServiceNow, Request Tracker, Dependency-Track |
 //! | [`transfer`] | a verified bundle, and what a scanner said of it, to the record of a medium |
 //! | [`import`] | `Verified<Bundle>` to a new generation of the repository |
 //! | [`serve`] | a small read-only web server for the repository |
@@ -120,6 +121,8 @@ pub mod scripts;
 pub mod serve;
 pub mod sign;
 pub mod store;
+#[cfg(feature = "connected")]
+pub mod submit;
 pub mod transfer;
 #[cfg(feature = "connected")]
 pub mod trial;

@@ -40,6 +40,8 @@ mod sarif;
 mod sbom;
 mod scratch;
 pub mod secret;
+#[cfg(feature = "connected")]
+pub mod service;
 pub mod subject;
 pub mod ui;
 pub mod vulns;

@@ -26,6 +26,7 @@ mod controls;
 mod facts;
 mod graph;
 mod oscal;
+pub mod received;
 mod rollback;
 mod sections;
 mod stig;

@@ -75,6 +75,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "packet",
         &[
+            "fs",
+            "lint",
             "lock",
             "eco",
             "evidence",
@@ -89,6 +91,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "page",
         ],
     ),
+    ("submit", &["fs", "upstream", "net", "packet"]),
     (
         "transfer",
         &["fs", "lock", "trust", "unpack", "verify", "page"],
@@ -149,6 +152,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hids",
             "verify",
             "packet",
+            "submit",
             "transfer",
             "import",
             "serve",
@@ -157,7 +161,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that reach the network or decide what to ask it.
-const CONNECTED: &[&str] = &["net", "agent", "fetch", "resolve", "upstream"];
+const CONNECTED: &[&str] = &["net", "agent", "fetch", "resolve", "upstream", "submit"];
 
 /// Words that open a socket or name a crate that does, and the only modules that may use them.
 const SOCKETS: &[&str] = &[

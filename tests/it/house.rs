@@ -84,6 +84,8 @@ const BLAME: &[&str] = &[
     "vuln",
     "transfer",
     "ca",
+    "packet",
+    "submit",
 ];
 
 #[test]
