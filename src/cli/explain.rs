@@ -61,6 +61,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::manifest::CODES,
         crate::openpgp::CODES,
         crate::packet::received::CODES,
+        crate::packet::signed::CODES,
         crate::permissions::CODES,
         crate::policy::CODES,
         crate::release::CODES,

@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use crate::base::digest::Digest;
 use crate::base::json::{self, JsonError};
 use crate::base::limits::LIMITS;
-use crate::base::text::{base64, escaped};
+use crate::base::text::escaped;
 use crate::transfer::{PAGES, RECORD, Record, SCHEMA, SIGNATURE, TransferError, Verdict};
 use crate::trust::Role;
-use crate::trust::envelope::{self, STATEMENT, STATEMENT_TYPE, Signable, SignatureEntry};
+use crate::trust::attested::{self, AttestedError};
+use crate::trust::envelope::{self, STATEMENT, Signable, SignatureEntry};
 use crate::trust::root::TrustRoot;
-use crate::trust::threshold::{self, Signer};
+use crate::trust::threshold::Signer;
 
 const PREDICATE_TYPE: &str = "https://stage.invalid/attestation/transfer-record/v1";
 
@@ -74,22 +75,14 @@ fn judge(
     files: &BTreeMap<String, Vec<u8>>,
     root: &TrustRoot,
 ) -> Result<Signer, TransferError> {
-    let shape = || TransferError::format("its signature is not the envelope of a statement");
-    let value = strict(bytes)?;
-    let (text, signatures) = envelope::open(&value, STATEMENT_TYPE).ok_or_else(shape)?;
-    let signed = base64(text).ok_or_else(shape)?;
-    let by =
-        threshold::count(signatures, Signable::transfer(&signed), root, &[]).map_err(|source| {
-            TransferError::Signature {
-                source: Box::new(source),
-            }
-        })?;
-    let [signer] = by.as_slice() else {
-        return Err(TransferError::format(
-            "it does not have exactly one signature",
-        ));
-    };
-    if !may_sign(root, signer) {
+    let judged = attested::judge(bytes, root, |record| Signable::transfer(record));
+    let (signed, signer) = judged.map_err(|error| match error {
+        AttestedError::Form => {
+            TransferError::format("its signature is not the envelope of a statement")
+        }
+        AttestedError::Signature(source) => TransferError::Signature { source },
+    })?;
+    if !may_sign(root, &signer) {
         return Err(TransferError::NotSigned);
     }
     let expected = payload(files);
@@ -101,7 +94,7 @@ fn judge(
             found: digest(&expected),
         });
     }
-    Ok(signer.clone())
+    Ok(signer)
 }
 
 /// Canonical JSON and a newline.
