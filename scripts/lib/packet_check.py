@@ -227,7 +227,8 @@ def unsigned(data):
 
 
 EVIDENCE = {
-    "approved.json": "approved-evidence.json", "install-scripts.json": "install-scripts-evidence.json",
+    "approved.json": "approved-evidence.json", "findings.json": "findings-evidence.json",
+    "install-scripts.json": "install-scripts-evidence.json",
     "licenses.json": "licenses-evidence.json", "policy.json": "policy-evidence.json", "prove.json": "prove.json",
     "runtime.json": "runtime.json", "vulnerabilities.json": "vulnerabilities.json",
 }
