@@ -2,7 +2,7 @@
 
 use crate::base::fault::{Code, Kind};
 use crate::base::finding::{Finding, Severity};
-use crate::base::runtime::Runtime;
+use crate::base::runtime::{Runtime, is_below};
 use crate::base::text::{escaped, quoted};
 use crate::trust::proof::Proof;
 
@@ -69,11 +69,6 @@ fn is_declared(runtime: &Runtime, folder: &str) -> bool {
         let path = path.as_str();
         is_below(folder, path) || (is_cut && is_below(path, folder))
     })
-}
-
-fn is_below(path: &str, folder: &str) -> bool {
-    let rest = path.strip_prefix(folder);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn finding(code: &'static Code, message: String, fix: String) -> Finding {
