@@ -270,10 +270,9 @@ pub(super) fn ufw(runtime: &Runtime) -> String {
         let line = format!("ufw allow {way} proto {protocol} {ends} comment '{why}'");
         text.line(match &rule.peer {
             Address::Block(_) => line,
-            Address::Name(name) => format!(
-                "for at in $name_{}; do {line}; done",
-                number(&names, name)
-            ),
+            Address::Name(name) => {
+                format!("for at in $name_{}; do {line}; done", number(&names, name))
+            }
         });
     }
     text.into_text()

@@ -157,8 +157,14 @@ pub fn files(channel: &str, runtime: &Runtime) -> Vec<Made> {
         Made::new("flows.svg", diagram::svg(channel, &rows)),
         Made::new("flows.dot", diagram::dot(channel, &rows)),
         Made::new("nftables.conf", firewall::nftables(channel, runtime)),
-        Made::new("iptables.rules", firewall::iptables(channel, runtime, false)),
-        Made::new("ip6tables.rules", firewall::iptables(channel, runtime, true)),
+        Made::new(
+            "iptables.rules",
+            firewall::iptables(channel, runtime, false),
+        ),
+        Made::new(
+            "ip6tables.rules",
+            firewall::iptables(channel, runtime, true),
+        ),
         Made::new("ufw.sh", firewall::ufw(runtime)),
         Made::new("windows-firewall.ps1", firewall::windows(channel, runtime)),
     ];

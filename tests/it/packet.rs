@@ -116,7 +116,7 @@ fn a_packet_says_what_is_so_and_obeys_nobody() {
     assert!(twin.contains("&lt;script&gt;") && !twin.contains("<script"));
     assert!(!twin.replace("\\]", "").contains("](javascript"), "no link");
     assert!(text("findings/changes.csv").contains("other version,npm,plain,1.0.0,1.1.0"));
-    assert!(text("network/squid.conf").contains("dstdomain api.models.example"));
+    assert!(text("network/squid.conf").contains("dstdomain -n api.models.example"));
     assert!(text("sbom/components.csv").contains("npm,evil,1.0.0"));
     let spdx: Value = serde_json::from_slice(&files["sbom/bundle.spdx.json"]).unwrap();
     let packages = spdx["packages"].as_array().unwrap();
