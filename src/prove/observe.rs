@@ -277,9 +277,12 @@ impl Observer {
         }
     }
 
-    /// A folder, no deeper than tells what it is for.
+    /// A folder: below the home no deeper than tells what it is for, elsewhere whole, for it is held against declared ones.
     fn shallow(&self, folder: &str) -> String {
         let shown = self.shown(folder);
+        if !shown.starts_with('~') {
+            return cut(&shown);
+        }
         let parts: Vec<&str> = shown.split('/').take(DEPTH + 1).collect();
         cut(&parts.join("/"))
     }
