@@ -19,8 +19,8 @@ use crate::bundle::write::{PlannedFile, Source};
 use crate::eco::{self, EcoError};
 use crate::fs::{self, FsError};
 use crate::lock::{Lock, Records, format};
-use crate::sbom::SbomError;
 use crate::sbom::cyclonedx::{self, CarriedFile, Facts, Files, SbomInput};
+use crate::sbom::{LicenseTexts, SbomError};
 use crate::store::{Store, Stored};
 
 /// Codes of this module.
@@ -124,6 +124,8 @@ pub struct Contents<'a> {
     pub records: &'a Records,
     /// The private CA as hosts take it, by the name in the folder `ca`; empty: there is none.
     pub ca: BTreeMap<String, Vec<u8>>,
+    /// Texts of licenses that have no identifier, for the SBOM.
+    pub license_texts: LicenseTexts,
     /// The lock with licenses that only the files tell, for the SBOM; `None`: as it is.
     pub described: Option<Lock>,
     /// Who vouches for the SBOM.
@@ -188,6 +190,7 @@ impl<'a> Contents<'a> {
             lock,
             records,
             ca: BTreeMap::new(),
+            license_texts: LicenseTexts::new(),
             described: None,
             author: None,
             evidence: BTreeMap::new(),
@@ -306,6 +309,7 @@ impl<'a> Contents<'a> {
             version: &serial.to_string(),
             created,
             author: self.author.as_deref(),
+            license_texts: &self.license_texts,
         };
         let lock = self.described.as_ref().unwrap_or(self.lock);
         let digest = Digest::of(&format::write(self.lock));
@@ -324,6 +328,8 @@ pub struct About<'a> {
     pub created: Timestamp,
     /// Who vouches for it.
     pub author: Option<&'a str>,
+    /// Texts of licenses that have no identifier.
+    pub license_texts: &'a LicenseTexts,
 }
 
 /// The SBOM of a lock of which there is no bundle. A file that is not in the store has the digest that the lock has.
@@ -374,6 +380,7 @@ fn written(
         created: about.created,
         tool_version: env!("CARGO_PKG_VERSION"),
         author: about.author,
+        license_texts: about.license_texts,
         purl: &purl,
     })?)
 }

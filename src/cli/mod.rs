@@ -39,6 +39,8 @@ mod said;
 mod sarif;
 mod sbom;
 pub mod secret;
+#[cfg(feature = "connected")]
+pub mod service;
 pub mod subject;
 pub mod ui;
 pub mod vulns;

@@ -99,7 +99,8 @@ fn of_lock(ctx: &Context, path: &Path) -> Result<Vec<u8>, Failure> {
             "{files} not in the store: the SBOM has the lock's digest of them only; `stage fetch` gets them"
         ));
     }
-    let described = crate::licenses::read(&lock, &store, &ctx.ui)?.described(&lock);
+    let licenses = crate::licenses::read(&lock, &store, &ctx.ui)?;
+    let described = licenses.described(&lock);
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let digest = Digest::of(&bytes).hex();
     let version: String = digest.chars().take(12).collect();
@@ -108,6 +109,7 @@ fn of_lock(ctx: &Context, path: &Path) -> Result<Vec<u8>, Failure> {
         version: &version,
         created: ctx.stamp()?,
         author: None,
+        license_texts: &licenses.texts(),
     };
     Ok(pack::sbom((&lock, &described), &records, &store, &about)?)
 }

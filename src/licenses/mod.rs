@@ -63,6 +63,14 @@ impl Licenses {
         lock
     }
 
+    /// Texts of licenses that have no identifier, for an SBOM.
+    pub fn texts(&self) -> BTreeMap<(EcosystemId, ReleaseId), String> {
+        let texts = self.0.iter();
+        texts
+            .filter_map(|(key, said)| Some((key.clone(), said.text.clone()?)))
+            .collect()
+    }
+
     /// Says in findings about unknown licenses how the text begins.
     pub fn tell<'f>(&self, findings: impl Iterator<Item = &'f mut Finding>) {
         for finding in findings.filter(|finding| finding.code.name == UNKNOWN) {

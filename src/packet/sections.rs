@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use super::chart;
 use super::controls;
 use super::facts::Facts;
 use super::graph::Graph;
-use super::page::{Block, Section, Table, Tone};
 use super::tables;
 use crate::base::text::amount;
 use crate::flows::{self, staging};
 use crate::hids;
+use crate::page::chart;
+use crate::page::{Block, Section, Table, Tone};
 use crate::permissions;
 use crate::sbom;
 use crate::trust::proof::{Ended, Proof, SignedProof};
@@ -117,22 +117,15 @@ fn verified(facts: &Facts<'_>) -> Block {
 /// What decides whether somebody reads on.
 fn verdicts(facts: &Facts<'_>) -> Vec<Block> {
     let mut out = Vec::new();
-    let findings = facts.findings();
-    let of = |severity: &str| findings.iter().filter(|f| f.severity == severity).count();
-    let (denied, warned, waived) = (of("deny"), of("warn"), facts.waived().len());
+    let (denied, warned, waived) = counted(facts);
+    let said = format!("findings: {denied} deny, {warned} warn, {waived} are waived");
     let (tone, text) = match (denied, warned + waived) {
         (0, 0) => (
             Tone::Good,
             "nothing was found that anybody has to look at".to_owned(),
         ),
-        (0, _) => (
-            Tone::Look,
-            format!("{warned} findings warn, {waived} are waived"),
-        ),
-        _ => (
-            Tone::Bad,
-            format!("{denied} findings deny, {warned} warn, {waived} are waived"),
-        ),
+        (0, _) => (Tone::Look, said),
+        _ => (Tone::Bad, said),
     };
     out.push(Block::Notice(tone, text));
     let said = facts.document("vulnerabilities.json");
@@ -165,6 +158,20 @@ fn verdicts(facts: &Facts<'_>) -> Vec<Block> {
         ),
     });
     out
+}
+
+/// How many findings deny, warn and are waived: those of the closure, of the flows, the directories and the private CA.
+fn counted(facts: &Facts<'_>) -> (usize, usize, usize) {
+    let tables = [
+        tables::findings(facts),
+        tables::flow_findings(facts),
+        tables::permission_findings(facts),
+        tables::ca_findings(facts),
+    ];
+    let severities = tables.iter().flatten().filter_map(|row| row.first());
+    let severities: Vec<&String> = severities.collect();
+    let of = |severity: &str| severities.iter().filter(|said| **said == severity).count();
+    (of("deny"), of("warn"), facts.waived().len())
 }
 
 const fn tone_of(proof: &Proof) -> Tone {
@@ -482,12 +489,7 @@ fn certificates(facts: &Facts<'_>) -> Option<Section> {
             Some("ca/ca-bundle.pem"),
         ),
     ];
-    let found = ca.findings.iter().map(|f| {
-        let texts = [f.severity.to_string(), f.code.name.to_owned()];
-        let rest = [f.subject.clone(), f.message.clone()];
-        [texts, rest].concat()
-    });
-    let found: Vec<Vec<String>> = found.collect();
+    let found = tables::ca_findings(facts);
     if !found.is_empty() {
         blocks.push(table("Found about them", &tables::FINDINGS, found, None));
     }

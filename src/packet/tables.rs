@@ -66,6 +66,13 @@ pub(super) fn permission_findings(facts: &Facts<'_>) -> Vec<Vec<String>> {
     found(permissions::findings(&runtime, proof))
 }
 
+pub(super) fn ca_findings(facts: &Facts<'_>) -> Vec<Vec<String>> {
+    facts
+        .private_ca()
+        .map(|ca| found(ca.findings))
+        .unwrap_or_default()
+}
+
 fn found(findings: Vec<Finding>) -> Vec<Vec<String>> {
     findings
         .into_iter()

@@ -37,7 +37,9 @@ use crate::eco::ReleaseFacts;
 use crate::lock::chain::Chains;
 use crate::lock::{Lock, LockedArtifact};
 use crate::sbom::lift::{Added, Lift};
-use crate::sbom::{BUNDLED_IN, FILE, Member, Members, SbomError, UNKNOWN, is_expression, members};
+use crate::sbom::{
+    BUNDLED_IN, FILE, LicenseTexts, Member, Members, SbomError, UNKNOWN, is_expression, members,
+};
 
 /// Facts of each ecosystem's releases.
 pub type Facts = BTreeMap<EcosystemId, BTreeMap<ReleaseId, ReleaseFacts>>;
@@ -117,6 +119,8 @@ pub struct SbomInput<'a> {
     pub tool_version: &'a str,
     /// Who vouches for the document, such as an organisation; `None` is declared as unknown.
     pub author: Option<&'a str>,
+    /// Texts of licenses that have no identifier.
+    pub license_texts: &'a LicenseTexts,
     /// Package URL of a release.
     pub purl: &'a dyn Fn(&EcosystemId, &ReleaseId) -> Purl,
 }
@@ -182,6 +186,10 @@ fn added(
         let added = Added {
             // Their indexes tell no license; it is read from the packages.
             concluded: **ecosystem == EcosystemId::debian(),
+            license_text: input
+                .license_texts
+                .get(&((*ecosystem).clone(), release.clone()))
+                .cloned(),
             distributions: artifacts.map(|(a, file)| distribution(a, file)).collect(),
         };
         out.insert(reference, added);
@@ -262,9 +270,12 @@ fn new_component(
     purl: &Purl,
 ) -> Result<Component, SbomError> {
     let mut component = Component::new(kind, name, version, Some(purl.to_string()));
-    let parsed = CdxPurl::from_str(purl.as_str()).map_err(|()| failed("package URL"))?;
-    component.purl = Some(parsed);
+    component.purl = Some(parsed(purl)?);
     Ok(component)
+}
+
+fn parsed(purl: &Purl) -> Result<CdxPurl, SbomError> {
+    CdxPurl::from_str(purl.as_str()).map_err(|()| failed("package URL"))
 }
 
 fn component(
@@ -287,6 +298,7 @@ fn component(
         .and_then(|of| of.get(release))
         .unwrap_or(&none);
     let mut out = new_component(kind, &release.name, &release.version, &purl)?;
+    out.purl = Some(parsed(&member.purl(input.lock, &purl))?);
     out.supplier = Some(organization(facts.supplier.as_deref()));
     out.description = facts.description.as_deref().map(NormalizedString::new);
     out.hashes = Some(hashes(&files)).filter(|h| !h.0.is_empty());

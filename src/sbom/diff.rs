@@ -57,8 +57,8 @@ pub struct Field {
 
 /// Every difference, sorted by ecosystem and name.
 ///
-/// A name that has several versions is compared version by version; where each side has one version left that the other
-/// one does not have, it is a change of version.
+/// A name that has several components, of several versions or architectures, is compared one by one; where each side has
+/// one left that the other one does not have, it is a change of version.
 pub fn between<'a>(old: &'a Document, new: &'a Document) -> Vec<Change<'a>> {
     let (before, after) = (by_name(old), by_name(new));
     let names: BTreeSet<&(&str, &str)> = before.keys().chain(after.keys()).collect();
@@ -72,14 +72,14 @@ pub fn between<'a>(old: &'a Document, new: &'a Document) -> Vec<Change<'a>> {
     out
 }
 
-/// Components of a name by their version.
+/// Components of a name by their package URL, whose qualifiers tell architectures apart.
 type Versions<'a> = BTreeMap<&'a str, &'a Part>;
 
 fn by_name(document: &Document) -> BTreeMap<(&str, &str), Versions<'_>> {
     let mut out: BTreeMap<(&str, &str), Versions<'_>> = BTreeMap::new();
     for part in &document.parts {
         let key = (part.ecosystem(), part.name.as_str());
-        out.entry(key).or_default().insert(&part.version, part);
+        out.entry(key).or_default().insert(&part.purl, part);
     }
     out
 }
@@ -99,13 +99,13 @@ fn of_name<'a>(
     };
     let only = |of: &Versions<'a>, other: &Versions<'a>| -> Vec<&'a Part> {
         let parts = of.iter();
-        let parts = parts.filter(|(version, _)| !other.contains_key(*version));
+        let parts = parts.filter(|(purl, _)| !other.contains_key(*purl));
         parts.map(|(_, part)| *part).collect()
     };
     let mut out = Vec::new();
     let both = old
         .iter()
-        .filter_map(|(version, part)| Some((*part, *new.get(version)?)));
+        .filter_map(|(purl, part)| Some((*part, *new.get(purl)?)));
     for (before, after) in both {
         let fields = fields(before, after);
         if !fields.is_empty() {
@@ -115,7 +115,9 @@ fn of_name<'a>(
     match (only(old, new).as_slice(), only(new, old).as_slice()) {
         ([before], [after]) => {
             let fields = fields(before, after);
-            out.push(change(Kind::Changed, Some(before), Some(after), fields));
+            if !fields.is_empty() {
+                out.push(change(Kind::Changed, Some(before), Some(after), fields));
+            }
         }
         (gone, come) => {
             let gone = gone.iter().copied();

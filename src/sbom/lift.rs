@@ -16,6 +16,8 @@ use crate::sbom::{SbomError, UNKNOWN};
 pub(super) struct Added {
     /// Whether its license was read from its files and not only declared.
     pub(super) concluded: bool,
+    /// The text of its license file, where the license has no identifier.
+    pub(super) license_text: Option<String>,
     /// Where each of its files is below its upstream's address, with its hashes.
     pub(super) distributions: Vec<Value>,
 }
@@ -60,7 +62,7 @@ impl Lift<'_> {
             let reference = component.get("bom-ref").and_then(Value::as_str);
             let added = reference.and_then(|reference| self.components.get(reference));
             if let (Some(added), Value::Object(fields)) = (added, component) {
-                acknowledge(fields, added.concluded);
+                acknowledge(fields, added);
                 distribute(fields, &added.distributions);
             }
         }
@@ -108,10 +110,14 @@ impl Lift<'_> {
     }
 }
 
-/// Marks a component's license as what the publisher declared or as what its files say; words that are no identifier are
-/// there as text too.
-fn acknowledge(component: &mut Map<String, Value>, concluded: bool) {
-    let said = if concluded { "concluded" } else { "declared" };
+/// Marks a component's license as what the publisher declared or as what its files say; where it has no identifier, with
+/// the text of its file as far as there is one.
+fn acknowledge(component: &mut Map<String, Value>, added: &Added) {
+    let said = if added.concluded {
+        "concluded"
+    } else {
+        "declared"
+    };
     let licenses = component.get_mut("licenses").and_then(Value::as_array_mut);
     for choice in licenses.into_iter().flatten() {
         let target = if choice.get("license").is_some() {
@@ -122,13 +128,13 @@ fn acknowledge(component: &mut Map<String, Value>, concluded: bool) {
         let Some(Value::Object(map)) = target else {
             continue;
         };
-        let name = map.get("name").and_then(Value::as_str).map(str::to_owned);
-        if name.as_deref() == Some(UNKNOWN) {
-            continue;
+        let name = map.get("name").and_then(Value::as_str);
+        let (named, unknown) = (name.is_some(), name == Some(UNKNOWN));
+        if !unknown {
+            map.insert("acknowledgement".to_owned(), said.into());
         }
-        map.insert("acknowledgement".to_owned(), said.into());
-        if let Some(words) = name {
-            let text = json!({"contentType": "text/plain", "content": words});
+        if let Some(text) = added.license_text.as_ref().filter(|_| named) {
+            let text = json!({"contentType": "text/plain", "content": text});
             map.insert("text".to_owned(), text);
         }
     }

@@ -86,7 +86,7 @@ fn created(sbom: &Document) -> Value {
     json!({
         "created": sbom.created,
         "creators": creators,
-        "comment": format!("SBOM type: build, before deployment. Made of CycloneDX {}", sbom.serial),
+        "comment": format!("SBOM type: source, of what is installed later (lifecycle pre-build). Made of CycloneDX {}", sbom.serial),
     })
 }
 
@@ -117,8 +117,14 @@ fn package(sbom: &Document, part: &Part, extracted: &mut Extracted) -> Value {
     put("supplier", json!(supplier(part)));
     put("downloadLocation", json!(UNKNOWN));
     put("filesAnalyzed", json!(false));
-    put("licenseDeclared", extracted.said(part.declared.as_ref()));
-    put("licenseConcluded", extracted.said(part.concluded.as_ref()));
+    put(
+        "licenseDeclared",
+        extracted.said(part.declared.as_ref(), part, "Declared"),
+    );
+    put(
+        "licenseConcluded",
+        extracted.said(part.concluded.as_ref(), part, "Read from its files"),
+    );
     let copyright = part.copyright.as_deref().map(visible);
     put(
         "copyrightText",
@@ -211,17 +217,22 @@ fn comment(sbom: &Document, part: &Part) -> String {
 }
 
 impl Extracted {
-    /// A license field. What is no expression becomes a reference to its words.
-    fn said(&mut self, terms: Option<&Terms>) -> Value {
+    /// A license field. What is no expression becomes a reference to the text of the license file, or where there is none
+    /// to the words.
+    fn said(&mut self, terms: Option<&Terms>, part: &Part, how: &str) -> Value {
         match terms {
             None => json!(UNKNOWN),
             Some(Terms::Expression(text)) if self.references(text) => json!(text),
             Some(terms) => {
-                let text = terms.as_str();
-                let digest = Digest::of(text.as_bytes()).hex();
+                let words = terms.as_str();
+                let (text, comment) = match &part.license_text {
+                    Some(text) => (text.as_str(), format!("{how} as: {}", visible(words))),
+                    None => (words, format!("{how} in these words; no text was found")),
+                };
+                let digest = Digest::of(format!("{how}\n{words}\n{text}").as_bytes()).hex();
                 let digest: String = digest.chars().take(16).collect();
                 let id = format!("LicenseRef-stage-{digest}");
-                self.add(&id, text, "Declared in these words");
+                self.add(&id, text, &comment);
                 json!(id)
             }
         }

@@ -83,6 +83,8 @@ const BLAME: &[&str] = &[
     "openpgp",
     "vuln",
     "ca",
+    "packet",
+    "submit",
 ];
 
 #[test]

@@ -153,6 +153,8 @@ mod source;
 mod ssh;
 #[cfg(feature = "connected")]
 mod staged;
+#[cfg(feature = "connected")]
+mod submit;
 mod tamper;
 #[cfg(all(feature = "connected", feature = "pkcs11"))]
 mod tokens;

@@ -35,11 +35,12 @@ why = "everybody's"
 "#;
 
 /// A bundle of `evil`, whose license and deprecation say what no page should obey.
-fn desk() -> Desk {
+pub(crate) fn desk() -> Desk {
     let desk = Desk::new();
     let registry = Registry::new();
     let fields = json!({"license": HOSTILE, "deprecated": HOSTILE, "description": HOSTILE});
     registry.publish_with("evil", "1.0.0", fields, "");
+    registry.publish_with("playwright-core", "1.0.0", json!({}), "");
     registry.publish_with("plain", "1.0.0", json!({}), "");
     registry.publish_with("plain", "1.1.0", json!({}), "");
     desk.key("k");
@@ -54,7 +55,10 @@ fn desk() -> Desk {
     desk.write("stage.toml", manifest("\"plain@1.0.0\""));
     desk.stage("resolve").ok();
     desk.stage("bundle --key k.pem -o old.stage").ok();
-    desk.write("stage.toml", manifest("\"plain@1.1.0\", \"evil@1.0.0\""));
+    desk.write(
+        "stage.toml",
+        manifest("\"plain@1.1.0\", \"evil@1.0.0\", \"playwright-core@1.0.0\""),
+    );
     desk.stage("resolve --upgrade").ok();
     desk.stage("bundle --key k.pem --ticket CHG0012345 -o new.stage")
         .ok();
@@ -130,6 +134,14 @@ fn a_packet_says_what_is_so_and_obeys_nobody() {
     );
 
     checklist_and_controls(&files);
+    // What only the archives tell is there without a policy, too.
+    assert!(
+        text("findings/findings.csv").contains("hole-"),
+        "{}",
+        text("findings/findings.csv")
+    );
+    let found: Value = serde_json::from_slice(&files["evidence/findings.json"]).unwrap();
+    assert_valid("findings-evidence.json", &found);
     let rollback = text("rollback.md");
     assert!(
         rollback.contains("| npm | plain | 1.1.0 | 1.0.0 |"),

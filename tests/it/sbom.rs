@@ -57,7 +57,11 @@ fn purl(ecosystem: &EcosystemId, release: &ReleaseId) -> Purl {
     }
 }
 
+/// What the license file of `odd` says.
+pub(crate) const ODD_TEXT: &str = "The odd license\n\nDo as you like.";
+
 pub(crate) fn sbom(lock: &Lock, files: &Files, author: Option<&str>) -> Result<Vec<u8>, SbomError> {
+    let odd = (EcosystemId::npm(), ReleaseId::new("odd", "1.0.0+build.5"));
     write(&SbomInput {
         lock,
         facts: &facts(),
@@ -68,6 +72,7 @@ pub(crate) fn sbom(lock: &Lock, files: &Files, author: Option<&str>) -> Result<V
         created: "2026-11-22T00:00:00Z".parse().unwrap(),
         tool_version: "0.1.0",
         author,
+        license_texts: &BTreeMap::from([(odd, ODD_TEXT.to_owned())]),
         purl: &purl,
     })
 }
@@ -126,7 +131,7 @@ fn unknown_is_declared_and_declared_is_marked() {
     assert_eq!(license("@scope/lib"), expected);
     let text = "SEE LICENSE IN LICENSE.md";
     let expected = serde_json::json!({"license": {"name": text, "acknowledgement": "declared",
-        "text": {"contentType": "text/plain", "content": text}}});
+        "text": {"contentType": "text/plain", "content": ODD_TEXT}}});
     assert_eq!(license("odd"), expected);
     let expected = serde_json::json!({"license": {"name": "NOASSERTION"}});
     assert_eq!(license("native-arm64"), expected);

@@ -84,7 +84,9 @@ fn spdx_says_what_cyclonedx_says() {
         let info = infos.iter().find(|info| info["licenseId"] == id).unwrap();
         info["extractedText"].as_str().unwrap()
     };
-    assert_eq!(text(odd), "SEE LICENSE IN LICENSE.md");
+    assert_eq!(text(odd), sbom::ODD_TEXT);
+    let info = infos.iter().find(|info| info["licenseId"] == odd).unwrap();
+    assert_eq!(info["comment"], "Declared as: SEE LICENSE IN LICENSE.md");
     assert_eq!(text("LicenseRef-own"), "NOASSERTION");
 }
 
@@ -331,4 +333,51 @@ fn what_is_no_sbom_is_refused() {
         desk.stage("sbom diff bad.json new.stage")
             .refused(4, "SBOM");
     }
+}
+
+#[test]
+fn two_architectures_of_one_version_are_two_components() {
+    let desk = Desk::new();
+    let part = |arch: &str, digit: &str| {
+        json!({"type": "library", "bom-ref": format!("libc6-{arch}"), "name": "libc6", "version": "2.36",
+            "purl": format!("pkg:deb/debian/libc6@2.36?arch={arch}"),
+            "hashes": [{"alg": "SHA-256", "content": digit.repeat(64)}],
+            "properties": [{"name": "stage:file", "value": format!("{arch}.deb")}]})
+    };
+    let write = |file: &str, parts: Vec<Value>| {
+        let mut document: Value = serde_json::from_slice(&cyclonedx()).unwrap();
+        document["components"] = json!(parts);
+        document["dependencies"] = json!([]);
+        document["compositions"] = json!([]);
+        desk.write(file, document.to_string());
+    };
+    write("old.json", vec![part("amd64", "a"), part("arm64", "b")]);
+    write("bytes.json", vec![part("amd64", "c"), part("arm64", "b")]);
+    write("gone.json", vec![part("arm64", "b")]);
+    let summary = |new: &str| desk.stage(&format!("sbom diff old.json {new}")).ok();
+    summary("bytes.json").says(&["0 components added, 0 removed, 1 changed"]);
+    summary("gone.json").says(&["0 components added, 1 removed, 0 changed"]);
+    summary("old.json").says(&["0 components added, 0 removed, 0 changed"]);
+}
+
+#[test]
+fn what_other_programs_write_is_compared_too() {
+    let desk = Desk::new();
+    // As cyclonedx-py writes it: no component that it is about; as old programs do: a list of tools, no package URL.
+    desk.write("a.json", r#"{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"tools":[{"name":"x"}]},"components":[{"type":"library","name":"one","version":"1"},{"type":"library","bom-ref":"two","name":"two","version":"1","purl":"pkg:pypi/two@1"}]}"#);
+    desk.write("b.json", r#"{"bomFormat":"CycloneDX","specVersion":"1.5","components":[{"type":"library","name":"one","version":"2"}]}"#);
+    desk.stage("sbom diff a.json b.json")
+        .ok()
+        .says(&["0 components added, 1 removed, 1 changed", "one 1 -> 2"]);
+}
+
+#[test]
+fn nobody_signs_the_sbom_of_a_bundle_that_nobody_verified() {
+    let desk = desk();
+    desk.key("s");
+    desk.stage("sbom new.stage --key s.pem -o x.cdx.json")
+        .refused(2, "--trust");
+    assert!(!desk.path("x.cdx.json").exists());
+    desk.stage("sbom new.stage --key s.pem --trust root.json -o x.cdx.json")
+        .ok();
 }

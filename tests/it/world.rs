@@ -279,6 +279,7 @@ fn sbom(content: &Content<'_>, channel: &str, serial: u64, created: Timestamp) -
         created,
         tool_version: "0.0.0",
         author: None,
+        license_texts: &BTreeMap::new(),
         purl: &purl,
     })
     .unwrap()

@@ -285,6 +285,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     let mut contents = Contents::gather(&lock, &records, &store)?;
     contents.ca = ca;
     contents.proofs = proofs;
+    contents.license_texts = licenses.texts();
     contents.described = Some(described);
     contents.author.clone_from(&project.manifest.bundle.author);
     contents.evidence = documents(project, &licenses, linted.documents);

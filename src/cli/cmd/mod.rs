@@ -30,6 +30,8 @@ pub mod repo;
 pub mod resolve;
 pub mod sbom;
 pub mod sign;
+#[cfg(feature = "connected")]
+pub mod submit;
 pub mod ticket;
 pub mod trust;
 pub mod verify;
@@ -82,6 +84,8 @@ pub enum Command {
     Sbom(sbom::SbomArgs),
     Vex(vex::VexArgs),
     Ticket(ticket::TicketArgs),
+    #[cfg(feature = "connected")]
+    Submit(submit::SubmitArgs),
     Explain(explain::ExplainArgs),
     Generate(generate::GenerateArgs),
 }
@@ -137,6 +141,8 @@ pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
         Command::Sbom(args) => sbom::run(ctx, &args),
         Command::Vex(args) => vex::run(ctx, &args),
         Command::Ticket(args) => ticket::run(ctx, &args),
+        #[cfg(feature = "connected")]
+        Command::Submit(args) => submit::run(ctx, &args),
         Command::Explain(args) => explain::run(ctx, &args),
         Command::Generate(args) => generate::run(ctx, &args),
     }

@@ -199,8 +199,10 @@ fn baselines(
     bundle: &Bundle,
     evidence: &Files,
 ) -> Result<Vec<Baseline>, Failure> {
-    let runtime = evidence.get(runtime::DOCUMENT);
-    let runtime = runtime.and_then(|bytes| runtime::parse(bytes));
+    let runtime = match evidence.get(runtime::DOCUMENT) {
+        Some(bytes) => Some(runtime::parse(bytes).ok_or_else(unreadable)?),
+        None => None,
+    };
     match (runtime, &bundle.lock) {
         (Some(runtime), Some(lock)) => {
             let folder = fs::parent(&args.output);
@@ -208,6 +210,13 @@ fn baselines(
         }
         _ => Ok(Vec::new()),
     }
+}
+
+/// A part that the bundle has and this version cannot read is not left out without a word.
+fn unreadable() -> UsageError {
+    UsageError::new("what the bundle says of its runtime cannot be used by this version of stage")
+        .fact("document", runtime::DOCUMENT.to_owned())
+        .next("make the bundle again, or use the version that made it")
 }
 
 /// Writes the folder, then the zip file.
