@@ -60,7 +60,12 @@ fn listening(runtime: &Runtime, proof: &Proof) -> Vec<Finding> {
                     "listens at {}, which is not declared",
                     escaped(&port.address)
                 ),
-                format!("add [[runtime.flow]] listen = \"{at}\", or configure it not to listen"),
+                // Any free port cannot be declared, and no rule can name it.
+                if at.port() == 0 {
+                    "configure it to listen at a port of its own, or not at all".to_owned()
+                } else {
+                    format!("add [[runtime.flow]] listen = \"{at}\", or configure it not to listen")
+                },
             )),
         }
     }
@@ -344,6 +349,13 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("listens at 127.0.0.1:9000"));
         assert!(found[1].contains("connects to 127.0.0.1:11434 on its own host"));
+        let any = proof(&[], &[], &["0.0.0.0:0"]);
+        let found = findings(&runtime(), Some(&any));
+        let fix = found
+            .iter()
+            .find(|f| f.code.name == "flow-listens-undeclared");
+        let fix = fix.and_then(|f| f.fix.as_deref()).unwrap();
+        assert!(fix.contains("a port of its own"), "{fix}");
         let found = said(&runtime(), &proof(&[], &flows, &["127.0.0.1:0"]));
         assert!(found.is_empty(), "it may be any port: {found:?}");
     }

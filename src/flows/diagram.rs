@@ -257,7 +257,7 @@ mod tests {
         for (from, port) in [("10.0.0.0/8", 8082), ("10.1.0.0/16", 8083)] {
             let from = from.parse().unwrap();
             let web = web.clone();
-            runtime.flows.push(Flow::In(Inbound { from, port, ..web }));
+            runtime.flows.push(Flow::In(Inbound { port, from, ..web }));
         }
         let picture = svg("claw", &rows(&runtime));
         let number = |text: &str, name: &str| -> usize {

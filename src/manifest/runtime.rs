@@ -267,9 +267,51 @@ why = "state"
         assert_eq!(read_back(&document(&runtime).unwrap()).unwrap(), runtime);
     }
 
+    fn refused(changes: &[(&str, &str, &str)]) {
+        for (from, to, said) in changes {
+            let text = TEXT.replacen(from, to, 1);
+            assert_ne!(text, TEXT, "{from}");
+            let error = Manifest::parse("stage.toml", text.as_bytes(), &[]).unwrap_err();
+            assert!(error.to_string().contains(said), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_would_harm_the_host_is_refused() {
+        refused(&[
+            (
+                "http://proxy",
+                "https://proxy",
+                "`proxy` must be an http address",
+            ),
+            ("/var/lib/claw", "/usr", "no folder of the system"),
+            ("/opt/claw", "/etc", "no folder of the system"),
+            (
+                "\"svc-claw\"",
+                "\"root\"",
+                "`user` must be an account of the runtime's own",
+            ),
+            (
+                "/var/lib/claw",
+                "/opt/claw",
+                "`owner` must be \"root\" for the prefix",
+            ),
+            (
+                "purpose = \"gateway\"",
+                "from = \"10.0.0.0/8\"\npurpose = \"gateway\"",
+                "`from` must be on loopback",
+            ),
+            (
+                "[[runtime.directory]]",
+                "[[runtime.directory]]\npath = \"/var/lib/claw\"\nwhy = \"x\"\n[[runtime.directory]]",
+                "/var/lib/claw is there twice",
+            ),
+        ]);
+    }
+
     #[test]
     fn what_is_wrong_is_refused_by_its_key() {
-        for (from, to, said) in [
+        refused(&[
             (
                 "\"svc-claw\"",
                 "\"svc claw\"",
@@ -308,43 +350,11 @@ why = "state"
             ("\"state\"", "\"a\\nb\"", "`why` must be one line"),
             ("why = \"state\"\n", "", "`why` must be given"),
             (
-                "http://proxy",
-                "https://proxy",
-                "`proxy` must be an http address",
-            ),
-            ("/var/lib/claw", "/usr", "no folder of the system"),
-            ("/opt/claw", "/etc", "no folder of the system"),
-            (
-                "\"svc-claw\"",
-                "\"root\"",
-                "`user` must be an account of the runtime's own",
-            ),
-            (
-                "/var/lib/claw",
-                "/opt/claw",
-                "`owner` must be \"root\" for the prefix",
-            ),
-            (
-                "purpose = \"gateway\"",
-                "from = \"10.0.0.0/8\"\npurpose = \"gateway\"",
-                "`from` must be on loopback",
-            ),
-            (
-                "[[runtime.directory]]",
-                "[[runtime.directory]]\npath = \"/var/lib/claw\"\nwhy = \"x\"\n[[runtime.directory]]",
-                "/var/lib/claw is there twice",
-            ),
-            (
                 "listen =",
                 "to = \"a.example\"\nlisten =",
                 "unknown key `to`",
             ),
             ("mode =", "mod =", "unknown key `mod`"),
-        ] {
-            let text = TEXT.replacen(from, to, 1);
-            assert_ne!(text, TEXT, "{from}");
-            let error = Manifest::parse("stage.toml", text.as_bytes(), &[]).unwrap_err();
-            assert!(error.to_string().contains(said), "{to}: {error}");
-        }
+        ]);
     }
 }

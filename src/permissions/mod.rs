@@ -14,7 +14,7 @@ pub use table::{TITLES, cells};
 
 use crate::base::fault::Code;
 use crate::base::made::Made;
-use crate::base::runtime::{ADMINISTRATOR, Account, Mode, Runtime, is_below, is_shared};
+use crate::base::runtime::{ADMINISTRATOR, Account, HostPath, Mode, Runtime, is_below, is_shared};
 
 /// Codes of this module.
 pub const CODES: &[&Code] = compare::CODES;
@@ -78,7 +78,7 @@ pub fn rows(runtime: &Runtime) -> Vec<Row> {
         };
         out.push(own(prefix, ADMINISTRATOR, why));
     }
-    let home = runtime.home.as_ref().map(|home| home.as_str());
+    let home = runtime.home.as_ref().map(HostPath::as_str);
     let home = home.filter(|home| *home != prefix && !declared(home));
     out.extend(home.map(|home| own(home, runtime.user.as_str(), "the home of the account")));
     out.extend(ways(&out));

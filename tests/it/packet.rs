@@ -298,3 +298,33 @@ fn nothing_is_written_of_what_cannot_be_trusted_and_nothing_is_overwritten() {
     desk.stage("ticket new.stage --trust root.json -o /")
         .refused(2, "no name");
 }
+
+#[test]
+fn what_would_change_the_host_is_refused_before_anything_is_resolved() {
+    let desk = Desk::new();
+    for (from, to, said) in [
+        (
+            "\"svc-claw\"",
+            "\"root\"",
+            "not root, which is the system's",
+        ),
+        ("\"/opt/claw\"", "\"/etc\"", "no folder of the system"),
+        ("\"/var/lib/claw\"", "\"/usr\"", "no folder of the system"),
+        ("\"/var/lib/claw\"", "\"/opt/claw\"", "change its own code"),
+        (
+            "\"http://192.0.2.31",
+            "\"https://192.0.2.31",
+            "an http address",
+        ),
+    ] {
+        let runtime = RUNTIME.replacen(from, to, 1);
+        assert_ne!(runtime, RUNTIME, "{from}");
+        let target = "[target]\nplatforms = [\"linux/amd64\"]";
+        desk.write(
+            "stage.toml",
+            format!("[bundle]\nchannel = \"demo\"\n{target}\n{runtime}"),
+        );
+        desk.stage("resolve").refused(2, said);
+    }
+    assert!(!desk.path("stage.lock").exists());
+}

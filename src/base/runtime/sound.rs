@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::system::{is_account, is_below, is_group};
-use super::{Flow, Inbound, Mode, Runtime};
+use super::{Flow, HostPath, Inbound, Mode, Runtime};
 use crate::base::peer::Peer;
 
 /// Who owns what is installed.
@@ -22,9 +22,8 @@ pub struct Unsound {
     pub expected: String,
 }
 
-fn unsound(key: &'static str, expected: impl Into<String>) -> Option<Unsound> {
-    let expected = expected.into();
-    Some(Unsound { key, expected })
+const fn unsound(key: &'static str, expected: String) -> Unsound {
+    Unsound { key, expected }
 }
 
 impl Runtime {
@@ -41,16 +40,16 @@ impl Runtime {
 fn account(runtime: &Runtime) -> Option<Unsound> {
     let (user, group) = (runtime.user.as_str(), runtime.group.as_str());
     if is_account(user) {
-        return unsound(
+        return Some(unsound(
             "user",
             format!("an account of the runtime's own, not {user}, which is the system's"),
-        );
+        ));
     }
     if is_group(group) {
-        return unsound(
+        return Some(unsound(
             "group",
             format!("a group of the runtime's own, not {group}, whose members may do more"),
-        );
+        ));
     }
     None
 }
@@ -60,23 +59,23 @@ fn prefix(runtime: &Runtime) -> Option<Unsound> {
     let mut declared = runtime.directories.iter();
     let at = declared.find(|directory| directory.path == runtime.prefix)?;
     if at.owner.as_str() != ADMINISTRATOR {
-        return unsound(
+        return Some(unsound(
             "owner",
             format!(
                 "\"root\" for the prefix {}: what runs there must not be able to change its own code",
                 at.path
             ),
-        );
+        ));
     }
     if at.mode.bits() & OTHERS_WRITE != 0 {
-        return unsound(
+        return Some(unsound(
             "mode",
             format!(
                 "one with which only root writes to the prefix {}, such as {}",
                 at.path,
                 Mode::USUAL
             ),
-        );
+        ));
     }
     None
 }
@@ -86,10 +85,10 @@ fn twice(runtime: &Runtime) -> Option<Unsound> {
     paths.sort();
     let pair = paths.windows(2).find(|pair| pair.first() == pair.last())?;
     let path = pair.first()?;
-    unsound(
+    Some(unsound(
         "path",
         format!("there once in [[runtime.directory]], and {path} is there twice"),
-    )
+    ))
 }
 
 /// Whoever owns a folder can replace what is in it: what belongs to somebody else must not be there, and
@@ -103,7 +102,7 @@ fn owners(runtime: &Runtime) -> Option<Unsound> {
         .collect();
     let prefix = runtime.prefix.as_str();
     folders.push(("prefix", prefix, administrator));
-    if let Some(home) = runtime.home.as_ref().map(|home| home.as_str())
+    if let Some(home) = runtime.home.as_ref().map(HostPath::as_str)
         && !folders.iter().any(|(_, path, _)| *path == home)
     {
         folders.push(("home", home, runtime.user.as_str()));
@@ -113,12 +112,12 @@ fn owners(runtime: &Runtime) -> Option<Unsound> {
             folder != path && is_below(path, folder) && *whose != administrator && whose != owner
         });
         if let Some((_, folder, whose)) = around.next() {
-            return unsound(
+            return Some(unsound(
                 key,
                 format!(
                     "outside {folder}, which belongs to {whose}, who could replace it: {path} belongs to {owner}"
                 ),
-            );
+            ));
         }
     }
     None
@@ -129,10 +128,10 @@ fn flow(flow: &Flow) -> Option<Unsound> {
     let Inbound { listen, from, .. } = flow;
     let at = flow.port;
     if listen.is_loopback() && !from.is_loopback() {
-        return unsound(
+        return Some(unsound(
             "from",
             format!("on loopback, as {listen} port {at} is, or `listen` another address"),
-        );
+        ));
     }
     let v6 = match from {
         Peer::Block(IpNet::V4(_)) => false,
@@ -148,10 +147,10 @@ fn flow(flow: &Flow) -> Option<Unsound> {
         return None;
     }
     let kind = if v6 { "IPv4" } else { "IPv6" };
-    unsound(
+    Some(unsound(
         "from",
         format!("an address of {kind}, as {listen} port {at} is"),
-    )
+    ))
 }
 
 #[cfg(test)]
