@@ -50,6 +50,7 @@
 //! | [`verify`] | bundle to `Verified<Bundle>`, the only way to get one |
 //! | [`packet`] | a verified bundle to a change packet |
 //! | `submit` * | a change packet to Jira, ServiceNow, Request Tracker, Dependency-Track |
+//! | [`transfer`] | a verified bundle, and what a scanner said of it, to the record of a medium |
 //! | [`import`] | `Verified<Bundle>` to a new generation of the repository |
 //! | [`serve`] | a small read-only web server for the repository |
 //! | [`cli`] | words to calls to words: clock, environment, terminal, exit codes |
@@ -122,6 +123,7 @@ pub mod sign;
 pub mod store;
 #[cfg(feature = "connected")]
 pub mod submit;
+pub mod transfer;
 #[cfg(feature = "connected")]
 pub mod trial;
 pub mod trust;

@@ -29,6 +29,7 @@ mod oscal;
 pub mod received;
 mod rollback;
 mod sections;
+pub mod signed;
 mod stig;
 mod tables;
 

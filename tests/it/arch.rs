@@ -93,6 +93,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("submit", &["fs", "upstream", "net", "packet"]),
     (
+        "transfer",
+        &["fs", "lock", "trust", "unpack", "verify", "page"],
+    ),
+    (
         "import",
         &[
             "fs", "archives", "lock", "eco", "vulns", "policy", "licenses", "scripts", "trust",
@@ -149,6 +153,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verify",
             "packet",
             "submit",
+            "transfer",
             "import",
             "serve",
         ],

@@ -82,6 +82,7 @@ const BLAME: &[&str] = &[
     "hole",
     "openpgp",
     "vuln",
+    "transfer",
     "ca",
     "packet",
     "submit",

@@ -159,6 +159,8 @@ mod tamper;
 #[cfg(all(feature = "connected", feature = "pkcs11"))]
 mod tokens;
 #[cfg(feature = "connected")]
+mod transfer;
+#[cfg(feature = "connected")]
 mod undo;
 #[cfg(feature = "connected")]
 mod upgrade;

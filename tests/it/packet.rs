@@ -328,3 +328,45 @@ fn what_would_change_the_host_is_refused_before_anything_is_resolved() {
     }
     assert!(!desk.path("stage.lock").exists());
 }
+
+#[test]
+fn a_packet_is_checked_by_whoever_gets_it() {
+    let desk = desk();
+    desk.stage("ticket new.stage --trust root.json --key k.pem -o packet")
+        .ok();
+    for given in ["packet", "packet.zip"] {
+        let words = format!("ticket check {given} --trust root.json --format json");
+        let report = desk.stage(&words).ok().json();
+        assert_valid("ticket-check-report.json", &report);
+        assert_eq!(report["signed_by"], "owner");
+        assert_eq!(report["channel"], "demo");
+    }
+    desk.stage("ticket check packet")
+        .ok()
+        .says(&["nobody looked at who signed", "not verified who signed it"]);
+    desk.key("other");
+    desk.stage("trust init --key other.pem -o other.json").ok();
+    desk.stage("ticket check packet --trust other.json")
+        .refused(4, "packet-signature");
+    desk.stage("ticket check nothing").refused(2, "");
+
+    // One byte, one file more, one less, and a list that somebody made again: nobody signed that.
+    let page = desk.read("packet/index.md");
+    desk.write("packet/index.md", [page.as_slice(), b" "].concat());
+    desk.stage("ticket check packet --trust root.json")
+        .refused(4, "packet-");
+    desk.write("packet/index.md", &page);
+    desk.write("packet/more.txt", "x");
+    desk.stage("ticket check packet").refused(4, "packet-files");
+    std::fs::remove_file(desk.path("packet/more.txt")).unwrap();
+    desk.stage("ticket new.stage --trust root.json --host another -o forged")
+        .ok();
+    desk.copy("packet/manifest.json.dsse", "forged/manifest.json.dsse");
+    desk.stage("ticket check forged").ok();
+    desk.stage("ticket check forged --trust root.json")
+        .refused(4, "packet-signature");
+    desk.stage("ticket new.stage --trust root.json -o plain")
+        .ok();
+    desk.stage("ticket check plain --trust root.json")
+        .refused(4, "packet-unsigned");
+}

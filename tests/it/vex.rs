@@ -236,8 +236,7 @@ fn what_changelogs_mention_is_said_to_be_no_more_than_that() {
     resolved(&world, &[]);
     world.ok(&["fetch"]);
     // What a scanner recognises a Debian package by.
-    let sbom: Value =
-        serde_json::from_slice(&world.ok(&["sbom", "stage.lock"]).stdout).unwrap();
+    let sbom: Value = serde_json::from_slice(&world.ok(&["sbom", "stage.lock"]).stdout).unwrap();
     let parts = sbom["components"].as_array().unwrap();
     let libone = parts.iter().find(|part| part["name"] == "libone").unwrap();
     assert_eq!(

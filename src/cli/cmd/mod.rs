@@ -33,6 +33,7 @@ pub mod sign;
 #[cfg(feature = "connected")]
 pub mod submit;
 pub mod ticket;
+pub mod transfer_record;
 pub mod trust;
 pub mod verify;
 pub mod vex;
@@ -86,6 +87,7 @@ pub enum Command {
     Ticket(ticket::TicketArgs),
     #[cfg(feature = "connected")]
     Submit(submit::SubmitArgs),
+    TransferRecord(transfer_record::TransferArgs),
     Explain(explain::ExplainArgs),
     Generate(generate::GenerateArgs),
 }
@@ -143,6 +145,7 @@ pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
         Command::Ticket(args) => ticket::run(ctx, &args),
         #[cfg(feature = "connected")]
         Command::Submit(args) => submit::run(ctx, &args),
+        Command::TransferRecord(args) => transfer_record::run(ctx, &args),
         Command::Explain(args) => explain::run(ctx, &args),
         Command::Generate(args) => generate::run(ctx, &args),
     }
