@@ -40,6 +40,23 @@ impl Peer {
         }
     }
 
+    /// Whether somebody may be both; what addresses names have is not known.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let below = |name: &str, parent: &str| {
+            let rest = name.strip_suffix(parent);
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        match (self, other) {
+            (Self::Name(a), Self::Name(b)) => a == b,
+            (Self::Name(name), Self::Below(_)) => other.covers(name),
+            (Self::Below(_), Self::Name(name)) => self.covers(name),
+            (Self::Below(a), Self::Below(b)) => below(a, b) || below(b, a),
+            (Self::Block(a), Self::Block(b)) => a.contains(b) || b.contains(a),
+            (Self::Block(_), Self::Name(_) | Self::Below(_))
+            | (Self::Name(_) | Self::Below(_), Self::Block(_)) => false,
+        }
+    }
+
     /// Whether a connection to `host`, a name or an address, is one to this peer.
     pub fn covers(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
@@ -178,6 +195,15 @@ mod tests {
         assert!(covers("192.0.2.9", "::ffff:192.0.2.9"));
         assert!(!covers("192.0.2.0/24", "192.0.3.9"));
         assert!(!covers("192.0.2.0/24", "a.example"));
+        let overlap = |a: &str, b: &str| {
+            let (a, b): (Peer, Peer) = (a.parse().unwrap(), b.parse().unwrap());
+            assert_eq!(a.overlaps(&b), b.overlaps(&a), "{a} {b}");
+            a.overlaps(&b)
+        };
+        assert!(overlap("a.example", "a.example") && overlap("b.a.example", "*.a.example"));
+        assert!(overlap("*.b.a.example", "*.a.example") && !overlap("*.ba.example", "*.a.example"));
+        assert!(overlap("192.0.2.9", "192.0.2.0/24") && !overlap("192.0.3.9", "192.0.2.0/24"));
+        assert!(!overlap("a.example", "*.a.example") && !overlap("a.example", "192.0.2.9"));
         let loopback = |peer: &str| peer.parse::<Peer>().unwrap().is_loopback();
         assert!(loopback("127.0.0.1") && loopback("127.0.0.0/8") && loopback("::1"));
         assert!(loopback("localhost") && !loopback("0.0.0.0/0") && !loopback("126.0.0.0/7"));

@@ -14,13 +14,19 @@ use crate::base::text::shortened;
 const MOST: usize = 12;
 const WIDTH: usize = 230;
 const HEIGHT: usize = 40;
-const GAP_X: usize = 110;
+const GAP_X: usize = 170;
 const GAP_Y: usize = 22;
 const TOP: usize = 64;
 const LEFT: usize = 16;
 
 /// Most characters of a name that fit.
 const FITS: usize = 30;
+/// Most characters of ports, which stand between two columns.
+const PORTS: usize = 20;
+/// From one label to the next, where several arrows end at one node.
+const LINE: usize = 13;
+/// The head of an arrow, and what keeps a label off it.
+const HEAD: usize = 14;
 /// Inside of a page its styles are those of the page: every rule names the picture.
 const STYLE: &str = ".flows text{font:13px system-ui,sans-serif;fill:#1b1f24}.flows .zone{font-weight:600;fill:#57606a}\
 .flows .label{font-size:11px;fill:#57606a}.flows rect{fill:#f6f8fa;stroke:#8c959f}.flows path{stroke:#57606a;fill:none}\
@@ -99,9 +105,11 @@ fn position((column, line): Place) -> (usize, usize) {
 
 /// The ports of an edge, cut.
 fn label(ports: &BTreeSet<String>) -> String {
-    let shown: Vec<&str> = ports.iter().take(2).map(String::as_str).collect();
-    let more = if ports.len() > 2 { ", …" } else { "" };
-    format!("{}{more}", shown.join(", "))
+    let all = ports.iter().cloned().collect::<Vec<_>>().join(", ");
+    match ports.first() {
+        Some(first) if all.chars().count() > PORTS => format!("{first}, …"),
+        _ => all,
+    }
 }
 
 /// As SVG 1.1, without script and without anything from elsewhere.
@@ -141,39 +149,39 @@ pub fn svg(channel: &str, rows: &[Row]) -> String {
             ));
         }
     }
+    let mut ends: BTreeMap<Place, usize> = BTreeMap::new();
     for ((from, to), ports) in edges(rows, &layout) {
-        out.line(edge(from, to, &label(&ports)));
+        let before = ends.entry(to).or_default();
+        out.line(edge(from, to, &label(&ports), *before));
+        *before += 1;
     }
     out.line("</svg>");
     out.into_text()
 }
 
-/// One arrow with its ports, near its end, where the arrows of one node are apart.
-fn edge(from: Place, to: Place, label: &str) -> String {
+/// One arrow with its ports beside its end, below those of the arrows that end there, too.
+fn edge(from: Place, to: Place, label: &str, before: usize) -> String {
     let ((x1, y1), (x2, y2)) = (position(from), position(to));
     let (y1, y2) = (y1 + HEIGHT / 2, y2 + HEIGHT / 2);
     let label = html(label);
+    let below = y2 - HEIGHT / 4 + before * LINE;
     if from.0 == to.0 {
         let (right, out) = (x1 + WIDTH, x1 + WIDTH + GAP_X / 3);
         return format!(
             "<path d=\"M{right} {y1} C{out} {y1} {out} {y2} {right} {y2}\" marker-end=\"url(#flows-end)\"/>\
-             <text class=\"label\" x=\"{}\" y=\"{}\">{label}</text>",
-            out - 4,
-            y1.midpoint(y2) + 4
+             <text class=\"label\" x=\"{}\" y=\"{below}\">{label}</text>",
+            right + HEAD
         );
     }
     // From right to left only where somebody's host is its own proxy.
-    let (begin, end) = if from.0 < to.0 {
-        (x1 + WIDTH, x2)
+    let (begin, end, x, anchor) = if from.0 < to.0 {
+        (x1 + WIDTH, x2, x2 - HEAD, "end")
     } else {
-        (x1, x2 + WIDTH)
+        (x1, x2 + WIDTH, x2 + WIDTH + HEAD, "start")
     };
-    let near = |a: usize, b: usize| (3 * a + 7 * b) / 10;
     format!(
         "<path d=\"M{begin} {y1} L{end} {y2}\" marker-end=\"url(#flows-end)\"/>\
-         <text class=\"label\" x=\"{}\" y=\"{}\">{label}</text>",
-        near(begin, end),
-        near(y1, y2).saturating_sub(6)
+         <text class=\"label\" text-anchor=\"{anchor}\" x=\"{x}\" y=\"{below}\">{label}</text>"
     )
 }
 
@@ -223,8 +231,8 @@ pub(super) fn dot(channel: &str, rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::{End, Row, Zone, rows, tests::runtime};
-    use super::{dot, svg};
-    use crate::base::runtime::Protocol;
+    use super::{GAP_X, LEFT, WIDTH, dot, svg};
+    use crate::base::runtime::{Flow, Inbound, Protocol};
 
     #[test]
     fn pictures_show_every_flow_and_escape_what_is_said() {
@@ -238,6 +246,35 @@ mod tests {
             "an arrow each"
         );
         assert!(dot("claw", &rows).contains("[label=\"8080/tcp web <chat> & \\\"more\\\"\"];"));
+    }
+
+    #[test]
+    fn labels_lie_between_columns_and_not_on_each_other() {
+        let mut runtime = runtime();
+        let Flow::In(web) = runtime.flows[6].clone() else {
+            panic!("{:?}", runtime.flows);
+        };
+        for (from, port) in [("10.0.0.0/8", 8082), ("10.1.0.0/16", 8083)] {
+            let from = from.parse().unwrap();
+            let web = web.clone();
+            runtime.flows.push(Flow::In(Inbound { port, from, ..web }));
+        }
+        let picture = svg("claw", &rows(&runtime));
+        let number = |text: &str, name: &str| -> usize {
+            let at = text.split(&format!(" {name}=\"")).nth(1).unwrap();
+            at.split('"').next().unwrap().parse().unwrap()
+        };
+        let labels = picture.split("<text class=\"label\"").skip(1);
+        let mut places: Vec<(usize, usize)> = Vec::new();
+        for label in labels {
+            let (x, y) = (number(label, "x"), number(label, "y"));
+            let inside = (x - LEFT) % (WIDTH + GAP_X);
+            assert!(inside > WIDTH, "{label}");
+            let close = places.iter().any(|(a, b)| *a == x && b.abs_diff(y) < 11);
+            assert!(!close, "{label}");
+            places.push((x, y));
+        }
+        assert!(places.len() > 6);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Names are filtered by the proxy alone: a packet filter knows addresses, and resolves a name once, when its rules are
-//! loaded, if it can at all. A direct flow to a name is therefore an empty set that somebody fills in, and a finding.
+//! loaded, if it can at all. Rules to a name are therefore not loaded before somebody has filled its addresses in, and it is
+//! a finding.
 
 mod compare;
 mod diagram;
@@ -156,8 +157,14 @@ pub fn files(channel: &str, runtime: &Runtime) -> Vec<Made> {
         Made::new("flows.svg", diagram::svg(channel, &rows)),
         Made::new("flows.dot", diagram::dot(channel, &rows)),
         Made::new("nftables.conf", firewall::nftables(channel, runtime)),
-        Made::new("iptables.rules", firewall::iptables(runtime, false)),
-        Made::new("ip6tables.rules", firewall::iptables(runtime, true)),
+        Made::new(
+            "iptables.rules",
+            firewall::iptables(channel, runtime, false),
+        ),
+        Made::new(
+            "ip6tables.rules",
+            firewall::iptables(channel, runtime, true),
+        ),
         Made::new("ufw.sh", firewall::ufw(runtime)),
         Made::new("windows-firewall.ps1", firewall::windows(channel, runtime)),
     ];

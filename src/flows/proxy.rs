@@ -7,7 +7,10 @@ use ipnet::IpNet;
 use crate::base::egress::authority;
 use crate::base::lines::Lines;
 use crate::base::peer::Peer;
-use crate::base::runtime::{Endpoint, Flow, Outbound, Runtime, Via};
+use crate::base::runtime::{Endpoint, Flow, Outbound, Protocol, Runtime, Via};
+
+/// This host, as programs call it.
+const HERE: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// A proxy and what is reached through it.
 pub(super) struct Way<'a> {
@@ -32,22 +35,49 @@ impl<'a> Way<'a> {
             })
     }
 
-    /// What is not reached through the proxy, as `NO_PROXY` has it.
+    /// Who is asked directly, and at which port, sorted. A proxy carries TCP, and nothing of what it carries is about UDP.
+    fn direct(&self) -> BTreeSet<(&'a Peer, u16)> {
+        let repository = self.runtime.repository.iter();
+        let repository = repository.map(|end| (&end.host, end.port));
+        let flows = self.flows(Via::Direct);
+        let flows = flows.filter(|flow| flow.protocol == Protocol::Tcp);
+        repository
+            .chain(flows.map(|flow| (&flow.to, flow.port)))
+            .collect()
+    }
+
+    /// Whether what is asked directly is asked through the proxy as well.
+    fn goes_both_ways(&self, peer: &Peer) -> bool {
+        self.flows(Via::Proxy).any(|flow| flow.to.overlaps(peer))
+    }
+
+    /// Hosts that are not reached through the proxy, as `NO_PROXY` has them.
     fn exceptions(&self) -> Vec<String> {
-        let mut out: BTreeSet<String> = BTreeSet::new();
-        let repository = self.runtime.repository.iter().map(|end| &end.host);
-        let direct = self.flows(Via::Direct).map(|flow| &flow.to);
-        for peer in repository.chain(direct) {
-            out.insert(match peer {
+        let direct = self.direct().into_iter().map(|(peer, _)| peer);
+        let out: BTreeSet<String> = direct
+            .filter(|peer| !self.goes_both_ways(peer))
+            .map(|peer| match peer {
                 Peer::Below(parent) => format!(".{parent}"),
                 other => other.to_string(),
-            });
-        }
-        let here = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-        for name in &here {
-            out.remove(name);
-        }
-        here.into_iter().chain(out).collect()
+            })
+            .filter(|name| !HERE.contains(&name.as_str()))
+            .collect();
+        HERE.into_iter().map(str::to_owned).chain(out).collect()
+    }
+
+    /// And ports of hosts that are reached through it at others; not every program knows ports there.
+    fn exceptional_ports(&self) -> BTreeSet<String> {
+        let direct = self.direct().into_iter();
+        // No program knows a port of a block.
+        let is_block =
+            |peer: &Peer| matches!(peer, Peer::Block(b) if b.prefix_len() != b.max_prefix_len());
+        direct
+            .filter(|(peer, _)| self.goes_both_ways(peer) && !is_block(peer))
+            .map(|(peer, port)| match peer {
+                Peer::Below(parent) => format!(".{parent}:{port}"),
+                other => authority(other, port),
+            })
+            .collect()
     }
 
     fn address(&self) -> String {
@@ -76,19 +106,24 @@ impl<'a> Way<'a> {
             "tcp_read_time_out 15000",
             "tcp_connect_time_out 8000",
             "localnet 127.0.0.0/255.0.0.0",
+            "localnet ::1/128",
         ]);
-        let direct = self.flows(Via::Direct).map(|flow| &flow.to);
-        let repository = self.runtime.repository.iter().map(|end| &end.host);
-        let blocks: BTreeSet<String> = direct
-            .chain(repository)
-            .filter_map(|peer| match peer {
-                Peer::Block(IpNet::V4(block)) if !block.addr().is_loopback() => {
-                    Some(format!("localnet {}/{}", block.network(), block.netmask()))
+        let local = self.direct().into_iter();
+        let local = local.filter(|(peer, _)| !peer.is_loopback());
+        let lines: BTreeSet<String> = local
+            .map(|(peer, port)| match peer {
+                Peer::Block(IpNet::V4(block)) => {
+                    format!("localnet {}:{port}/{}", block.network(), block.netmask())
                 }
-                Peer::Block(_) | Peer::Name(_) | Peer::Below(_) => None,
+                Peer::Block(IpNet::V6(block)) => {
+                    format!("localnet [{}]:{port}/{}", block.network(), block.prefix_len())
+                }
+                Peer::Name(_) | Peer::Below(_) => {
+                    format!("# through the proxy, too, for proxychains knows no names here: {peer}:{port}")
+                }
             })
             .collect();
-        text.lines(blocks);
+        text.lines(lines);
         text.line("[ProxyList]");
         let (host, port) = (&self.proxy.host, self.proxy.port);
         text.line(match host {
@@ -101,7 +136,9 @@ impl<'a> Way<'a> {
     }
 
     fn variables(&self) -> Vec<(&'static str, String)> {
-        let (address, except) = (self.address(), self.exceptions().join(","));
+        let mut except = self.exceptions();
+        except.extend(self.exceptional_ports());
+        let (address, except) = (self.address(), except.join(","));
         vec![
             ("HTTP_PROXY", address.clone()),
             ("HTTPS_PROXY", address.clone()),
@@ -119,7 +156,7 @@ impl<'a> Way<'a> {
         text.lines([
             "# Who reads it: curl (lower case only for http), pip, uv, cargo, git, npm, Python's urllib. Node.js's own fetch and http",
             "# read it from version 24 on where NODE_USE_ENV_PROXY is 1, older ones never. Not every program knows blocks of",
-            "# addresses in NO_PROXY.",
+            "# addresses or ports in NO_PROXY.",
         ]);
         let variables = self.variables().into_iter();
         text.lines(variables.map(|(name, value)| format!("{name}={value}")));
@@ -170,20 +207,22 @@ pub(super) fn allow_list(
     let mut text = Lines::new();
     text.line(format!(
         "# {title}: `squid -k parse -f FILE` checks it.\n\
-         # Names are matched as they are asked for (RFC 9110 CONNECT); .example is example and every name below it.\n\
+         # Names are matched as they are asked for (RFC 9110 CONNECT); .example is example and every name below it. -n: whoever\n\
+         # asks for an address gets no name for it, which the owner of the address could choose (PTR).\n\
          # Put `acl stage_hosts src` with the addresses of the hosts where it stands.\n\
          http_port {listen}\nacl stage_hosts src all"
     ));
     for (port, peers) in ports {
         text.line(format!("acl stage_port_{port} port {port}"));
         for name in squid_names(peers) {
-            text.line(format!("acl stage_names_{port} dstdomain {name}"));
+            text.line(format!("acl stage_names_{port} dstdomain -n {name}"));
         }
         let blocks = peers.iter().filter_map(|peer| match peer {
-            Peer::Block(block) => Some(block),
+            Peer::Block(block) => Some(*block),
             Peer::Name(_) | Peer::Below(_) => None,
         });
-        for block in blocks {
+        // A block inside of another one is a mistake to squid.
+        for block in IpNet::aggregate(&blocks.collect()) {
             text.line(format!("acl stage_blocks_{port} dst {block}"));
         }
     }
@@ -235,6 +274,7 @@ mod tests {
     use super::super::tests::runtime;
     use super::{Way, squid_names};
     use crate::base::peer::Peer;
+    use crate::base::runtime::{Flow, Outbound, Protocol, Via};
 
     #[test]
     fn the_proxy_lets_through_names_at_their_ports() {
@@ -244,8 +284,8 @@ mod tests {
         for line in [
             "http_port 3128",
             "acl stage_port_443 port 443",
-            "acl stage_names_443 dstdomain .chat.example",
-            "acl stage_names_443 dstdomain api.models.example",
+            "acl stage_names_443 dstdomain -n .chat.example",
+            "acl stage_names_443 dstdomain -n api.models.example",
             "http_access allow stage_hosts stage_port_443 stage_names_443",
             "http_access deny all",
         ] {
@@ -255,8 +295,7 @@ mod tests {
             !squid.contains("blocks"),
             "direct flows are not the proxy's"
         );
-        let except =
-            "localhost,127.0.0.1,::1,192.0.2.0/28,192.0.2.80,2001:db8::53,search.enclave.example";
+        let except = "localhost,127.0.0.1,::1,192.0.2.0/28,192.0.2.80,search.enclave.example";
         assert!(
             way.environment()
                 .contains(&format!("\nNO_PROXY={except}\n"))
@@ -267,7 +306,7 @@ mod tests {
         );
         assert!(
             way.proxychains()
-                .contains("localnet 192.0.2.0/255.255.255.240\n")
+                .contains("localnet 192.0.2.0:5432/255.255.255.240\n")
         );
         assert!(
             way.proxychains()
@@ -277,6 +316,34 @@ mod tests {
             way.macos()
                 .contains("-setsecurewebproxy \"$1\" proxy.enclave.example 3128\n")
         );
+    }
+
+    #[test]
+    fn what_goes_directly_goes_so_at_its_port_only() {
+        let mut runtime = runtime();
+        for (to, port, protocol) in [
+            ("0.0.0.0/0", 123, Protocol::Udp),
+            ("api.models.example", 8443, Protocol::Tcp),
+            ("2001:db8:1::/48", 8443, Protocol::Tcp),
+        ] {
+            runtime.flows.push(Flow::Out(Outbound {
+                to: to.parse().unwrap(),
+                port,
+                protocol,
+                via: Via::Direct,
+                purpose: "x".parse().unwrap(),
+            }));
+        }
+        let way = Way::of(&runtime).unwrap();
+        let (environment, chains) = (way.environment(), way.proxychains());
+        for all in [&environment, &chains] {
+            assert!(!all.contains("0.0.0.0/0"), "{all}");
+            assert!(!all.contains("2001:db8::53"), "{all}");
+        }
+        assert!(environment.contains("\nNO_PROXY=localhost,127.0.0.1,::1,192.0.2.0/28,192.0.2.80,2001:db8:1::/48,search.enclave.example,api.models.example:8443\n"));
+        assert!(!way.macos().contains("api.models.example"));
+        assert!(chains.contains("localnet [2001:db8:1::]:8443/48\n"));
+        assert!(chains.contains("no names here: search.enclave.example:8443\n"));
     }
 
     #[test]

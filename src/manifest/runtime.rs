@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 
+use toml::de::DeValue;
+
 use super::ManifestError;
 use super::table::{Found, Table};
 use crate::base::peer::Peer;
 use crate::base::runtime::{
     self, Account, AccountName, Directory, Endpoint, Flow, HostPath, Inbound, Line, Mode, Outbound,
-    Protocol, Runtime, SelinuxType, Via,
+    Protocol, Runtime, SelinuxType, Unsound, Via,
 };
 
 const PEER: &str = "a host name, `*.` and one, an address or a block of addresses";
@@ -15,6 +17,7 @@ const PORT: &str = "a port from 1 to 65535";
 
 pub(super) fn read(found: Option<Found<'_>>) -> Result<Option<Runtime>, ManifestError> {
     let Some(found) = found else { return Ok(None) };
+    let place = found.key_place();
     let mut table = found.table("[runtime]")?;
     let account = match table.take("account") {
         None => Account::Existing,
@@ -27,7 +30,7 @@ pub(super) fn read(found: Option<Found<'_>>) -> Result<Option<Runtime>, Manifest
     let group = table.take("group").map(account_name).transpose()?;
     let prefix = host_path(table.require("prefix")?)?;
     let home = table.take("home").map(host_path).transpose()?;
-    let proxy = table.take("proxy").map(endpoint).transpose()?;
+    let proxy = table.take("proxy").map(proxy).transpose()?;
     let repository = table.take("repository").map(endpoint).transpose()?;
     let flows = each(table.take("flow"), "[[runtime.flow]]", |table| {
         flow(table, proxy.is_some())
@@ -37,7 +40,7 @@ pub(super) fn read(found: Option<Found<'_>>) -> Result<Option<Runtime>, Manifest
         directory(table, &user, &group)
     })?;
     table.finish()?;
-    Ok(Some(Runtime {
+    let runtime = Runtime {
         account,
         user,
         group,
@@ -47,7 +50,15 @@ pub(super) fn read(found: Option<Found<'_>>) -> Result<Option<Runtime>, Manifest
         repository,
         flows,
         directories,
-    }))
+    };
+    match runtime.unsound() {
+        Some(Unsound { key, expected }) => Err(ManifestError::Value {
+            key: key.to_owned(),
+            expected,
+            place,
+        }),
+        None => Ok(Some(runtime)),
+    }
 }
 
 /// Reads each table of an array.
@@ -160,6 +171,21 @@ fn directory(
     Ok(directory)
 }
 
+/// What is made of a proxy speaks to it in the clear: what goes through it has TLS of its own (RFC 9110 section 9.3.6).
+fn proxy(found: Found<'_>) -> Result<Endpoint, ManifestError> {
+    let fail = found.error(
+        "an http address: no rule and no setting for a proxy that is itself behind TLS is made",
+    );
+    let is_tls = match found.value.get_ref() {
+        DeValue::String(text) => url::Url::parse(text).is_ok_and(|url| url.scheme() == "https"),
+        _ => false,
+    };
+    if is_tls {
+        return Err(fail);
+    }
+    endpoint(found)
+}
+
 /// `host:port`, or an address of the web with its scheme's port.
 fn endpoint(found: Found<'_>) -> Result<Endpoint, ManifestError> {
     let fail = found.error("an address such as \"http://proxy.enclave.example:3128\"");
@@ -241,9 +267,51 @@ why = "state"
         assert_eq!(read_back(&document(&runtime).unwrap()).unwrap(), runtime);
     }
 
+    fn refused(changes: &[(&str, &str, &str)]) {
+        for (from, to, said) in changes {
+            let text = TEXT.replacen(from, to, 1);
+            assert_ne!(text, TEXT, "{from}");
+            let error = Manifest::parse("stage.toml", text.as_bytes(), &[]).unwrap_err();
+            assert!(error.to_string().contains(said), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_would_harm_the_host_is_refused() {
+        refused(&[
+            (
+                "http://proxy",
+                "https://proxy",
+                "`proxy` must be an http address",
+            ),
+            ("/var/lib/claw", "/usr", "no folder of the system"),
+            ("/opt/claw", "/etc", "no folder of the system"),
+            (
+                "\"svc-claw\"",
+                "\"root\"",
+                "`user` must be an account of the runtime's own",
+            ),
+            (
+                "/var/lib/claw",
+                "/opt/claw",
+                "`owner` must be \"root\" for the prefix",
+            ),
+            (
+                "purpose = \"gateway\"",
+                "from = \"10.0.0.0/8\"\npurpose = \"gateway\"",
+                "`from` must be on loopback",
+            ),
+            (
+                "[[runtime.directory]]",
+                "[[runtime.directory]]\npath = \"/var/lib/claw\"\nwhy = \"x\"\n[[runtime.directory]]",
+                "/var/lib/claw is there twice",
+            ),
+        ]);
+    }
+
     #[test]
     fn what_is_wrong_is_refused_by_its_key() {
-        for (from, to, said) in [
+        refused(&[
             (
                 "\"svc-claw\"",
                 "\"svc claw\"",
@@ -287,11 +355,6 @@ why = "state"
                 "unknown key `to`",
             ),
             ("mode =", "mod =", "unknown key `mod`"),
-        ] {
-            let text = TEXT.replacen(from, to, 1);
-            assert_ne!(text, TEXT, "{from}");
-            let error = Manifest::parse("stage.toml", text.as_bytes(), &[]).unwrap_err();
-            assert!(error.to_string().contains(said), "{to}: {error}");
-        }
+        ]);
     }
 }

@@ -116,7 +116,7 @@ fn hosts(facts: &Facts<'_>) -> Option<Section> {
     ];
     if let Some(runtime) = facts.runtime() {
         blocks.push(Block::Text(format!(
-            "Where there was no such runtime before: remove {} and the directories in permissions/directories.csv, and the rules of network/ from the firewalls.",
+            "Where there was no such runtime before: remove {} and the directories in permissions/directories.csv, but for those on the way that others use, and the rules of network/ from the firewalls.",
             runtime.prefix
         )));
     }

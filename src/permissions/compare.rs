@@ -1,8 +1,10 @@
 //! What was declared, held against what the closure proof saw.
 
+use std::collections::BTreeSet;
+
 use crate::base::fault::{Code, Kind};
 use crate::base::finding::{Finding, Severity};
-use crate::base::runtime::Runtime;
+use crate::base::runtime::{Runtime, is_below};
 use crate::base::text::{escaped, quoted};
 use crate::trust::proof::Proof;
 
@@ -14,8 +16,8 @@ static WORLD: Code = Code::new("permission-world-writable", Kind::Denied);
 
 /// How a proof shows the home of the account that it ran as.
 const HOME: &str = "~";
-/// How many folders of a path a proof keeps: `/var/lib` may stand for anything below it.
-const DEPTH: usize = 2;
+/// How many folders of a path a finding shows: what is below has the same reason.
+const DEPTH: usize = 3;
 /// Everybody may write.
 const WORLD_WRITES: u16 = 0o002;
 /// What keeps others from removing what somebody wrote.
@@ -39,21 +41,22 @@ pub fn findings(runtime: &Runtime, proof: Option<&Proof>) -> Vec<Finding> {
         })
         .collect();
     let seen = proof.filter(|proof| proof.host.tracer.is_some());
-    for folder in seen.into_iter().flat_map(|proof| &proof.writes) {
-        if !is_declared(runtime, folder) {
-            out.push(finding(
-                &UNDECLARED,
-                format!(
-                    "writes to {}, which is outside the prefix, the home and the declared directories",
-                    escaped(folder)
-                ),
-                format!(
-                    "add [[runtime.directory]] path = {}, or configure it to write elsewhere",
-                    quoted(folder)
-                ),
-            ));
-        }
-    }
+    let folders = seen.into_iter().flat_map(|proof| &proof.writes);
+    let elsewhere = folders.filter(|folder| !is_declared(runtime, folder));
+    let elsewhere: BTreeSet<String> = elsewhere.map(|folder| shallow(folder)).collect();
+    out.extend(elsewhere.iter().map(|folder| {
+        finding(
+            &UNDECLARED,
+            format!(
+                "writes to {}, which is outside the prefix, the home and the declared directories",
+                escaped(folder)
+            ),
+            format!(
+                "add [[runtime.directory]] path = {}, or configure it to write elsewhere",
+                quoted(folder)
+            ),
+        )
+    }));
     out.sort_by(|a, b| (a.code.name, &a.message).cmp(&(b.code.name, &b.message)));
     out
 }
@@ -64,16 +67,13 @@ fn is_declared(runtime: &Runtime, folder: &str) -> bool {
     }
     let own = [Some(&runtime.prefix), runtime.home.as_ref()];
     let declared = runtime.directories.iter().map(|directory| &directory.path);
-    let is_cut = folder.split('/').count() > DEPTH;
-    own.into_iter().flatten().chain(declared).any(|path| {
-        let path = path.as_str();
-        is_below(folder, path) || (is_cut && is_below(path, folder))
-    })
+    let mut paths = own.into_iter().flatten().chain(declared);
+    paths.any(|path| is_below(folder, path.as_str()))
 }
 
-fn is_below(path: &str, folder: &str) -> bool {
-    let rest = path.strip_prefix(folder);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+fn shallow(folder: &str) -> String {
+    let parts: Vec<&str> = folder.split('/').take(DEPTH + 1).collect();
+    parts.join("/")
 }
 
 fn finding(code: &'static Code, message: String, fix: String) -> Finding {
@@ -100,8 +100,8 @@ mod tests {
             "~/.claw",
             "/opt/claw",
             "/opt/claw/x",
-            "/var/lib",
-            "/var/log",
+            "/var/lib/claw",
+            "/var/lib/claw/a/b",
             "/home/claw",
         ] {
             assert!(is_declared(&runtime, fine), "{fine}");
@@ -111,6 +111,8 @@ mod tests {
             "/tmp/openclaw",
             "/opt/claws",
             "/var",
+            "/var/lib",
+            "/var/lib/other",
             "/",
             "/var/cache",
         ] {

@@ -3,7 +3,7 @@
 
 use super::{NO_SHELL, Row, home};
 use crate::base::lines::Lines;
-use crate::base::runtime::{Account, Runtime};
+use crate::base::runtime::{Account, AccountName, Runtime};
 use crate::base::text::harmless;
 
 /// For `ansible-playbook`; the modules are those of ansible-core.
@@ -14,20 +14,43 @@ pub(super) fn ansible(channel: &str, runtime: &Runtime, rows: &[Row]) -> String 
     ));
     if runtime.account == Account::Create {
         let (user, group, home) = (&runtime.user, &runtime.group, home(runtime));
+        // The modules change what is there.
+        let is_there = |database: &str, name: &AccountName| {
+            format!(
+                "    - name: Look for {name} in {database}\n      ansible.builtin.getent:\n        database: {database}\n        \
+                 key: \"{name}\"\n        fail_key: false"
+            )
+        };
+        let absent = |database: &str, name: &AccountName| {
+            format!("      when: not ansible_facts['getent_{database}']['{name}']")
+        };
+        out.line(is_there("group", group));
         out.line(format!(
             "    - name: Group {group}\n      ansible.builtin.group:\n        name: \"{group}\"\n        system: true"
         ));
+        out.line(absent("group", group));
+        out.line(is_there("passwd", user));
         out.line(format!(
             "    - name: Account {user}\n      ansible.builtin.user:\n        name: \"{user}\"\n        group: \"{group}\"\n        \
              home: \"{home}\"\n        create_home: false\n        shell: {NO_SHELL}\n        system: true"
         ));
+        out.line(absent("passwd", user));
     }
     for row in rows {
         out.line(format!("    # {}", harmless(&row.why)));
+        let path = &row.path;
+        if row.is_way {
+            out.line(format!(
+                "    - name: Directory {path}\n      ansible.builtin.command:\n        \
+                 cmd: install -d -m {} -o {} -g {} {path}\n        creates: \"{path}\"",
+                row.mode, row.owner, row.group
+            ));
+            continue;
+        }
         out.line(format!(
-            "    - name: Directory {0}\n      ansible.builtin.file:\n        path: \"{0}\"\n        state: directory\n        \
-             owner: \"{1}\"\n        group: \"{2}\"\n        mode: \"{3}\"",
-            row.path, row.owner, row.group, row.mode
+            "    - name: Directory {path}\n      ansible.builtin.file:\n        path: \"{path}\"\n        state: directory\n        \
+             owner: \"{}\"\n        group: \"{}\"\n        mode: \"{}\"",
+            row.owner, row.group, row.mode
         ));
         if let Some(kind) = &row.selinux {
             out.line(format!("        setype: \"{kind}\""));
@@ -41,27 +64,44 @@ pub(super) fn puppet(channel: &str, runtime: &Runtime, rows: &[Row]) -> String {
     let mut out = Lines::new();
     out.line(format!("# Directories of {channel}"));
     if runtime.account == Account::Create {
-        let (user, group, home) = (&runtime.user, &runtime.group, home(runtime));
-        out.line(format!(
-            "group {{ '{group}':\n  ensure => present,\n  system => true,\n}}"
-        ));
-        out.line(format!(
-            "user {{ '{user}':\n  ensure     => present,\n  gid        => '{group}',\n  home       => '{home}',\n  \
-             managehome => false,\n  shell      => '{NO_SHELL}',\n  system     => true,\n}}"
-        ));
+        puppet_account(&mut out, runtime);
     }
     for row in rows {
-        out.line(format!("# {}", harmless(&row.why)));
         out.line(format!(
-            "file {{ '{}':\n  ensure  => directory,\n  owner   => '{}',\n  group   => '{}',\n  mode    => '{}',",
-            row.path, row.owner, row.group, row.mode
+            "# {}\nfile {{ '{}':\n  ensure  => directory,",
+            harmless(&row.why),
+            row.path
         ));
+        // Made by root with mode 0755; what is there is not touched.
+        if !row.is_way {
+            out.line(format!(
+                "  owner   => '{}',\n  group   => '{}',\n  mode    => '{}',",
+                row.owner, row.group, row.mode
+            ));
+            if runtime.account == Account::Create {
+                out.line(format!("  require => Exec['account {}'],", runtime.user));
+            }
+        }
         if let Some(kind) = &row.selinux {
             out.line(format!("  seltype => '{kind}',"));
         }
         out.line("}");
     }
     out.into_text()
+}
+
+/// The group and the account where they are not there: the resources `group` and `user` change what is.
+fn puppet_account(out: &mut Lines, runtime: &Runtime) {
+    let (user, group, home) = (&runtime.user, &runtime.group, home(runtime));
+    out.line(format!(
+        "exec {{ 'group {group}':\n  command => '/usr/sbin/groupadd --system {group}',\n  \
+         unless  => '/usr/bin/getent group {group}',\n}}"
+    ));
+    out.line(format!(
+        "exec {{ 'account {user}':\n  command => '/usr/sbin/useradd --system --gid {group} --home-dir {home} \
+         --no-create-home --shell {NO_SHELL} {user}',\n  unless  => '/usr/bin/getent passwd {user}',\n  \
+         require => Exec['group {group}'],\n}}"
+    ));
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Directories and permissions: what the runtime needs on its host, as the manifest declares it, held against what the
 //! closure proof saw it write, and as the files that system managers, configuration management and people read.
 //!
-//! What is installed belongs to the administrator and is read by the runtime's group, unless the prefix is the account's
-//! home, too. An account that exists is never changed, and neither is its home.
+//! What is installed belongs to the administrator and is read by the runtime's group: what runs must not be able to change
+//! its own code. An account that exists is never changed, and neither is its home, nor a folder on the way that is there.
 
 mod compare;
 mod manage;
@@ -14,13 +14,13 @@ pub use table::{TITLES, cells};
 
 use crate::base::fault::Code;
 use crate::base::made::Made;
-use crate::base::runtime::{Account, Mode, Runtime};
+use crate::base::runtime::{ADMINISTRATOR, Account, HostPath, Mode, Runtime, is_below, is_shared};
 
 /// Codes of this module.
 pub const CODES: &[&Code] = compare::CODES;
 
-/// Who owns what is installed.
-const ADMINISTRATOR: &str = "root";
+/// The mode of a folder on the way.
+const PASSABLE: &str = "0755";
 /// The shell of an account that nobody logs in with.
 const NO_SHELL: &str = "/usr/sbin/nologin";
 
@@ -39,9 +39,12 @@ pub struct Row {
     pub selinux: Option<String>,
     /// What for.
     pub why: String,
+    /// Whether it is only made where it is not there, and left as it is where it is.
+    pub is_way: bool,
 }
 
-/// Every directory, sorted, so that one comes after those it lies in: what is declared, and what follows from it.
+/// Every directory, sorted, so that one comes after those it lies in: what is declared, what follows from it, and the
+/// folders on the way, which some tools make of themselves, each in its own way, and others do not.
 pub fn rows(runtime: &Runtime) -> Vec<Row> {
     let own = |path: &str, owner: &str, why: &str| Row {
         path: path.to_owned(),
@@ -50,8 +53,8 @@ pub fn rows(runtime: &Runtime) -> Vec<Row> {
         mode: Mode::USUAL.to_string(),
         selinux: None,
         why: why.to_owned(),
+        is_way: false,
     };
-    let user = runtime.user.as_str();
     let prefix = runtime.prefix.as_str();
     let mut out: Vec<Row> = runtime
         .directories
@@ -63,26 +66,65 @@ pub fn rows(runtime: &Runtime) -> Vec<Row> {
             mode: directory.mode.to_string(),
             selinux: directory.selinux.as_ref().map(ToString::to_string),
             why: directory.why.to_string(),
+            is_way: false,
         })
         .collect();
     // What is declared says more than what follows.
     let declared = |path: &str| runtime.directories.iter().any(|d| d.path.as_str() == path);
     if !declared(prefix) {
-        out.push(match home(runtime) {
-            home if home == prefix => own(prefix, user, "what is installed, and the home"),
-            _ => own(prefix, ADMINISTRATOR, "what is installed"),
-        });
+        let why = match home(runtime) {
+            home if home == prefix => "what is installed, and the home",
+            _ => "what is installed",
+        };
+        out.push(own(prefix, ADMINISTRATOR, why));
     }
-    if let Some(home) = &runtime.home
-        && runtime.account == Account::Create
-        && home != &runtime.prefix
-        && !declared(home.as_str())
-    {
-        out.push(own(home.as_str(), user, "the home of the account"));
+    let home = runtime.home.as_ref().map(HostPath::as_str);
+    let home = home.filter(|home| *home != prefix && !declared(home));
+    out.extend(home.map(|home| own(home, runtime.user.as_str(), "the home of the account")));
+    out.extend(ways(&out));
+    if runtime.account == Account::Existing {
+        out.retain(|row| Some(row.path.as_str()) != home);
     }
     out.sort();
-    out.dedup();
     out
+}
+
+/// The folders in which those of `rows` lie, but for those that every host has and those that are rows. In a folder that
+/// belongs to an account they belong to it, too.
+fn ways(rows: &[Row]) -> Vec<Row> {
+    let above = |path: &str| -> Vec<String> {
+        let slashes = path.match_indices('/').map(|(at, _)| at);
+        let folders = slashes.filter_map(|at| path.get(..at));
+        folders
+            .filter(|f| !f.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let mut paths: Vec<String> = rows.iter().flat_map(|row| above(&row.path)).collect();
+    paths.sort();
+    paths.dedup();
+    paths.retain(|path| !is_shared(path) && rows.iter().all(|row| row.path != *path));
+    let way = |path: String| {
+        let around = rows.iter().filter(|row| is_below(&path, &row.path));
+        match around.max_by_key(|row| row.path.len()) {
+            Some(row) => Row {
+                why: format!("on the way, in {}", row.path),
+                path,
+                selinux: None,
+                ..row.clone()
+            },
+            None => Row {
+                path,
+                owner: ADMINISTRATOR.to_owned(),
+                group: ADMINISTRATOR.to_owned(),
+                mode: PASSABLE.to_owned(),
+                selinux: None,
+                why: "on the way; left as it is where it is there".to_owned(),
+                is_way: true,
+            },
+        }
+    };
+    paths.into_iter().map(way).collect()
 }
 
 /// The home of the account.
@@ -147,9 +189,43 @@ mod tests {
         runtime.account = Account::Existing;
         assert!(!shown(&runtime).concat().contains("/home/claw"));
         runtime.home = None;
-        assert!(shown(&runtime).contains(&"/opt/claw svc-claw:claw 0750".to_owned()));
+        for account in [Account::Existing, Account::Create] {
+            runtime.account = account;
+            let rows = shown(&runtime);
+            assert!(rows.contains(&"/opt/claw root:claw 0750".to_owned()));
+        }
         runtime.directories[0].path = runtime.prefix.clone();
         assert_eq!(shown(&runtime).len(), 2, "{:?}", shown(&runtime));
+    }
+
+    #[test]
+    fn folders_on_the_way_are_rows_and_whose_they_are_follows_from_where_they_are() {
+        let mut runtime = runtime();
+        runtime.prefix = "/srv/apps/claw".parse().unwrap();
+        runtime.directories[0].path = "/home/claw/a/b/c".parse().unwrap();
+        runtime.directories[1].path = "/data/log".parse().unwrap();
+        let all = |runtime: &Runtime| -> Vec<String> {
+            let rows = rows(runtime).into_iter();
+            rows.map(|r| format!("{} {}:{} {} {}", r.path, r.owner, r.group, r.mode, r.is_way))
+                .collect()
+        };
+        let expected = [
+            "/data root:root 0755 true",
+            "/data/log root:claw 3770 false",
+            "/home/claw svc-claw:claw 0750 false",
+            "/home/claw/a svc-claw:claw 0750 false",
+            "/home/claw/a/b svc-claw:claw 0750 false",
+            "/home/claw/a/b/c svc-claw:claw 0750 false",
+            "/srv/apps root:root 0755 true",
+            "/srv/apps/claw root:claw 0750 false",
+        ];
+        assert_eq!(all(&runtime), expected);
+        runtime.account = Account::Existing;
+        let without: Vec<&str> = expected
+            .into_iter()
+            .filter(|row| !row.starts_with("/home/claw "))
+            .collect();
+        assert_eq!(all(&runtime), without, "the home of somebody is his");
     }
 
     #[test]
@@ -170,7 +246,7 @@ mod tests {
         assert!(!names(&runtime).contains(&"selinux.fc"));
         for made in files("claw", &runtime) {
             let text = String::from_utf8(made.bytes).unwrap();
-            for word in ["builtin.user", "builtin.group", "\nuser {", "\ngroup {"] {
+            for word in ["builtin.user", "builtin.group", "useradd", "groupadd"] {
                 assert!(!text.contains(word), "{}: {word}", made.name);
             }
         }

@@ -13,10 +13,12 @@ pub(super) fn tmpfiles(channel: &str, rows: &[Row]) -> String {
     ));
     for row in rows {
         out.line(format!("# {}", harmless(&row.why)));
-        out.line(format!(
-            "d {} {} {} {} -",
-            row.path, row.mode, row.owner, row.group
-        ));
+        out.line(if row.is_way {
+            // Made for root with mode 0755; what is there is not touched.
+            format!("d {} - - - -", row.path)
+        } else {
+            format!("d {} {} {} {} -", row.path, row.mode, row.owner, row.group)
+        });
     }
     out.into_text()
 }
@@ -46,7 +48,7 @@ pub(super) fn acl(channel: &str, rows: &[Row]) -> String {
         "# Permissions of {channel}: `setfacl --restore=FILE` as the administrator, once the directories are there."
     ));
     out.line("");
-    for row in rows {
+    for row in rows.iter().filter(|row| !row.is_way) {
         let bits = u32::from_str_radix(&row.mode, 8).unwrap_or_default();
         out.line(format!(
             "# file: {}\n# owner: {}\n# group: {}",

@@ -277,9 +277,12 @@ impl Observer {
         }
     }
 
-    /// A folder, no deeper than tells what it is for.
+    /// A folder: below the home no deeper than tells what it is for, elsewhere whole, for it is held against declared ones.
     fn shallow(&self, folder: &str) -> String {
         let shown = self.shown(folder);
+        if !shown.starts_with('~') {
+            return cut(&shown);
+        }
         let parts: Vec<&str> = shown.split('/').take(DEPTH + 1).collect();
         cut(&parts.join("/"))
     }
@@ -383,6 +386,7 @@ mod tests {
 8<worker> access("/usr/lib", W_OK) = -1 EACCES (Permission denied)
 8<worker> openat(AT_FDCWD</home/p/app>, "data/a/b/c/d.txt", O_WRONLY|O_CREAT|O_CLOEXEC, 0666) = 3</home/p/app/data/a/b/c/d.txt>
 8<worker> openat(AT_FDCWD</home/p/app>, "x", O_RDONLY) = 3</home/p/app/x>
+8<worker> mkdir("/var/tmp/other/deep", 0777) = 0
 8<worker> mkdir("/opt/x", 0777) = -1 EROFS (Read-only file system)
 8<worker> openat(AT_FDCWD</>, "/etc/shadow", O_RDONLY) = -1 EACCES (Permission denied)
 8<worker> io_uring_setup(64, {flags=0, sq_thread_cpu=0, sq_thread_idle=0}) = -1 ENOSYS (Function not implemented) (INJECTED)
@@ -425,6 +429,6 @@ mod tests {
             (seen.ports.len(), seen.ports[0].address.as_str()),
             (1, "127.0.0.1:18789")
         );
-        assert_eq!(seen.writes, ["~/app/data"]);
+        assert_eq!(seen.writes, ["/var/tmp/other/deep", "~/app/data"]);
     }
 }

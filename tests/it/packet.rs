@@ -120,7 +120,7 @@ fn a_packet_says_what_is_so_and_obeys_nobody() {
     assert!(twin.contains("&lt;script&gt;") && !twin.contains("<script"));
     assert!(!twin.replace("\\]", "").contains("](javascript"), "no link");
     assert!(text("findings/changes.csv").contains("other version,npm,plain,1.0.0,1.1.0"));
-    assert!(text("network/squid.conf").contains("dstdomain api.models.example"));
+    assert!(text("network/squid.conf").contains("dstdomain -n api.models.example"));
     assert!(text("sbom/components.csv").contains("npm,evil,1.0.0"));
     let spdx: Value = serde_json::from_slice(&files["sbom/bundle.spdx.json"]).unwrap();
     let packages = spdx["packages"].as_array().unwrap();
@@ -297,6 +297,36 @@ fn nothing_is_written_of_what_cannot_be_trusted_and_nothing_is_overwritten() {
     assert_eq!(before, files(&desk, "packet"));
     desk.stage("ticket new.stage --trust root.json -o /")
         .refused(2, "no name");
+}
+
+#[test]
+fn what_would_change_the_host_is_refused_before_anything_is_resolved() {
+    let desk = Desk::new();
+    for (from, to, said) in [
+        (
+            "\"svc-claw\"",
+            "\"root\"",
+            "not root, which is the system's",
+        ),
+        ("\"/opt/claw\"", "\"/etc\"", "no folder of the system"),
+        ("\"/var/lib/claw\"", "\"/usr\"", "no folder of the system"),
+        ("\"/var/lib/claw\"", "\"/opt/claw\"", "change its own code"),
+        (
+            "\"http://192.0.2.31",
+            "\"https://192.0.2.31",
+            "an http address",
+        ),
+    ] {
+        let runtime = RUNTIME.replacen(from, to, 1);
+        assert_ne!(runtime, RUNTIME, "{from}");
+        let target = "[target]\nplatforms = [\"linux/amd64\"]";
+        desk.write(
+            "stage.toml",
+            format!("[bundle]\nchannel = \"demo\"\n{target}\n{runtime}"),
+        );
+        desk.stage("resolve").refused(2, said);
+    }
+    assert!(!desk.path("stage.lock").exists());
 }
 
 #[test]

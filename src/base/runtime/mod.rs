@@ -4,6 +4,12 @@
 //! Every text in it ends up in files that other programs read as rules. Names, paths and modes therefore have narrow
 //! grammars, and explanations are one line of visible characters.
 
+mod sound;
+mod system;
+
+pub use sound::{ADMINISTRATOR, Unsound};
+pub use system::{is_below, is_shared};
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -183,7 +189,8 @@ pub fn parse(bytes: &[u8]) -> Option<Runtime> {
     let document: Document = serde_json::from_value(value).ok()?;
     let sound = document.schema == SCHEMA
         && fits(document.runtime.flows.len())
-        && fits(document.runtime.directories.len());
+        && fits(document.runtime.directories.len())
+        && document.runtime.unsound().is_none();
     sound.then_some(document.runtime)
 }
 
@@ -260,17 +267,18 @@ text_type!(
 );
 
 text_type!(
-    /// An absolute path on the target that needs no quoting anywhere.
+    /// An absolute path on the target that needs no quoting anywhere, and that is not a folder of the system.
     HostPath,
     NotAHostPath,
-    "an absolute path of letters, digits and `._+@-`, without `..`",
+    "an absolute path of letters, digits and `._+@-`, without `..`, that is no folder of the system such as /etc, /opt or /usr/bin/x",
     |text| {
         let segment = |s: &str| {
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"._+@-".contains(&b);
             !s.is_empty() && s != "." && s != ".." && s.len() <= 255 && s.bytes().all(plain)
         };
         let inner = text.strip_prefix('/');
-        text.len() <= 1024 && inner.is_some_and(|inner| inner.split('/').all(segment))
+        let plain = text.len() <= 1024 && inner.is_some_and(|inner| inner.split('/').all(segment));
+        plain && !system::is_folder(text)
     }
 );
 
@@ -374,6 +382,8 @@ mod tests {
             "/a\n",
             "/a//b",
             "/.",
+            "/etc",
+            "/usr/sbin/claw",
         ] {
             assert!(!path(bad), "{bad:?}");
         }
