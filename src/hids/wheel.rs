@@ -36,7 +36,7 @@ const SEED: [(&str, &str, &str); 5] = [
 const HOOK: (&str, &str) = ("_distutils_hack", "distutils-precedence.pth");
 /// The bytes of that file.
 const HOOKED: &[u8] = b"import os; var = 'SETUPTOOLS_USE_DISTUTILS'; enabled = os.environ.get(var, 'local') == 'local'; \
-    enabled and __import__('_distutils_hack').add_shim(); ";
+    enabled and __import__('_distutils_hack').add_shim(); \n";
 /// The first minor version of Python 3 whose environments have these bytes.
 const HOOKED_FROM: u32 = 11;
 /// The first one whose environments have no setuptools.
