@@ -32,6 +32,7 @@
 //! | [`sbom`] | CycloneDX |
 //! | [`bundle`] | the format of what travels: statement, manifest, blobs |
 //! | [`sign`] | secret keys |
+//! | [`page`] | a page to read and to print, as HTML and Markdown |
 //! | [`lint`], [`archives`] | archives that clients read differently; those of a lock |
 //! | [`release`] | `releases.toml`: serials and times of bundles already made |
 //! | [`eco`] | what each ecosystem knows: npm, PyPI, Debian, crates, plain files |
@@ -48,6 +49,8 @@
 //! | [`flows`] | network flows of a runtime: rules, tables, pictures |
 //! | [`verify`] | bundle to `Verified<Bundle>`, the only way to get one |
 //! | [`packet`] | a verified bundle to a change packet |
+//! | `submit` * | a change packet to Jira, ServiceNow, Request Tracker, Dependency-Track |
+//! | [`transfer`] | a verified bundle, and what a scanner said of it, to the record of a medium |
 //! | [`import`] | `Verified<Bundle>` to a new generation of the repository |
 //! | [`serve`] | a small read-only web server for the repository |
 //! | [`cli`] | words to calls to words: clock, environment, terminal, exit codes |
@@ -105,6 +108,7 @@ pub mod openpgp;
 #[cfg(feature = "connected")]
 pub mod pack;
 pub mod packet;
+pub mod page;
 pub mod permissions;
 pub mod policy;
 #[cfg(feature = "connected")]
@@ -117,6 +121,9 @@ pub mod scripts;
 pub mod serve;
 pub mod sign;
 pub mod store;
+#[cfg(feature = "connected")]
+pub mod submit;
+pub mod transfer;
 #[cfg(feature = "connected")]
 pub mod trial;
 pub mod trust;

@@ -155,6 +155,20 @@ impl Purl {
         Self(text)
     }
 
+    /// The same with more qualifiers, in order of their keys.
+    #[must_use]
+    pub fn qualified(&self, qualifiers: &[(&str, String)]) -> Self {
+        let mut text = self.0.clone();
+        for (key, value) in qualifiers {
+            let sign = if text.contains('?') { '&' } else { '?' };
+            text.push(sign);
+            text.push_str(key);
+            text.push('=');
+            text.push_str(&encode(value));
+        }
+        Self(text)
+    }
+
     /// The purl as text.
     pub fn as_str(&self) -> &str {
         &self.0

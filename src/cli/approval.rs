@@ -95,6 +95,11 @@ impl ApprovalsFile {
     pub fn load(&self, bundle: &Path) -> Result<Option<Vec<u8>>, Box<dyn Fault>> {
         APPROVALS.load(self.approvals.as_deref(), bundle)
     }
+
+    /// Where they are, if they are there.
+    pub fn path(&self, bundle: &Path) -> PathBuf {
+        self.approvals.clone().unwrap_or_else(|| beside(bundle))
+    }
 }
 
 /// The file of approvals beside a bundle or a head.

@@ -60,6 +60,8 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::lock::format::CODES,
         crate::manifest::CODES,
         crate::openpgp::CODES,
+        crate::packet::received::CODES,
+        crate::packet::signed::CODES,
         crate::permissions::CODES,
         crate::policy::CODES,
         crate::release::CODES,
@@ -68,6 +70,7 @@ pub fn all_codes() -> Vec<&'static Code> {
         crate::serve::CODES,
         crate::sign::CODES,
         crate::store::CODES,
+        crate::transfer::CODES,
         crate::trust::CODES,
         crate::verify::error::CODES,
         crate::vulns::CODES,
@@ -86,6 +89,7 @@ pub fn all_codes() -> Vec<&'static Code> {
 const CONNECTED: &[&[&Code]] = &[
     crate::cli::cmd::bundle::CODES,
     crate::cli::cmd::resolve::CODES,
+    crate::cli::service::CODES,
     crate::eco::cargo::fault::CODES,
     crate::eco::debian::fault::CODES,
     crate::eco::debian::solve::CODES,
@@ -99,6 +103,7 @@ const CONNECTED: &[&[&Code]] = &[
     crate::pack::CODES,
     crate::prove::CODES,
     crate::resolve::CODES,
+    crate::submit::CODES,
     crate::trial::CODES,
     crate::upstream::CODES,
 ];

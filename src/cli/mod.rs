@@ -38,7 +38,10 @@ mod said;
 #[cfg(feature = "connected")]
 mod sarif;
 mod sbom;
+mod scratch;
 pub mod secret;
+#[cfg(feature = "connected")]
+pub mod service;
 pub mod subject;
 pub mod ui;
 pub mod vulns;
@@ -264,6 +267,7 @@ fn env(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
+/// The time at this moment, of which a long command has more than one.
 #[expect(clippy::disallowed_methods, reason = "cli is where the clock is read")]
 fn now() -> Timestamp {
     let since = std::time::SystemTime::now()

@@ -147,11 +147,16 @@ impl Rules {
         now: Timestamp,
     ) -> Vec<(&'static str, Vec<u8>)> {
         let policy = self.policy.as_ref();
-        let policy = policy.map(|policy| ("policy.json", judgement.document(policy)));
+        let said = match policy {
+            Some(policy) => Some(("policy.json", judgement.document(policy))),
+            None => judgement
+                .found_document()
+                .map(|found| ("findings.json", found)),
+        };
         let list = self
             .list()
             .map(|list| ("approved.json", list.document(lock, now)));
-        policy.into_iter().chain(list).collect()
+        said.into_iter().chain(list).collect()
     }
 
     /// What a report says of the policy; `null` where there is none.

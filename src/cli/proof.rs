@@ -34,6 +34,11 @@ impl ProofFile {
     pub fn load(&self, bundle: &Path) -> Result<Option<Vec<u8>>, Box<dyn Fault>> {
         PROOF.load(self.proof.as_deref(), bundle)
     }
+
+    /// Where it is, if it is there.
+    pub fn path(&self, bundle: &Path) -> PathBuf {
+        self.proof.clone().unwrap_or_else(|| beside(bundle))
+    }
 }
 
 /// The file of the proof beside a bundle.

@@ -266,6 +266,16 @@ pub trait Ecosystem: Sync {
     /// Package URL of a release.
     fn purl(&self, release: &ReleaseId) -> Purl;
 
+    /// Qualifiers of a release's package URL that the lock tells, in order of their keys: for documents of others. What
+    /// identifies a release here has none of them.
+    fn purl_qualifiers(
+        &self,
+        _lock: &Lock,
+        _package: &LockedPackage,
+    ) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     /// A name as it is compared: one of the ways in which it may be written. `*` in it stays.
     fn normalized(&self, name: &str) -> String {
         name.to_owned()

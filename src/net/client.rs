@@ -19,6 +19,7 @@ use crate::net::cache::Cache;
 use crate::net::credential::longest;
 use crate::net::proxy::Authority;
 use crate::net::settings::{Settings, shown, web_url};
+use crate::net::upload::Outgoing;
 use crate::upstream::{SafeUrl, UpstreamError};
 
 /// Most redirects that are followed.
@@ -49,6 +50,7 @@ pub(super) struct Ask {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
+    pub(super) body: Option<Outgoing>,
 }
 
 impl Ask {
@@ -57,6 +59,7 @@ impl Ask {
             method: Method::GET,
             url,
             headers: HeaderMap::new(),
+            body: None,
         }
     }
 
@@ -83,6 +86,8 @@ pub(super) struct Trouble {
     pub(super) kind: TroubleKind,
     /// How long the server wants to be left alone.
     pub(super) after: Option<Duration>,
+    /// Whether the request may have reached the server.
+    pub(super) arrived: bool,
 }
 
 /// What to do about it.
@@ -104,6 +109,7 @@ impl Trouble {
             reason: reason.into(),
             kind: TroubleKind::Permanent,
             after: None,
+            arrived: false,
         }
     }
 
@@ -115,7 +121,7 @@ impl Trouble {
         }
     }
 
-    fn transient(reason: impl Into<String>) -> Self {
+    pub(super) fn transient(reason: impl Into<String>) -> Self {
         Self {
             kind: TroubleKind::Transient,
             ..Self::permanent(reason)
@@ -266,11 +272,14 @@ impl Engine {
             && let Ok(mut value) = HeaderValue::from_str(&credential.header())
         {
             value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
+            headers.insert(credential.name(), value);
         }
-        let request = client
+        let mut request = client
             .request(ask.method.clone(), url.clone())
             .headers(headers);
+        if let Some(outgoing) = &ask.body {
+            request = request.body(outgoing.body());
+        }
         let sent = request.send().await;
         self.settings.tell(|| {
             let result = match &sent {
@@ -341,9 +350,11 @@ impl Engine {
             .unwrap_or_default();
         let text = self.settings.masked(&format!("{reason}{advice}{via}"));
         if certificate.is_some() || error.is_builder() {
-            Trouble::permanent(text)
-        } else {
-            Trouble::transient(text)
+            return Trouble::permanent(text);
+        }
+        Trouble {
+            arrived: !error.is_connect(),
+            ..Trouble::transient(text)
         }
     }
 
@@ -380,10 +391,13 @@ fn client(settings: &Settings, identity: Option<Identity>) -> Result<Client, Net
         .referer(false)
         .no_proxy()
         .connect_timeout(timing.connect)
-        .read_timeout(timing.stall)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .tls_certs_only(roots);
+    // It would also count while a request is still being sent.
+    if !settings.uploads {
+        builder = builder.read_timeout(timing.stall);
+    }
     if !settings.proxy.is_empty() {
         let rules = settings.proxy.clone();
         builder = builder.proxy(reqwest::Proxy::custom(move |url| {
@@ -475,7 +489,7 @@ fn judge(response: &Response, authorized: bool) -> Result<(), Trouble> {
 }
 
 /// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date, which is compared with the server's own clock.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name)?.to_str().ok();
     let value = text(header::RETRY_AFTER)?.trim();
     if let Ok(seconds) = value.parse() {

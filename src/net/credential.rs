@@ -3,6 +3,7 @@
 use std::fmt;
 
 use data_encoding::BASE64;
+use reqwest::header::{self, HeaderName};
 use url::Url;
 
 /// Text that is sent but never printed.
@@ -35,6 +36,8 @@ pub enum Credential {
     Token(Secret),
     /// `Authorization: Basic …`: the Base64 of `user:password` (RFC 7617).
     Basic(Secret),
+    /// `X-Api-Key: …`, as Dependency-Track wants it.
+    Key(Secret),
 }
 
 impl Credential {
@@ -45,10 +48,18 @@ impl Credential {
         ))
     }
 
+    /// Name of the header that it goes into.
+    pub(super) fn name(&self) -> HeaderName {
+        match self {
+            Self::Bearer(_) | Self::Token(_) | Self::Basic(_) => header::AUTHORIZATION,
+            Self::Key(_) => HeaderName::from_static("x-api-key"),
+        }
+    }
+
     pub(super) fn header(&self) -> String {
         match self {
             Self::Bearer(secret) => format!("Bearer {}", secret.0),
-            Self::Token(secret) => secret.0.clone(),
+            Self::Token(secret) | Self::Key(secret) => secret.0.clone(),
             Self::Basic(secret) => format!("Basic {}", secret.0),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! One thread with an async runtime does all requests; the rest of the program talks to it through blocking calls.
 //! [`HttpUpstream`] answers resolvers (many requests at a time, answers in any order, cached), [`Downloader`] gives
-//! `fetch` streams, [`HttpUpstream::preflight`] names every host that cannot be reached before the work starts.
+//! `fetch` streams, [`HttpUpstream::exchange`] sends what others are to have, [`HttpUpstream::preflight`] names every host that cannot be reached before the work starts.
 //!
 //! What leaves this host is decided in `client`: only `http` and `https`, only allowed hosts, credentials only to the
 //! address they are configured for, never from `https` to `http`; every host is recorded ([`HttpUpstream::egress`]).
@@ -21,6 +21,7 @@ pub mod proxy;
 pub mod roots;
 pub mod served;
 pub mod settings;
+pub mod upload;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -159,6 +160,7 @@ enum Command {
     Get(Request),
     Stream(Start),
     Probe(Vec<Url>, blocking::Sender<Vec<Unreachable>>),
+    Exchange(upload::Start),
     End,
 }
 
@@ -310,6 +312,7 @@ fn serve(
                     drop(tokio::spawn(get::answer(engine, request, answers.clone())));
                 }
                 Command::Stream(start) => drop(tokio::spawn(download::run(engine, start))),
+                Command::Exchange(start) => drop(tokio::spawn(upload::run(engine, start))),
                 Command::Probe(urls, reply) => drop(tokio::spawn(async move {
                     if reply.send(preflight::run(engine, urls).await).is_err() {
                         // Whoever asked is gone.

@@ -67,6 +67,8 @@ pub struct Settings {
     pub timing: Timing,
     /// Is told about each request.
     pub log: Option<Log>,
+    /// Whether requests are large and answers to them take their time: [`crate::net::upload`] keeps the time itself then.
+    pub uploads: bool,
     bases: BTreeMap<String, Url>,
     scopes: BTreeMap<(String, String), Url>,
     mirrors: BTreeMap<String, Vec<Url>>,
@@ -107,6 +109,7 @@ impl Settings {
             allow_hosts: None,
             timing: Timing::default(),
             log: None,
+            uploads: false,
             bases: BTreeMap::new(),
             scopes: BTreeMap::new(),
             mirrors: BTreeMap::new(),
@@ -232,8 +235,10 @@ impl Settings {
     }
 
     fn remember_credential(&mut self, credential: &Credential) {
-        let (Credential::Bearer(secret) | Credential::Token(secret) | Credential::Basic(secret)) =
-            credential;
+        let (Credential::Bearer(secret)
+        | Credential::Token(secret)
+        | Credential::Basic(secret)
+        | Credential::Key(secret)) = credential;
         self.remember(&secret.0);
         if let Credential::Basic(secret) = credential
             && let Ok(raw) = BASE64.decode(secret.0.as_bytes())
@@ -377,6 +382,11 @@ impl Settings {
         if let Some(log) = &self.log {
             log(&self.masked(&line()));
         }
+    }
+
+    /// Masks a text from now on that is a part of a credential.
+    pub fn hide(&mut self, secret: &Secret) {
+        self.remember(&secret.0);
     }
 
     /// Keeps a secret for masking, as it is and percent-decoded. Very short ones would mask ordinary words.

@@ -125,19 +125,23 @@ impl Facts<'_> {
         Some(read.map_or_else(|| lock.clone(), |licenses| licenses.described(lock)))
     }
 
-    /// What was found when the bundle was made: by the builder's policy, else what the lock holds.
+    /// What was found when the bundle was made: as the builder's policy says it, or without one what the lock holds and what
+    /// was found in the archives.
     pub fn findings(&self) -> Vec<Found> {
-        let judged = self.document("policy.json");
-        let listed = judged
-            .as_ref()
-            .and_then(|document| document.get("findings"));
-        let listed = listed.and_then(Value::as_array);
-        let mut out: Vec<Found> = match (listed, &self.bundle.lock) {
-            (Some(listed), _) => listed.iter().map(found).collect(),
-            (None, Some(lock)) => lock.findings.iter().map(kept).collect(),
-            (None, None) => Vec::new(),
+        let listed = |name: &str| -> Option<Vec<Found>> {
+            let document = self.document(name)?;
+            let listed = document.get("findings")?.as_array()?;
+            Some(listed.iter().map(found).collect())
         };
+        let unjudged = || {
+            let locked = self.bundle.lock.iter().flat_map(|lock| &lock.findings);
+            let mut out: Vec<Found> = locked.map(kept).collect();
+            out.extend(listed("findings.json").unwrap_or_default());
+            out
+        };
+        let mut out = listed("policy.json").unwrap_or_else(unjudged);
         out.sort();
+        out.dedup();
         out
     }
 

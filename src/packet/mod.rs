@@ -22,16 +22,14 @@
 //!
 //! A part whose source the bundle does not have is left out.
 
-mod chart;
 mod controls;
 mod facts;
 mod graph;
-mod html;
-mod markdown;
 mod oscal;
-pub mod page;
+pub mod received;
 mod rollback;
 mod sections;
+pub mod signed;
 mod stig;
 mod tables;
 
@@ -47,7 +45,7 @@ use crate::base::json;
 use crate::flows;
 use crate::hids;
 use crate::packet::graph::Graph;
-use crate::packet::page::Page;
+use crate::page::{Page, html, markdown};
 use crate::permissions;
 use crate::sbom::{spdx, table};
 use crate::trust::envelope::STATEMENT;

@@ -1,9 +1,9 @@
 //! How the change is taken back: in the repository, on the hosts, and how to see that it was.
 
 use super::facts::Facts;
-use super::page::{Block, Page, Section, Table, Tone};
 use super::tables;
 use crate::base::package::EcosystemId;
+use crate::page::{Block, Page, Section, Table, Tone};
 
 /// Where it is in the packet.
 pub(super) const PATH: &str = "rollback.md";

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use super::chart;
 use super::controls;
 use super::facts::Facts;
 use super::graph::Graph;
-use super::page::{Block, Section, Table, Tone};
 use super::tables;
 use crate::base::text::amount;
 use crate::flows::{self, staging};
 use crate::hids;
+use crate::page::chart;
+use crate::page::{Block, Section, Table, Tone};
 use crate::permissions;
 use crate::sbom;
 use crate::trust::proof::{Ended, Proof, SignedProof};

@@ -239,16 +239,19 @@ impl Judgement {
             .sort_by(|a, b| a.finding.sort_key().cmp(&b.finding.sort_key()));
     }
 
+    /// The document that travels in a bundle without policy: what was found beside what its lock says. `None`: nothing.
+    pub fn found_document(&self) -> Option<Vec<u8>> {
+        let findings: Vec<Value> = self.findings.iter().map(brief).collect();
+        (!findings.is_empty()).then(|| {
+            json::canonical(&json!({
+                "schema": "stage/findings-evidence/v1",
+                "findings": findings,
+            }))
+        })
+    }
+
     /// The document that travels in a bundle: what stands, what is waived, and by which policy.
     pub fn document(&self, policy: &Policy) -> Vec<u8> {
-        let brief = |finding: &Finding| {
-            json!({
-                "code": finding.code.name,
-                "severity": finding.severity,
-                "subject": finding.subject,
-                "message": finding.message,
-            })
-        };
         let waived = self.waived.iter();
         let waived =
             waived.map(|one| json!({"finding": brief(&one.finding), "waiver": one.waiver.json()}));
@@ -260,4 +263,14 @@ impl Judgement {
             "waived": waived.collect::<Vec<_>>(),
         }))
     }
+}
+
+/// A finding as bundles carry it.
+fn brief(finding: &Finding) -> Value {
+    json!({
+        "code": finding.code.name,
+        "severity": finding.severity,
+        "subject": finding.subject,
+        "message": finding.message,
+    })
 }

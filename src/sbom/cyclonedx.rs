@@ -270,9 +270,12 @@ fn new_component(
     purl: &Purl,
 ) -> Result<Component, SbomError> {
     let mut component = Component::new(kind, name, version, Some(purl.to_string()));
-    let parsed = CdxPurl::from_str(purl.as_str()).map_err(|()| failed("package URL"))?;
-    component.purl = Some(parsed);
+    component.purl = Some(parsed(purl)?);
     Ok(component)
+}
+
+fn parsed(purl: &Purl) -> Result<CdxPurl, SbomError> {
+    CdxPurl::from_str(purl.as_str()).map_err(|()| failed("package URL"))
 }
 
 fn component(
@@ -295,6 +298,7 @@ fn component(
         .and_then(|of| of.get(release))
         .unwrap_or(&none);
     let mut out = new_component(kind, &release.name, &release.version, &purl)?;
+    out.purl = Some(parsed(&member.purl(input.lock, &purl))?);
     out.supplier = Some(organization(facts.supplier.as_deref()));
     out.description = facts.description.as_deref().map(NormalizedString::new);
     out.hashes = Some(hashes(&files)).filter(|h| !h.0.is_empty());

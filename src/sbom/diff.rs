@@ -115,7 +115,9 @@ fn of_name<'a>(
     match (only(old, new).as_slice(), only(new, old).as_slice()) {
         ([before], [after]) => {
             let fields = fields(before, after);
-            out.push(change(Kind::Changed, Some(before), Some(after), fields));
+            if !fields.is_empty() {
+                out.push(change(Kind::Changed, Some(before), Some(after), fields));
+            }
         }
         (gone, come) => {
             let gone = gone.iter().copied();

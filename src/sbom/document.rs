@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use crate::base::package::Purl;
 use crate::base::text::{escaped, quoted};
 use crate::sbom::read::RawHash;
 use crate::sbom::{BUNDLED_IN, SbomError, UNKNOWN, is_expression};
@@ -116,7 +117,8 @@ impl Part {
 impl Document {
     /// Reads a CycloneDX 1.5 to 1.7 document.
     ///
-    /// Refused: what is not CycloneDX JSON, a component without package URL, and two of the same reference.
+    /// Refused: what is not CycloneDX JSON, and two components of the same reference. One without package URL is known by its
+    /// name alone; other programs write such ones.
     pub fn read(bytes: &[u8]) -> Result<Self, SbomError> {
         let format = |reason: String| SbomError::Format { reason };
         let raw: Raw =
@@ -126,13 +128,14 @@ impl Document {
             let found = quoted(&format!("{} {}", raw.format, raw.spec_version));
             return Err(format(format!("{found} is not CycloneDX 1.5 to 1.7")));
         }
-        let author = raw.metadata.authors.into_iter().find_map(contact);
-        let tool = raw.metadata.tools.components.into_iter().next();
+        let metadata = raw.metadata;
+        let author = metadata.authors.into_iter().find_map(contact);
+        let tool = metadata.tools.first();
         let mut parts = Vec::with_capacity(raw.components.len());
         let mut pending = raw.components;
         while let Some(mut component) = pending.pop() {
             pending.append(&mut component.components);
-            parts.push(part(component)?);
+            parts.push(part(component));
         }
         parts.sort();
         if let Some(twice) = twice(&parts) {
@@ -147,10 +150,10 @@ impl Document {
         let edges = raw.dependencies.into_iter();
         Ok(Self {
             serial: raw.serial_number.trim_start_matches("urn:uuid:").to_owned(),
-            created: raw.metadata.timestamp,
+            created: metadata.timestamp,
             tool: tool.map(|t| (t.name, t.version)).unwrap_or_default(),
             author: known(author),
-            subject: part(raw.metadata.component)?,
+            subject: part(metadata.component.unwrap_or_default()),
             parts,
             edges: edges
                 .map(|edge| (edge.reference, edge.depends_on))
@@ -196,12 +199,9 @@ fn known(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.trim().is_empty() && text != UNKNOWN)
 }
 
-fn part(raw: RawComponent) -> Result<Part, SbomError> {
-    let shown = quoted(raw.purl.as_deref().unwrap_or(&raw.name));
-    let purl = raw.purl.ok_or(SbomError::Component {
-        component: shown,
-        reason: "has no package URL",
-    })?;
+fn part(raw: RawComponent) -> Part {
+    let named = || Purl::new("generic", &[&raw.name], &raw.version, &[]).to_string();
+    let purl = raw.purl.clone().unwrap_or_else(named);
     let properties: Vec<(String, String)> = raw
         .properties
         .into_iter()
@@ -213,7 +213,7 @@ fn part(raw: RawComponent) -> Result<Part, SbomError> {
     });
     let license_text = texts.reduce(|all, more| format!("{all}\n\n{more}"));
     let (declared, concluded) = terms(raw.licenses);
-    Ok(Part {
+    Part {
         reference: raw.reference.unwrap_or_else(|| purl.clone()),
         files: files(&properties, &raw.hashes),
         purl,
@@ -230,7 +230,7 @@ fn part(raw: RawComponent) -> Result<Part, SbomError> {
         license_text,
         copyright: known(raw.copyright),
         properties,
-    })
+    }
 }
 
 /// What is declared and what is concluded.
@@ -313,6 +313,7 @@ struct Raw {
     spec_version: String,
     #[serde(default)]
     serial_number: String,
+    #[serde(default)]
     metadata: RawMetadata,
     #[serde(default)]
     components: Vec<RawComponent>,
@@ -322,7 +323,7 @@ struct Raw {
     compositions: Vec<RawComposition>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct RawMetadata {
     #[serde(default)]
     timestamp: String,
@@ -330,13 +331,31 @@ struct RawMetadata {
     tools: RawTools,
     #[serde(default)]
     authors: Vec<RawNamed>,
-    component: RawComponent,
+    component: Option<RawComponent>,
 }
 
-#[derive(Default, Deserialize)]
-struct RawTools {
-    #[serde(default)]
-    components: Vec<RawTool>,
+/// Components and services, or before 1.5 a list.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawTools {
+    Listed(Vec<RawTool>),
+    Grouped {
+        #[serde(default)]
+        components: Vec<RawTool>,
+    },
+}
+
+impl Default for RawTools {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
+}
+
+impl RawTools {
+    fn first(self) -> Option<RawTool> {
+        let (Self::Listed(tools) | Self::Grouped { components: tools }) = self;
+        tools.into_iter().next()
+    }
 }
 
 #[derive(Deserialize)]
@@ -352,7 +371,7 @@ struct RawNamed {
     email: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct RawComponent {
     #[serde(rename = "bom-ref")]
     reference: Option<String>,

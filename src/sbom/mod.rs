@@ -20,8 +20,9 @@ pub mod table;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::fault::{Class, Code, Fault, Kind};
-use crate::base::package::{EcosystemId, ReleaseId};
+use crate::base::package::{EcosystemId, Purl, ReleaseId};
 use crate::base::platform::Platform;
+use crate::eco;
 use crate::lock::{Lock, LockedPackage};
 
 /// Codes of this module.
@@ -104,6 +105,13 @@ pub struct Member<'a> {
 }
 
 impl Member<'_> {
+    /// Its package URL with what the lock tells besides, for others to recognise it by; `base` is the one without.
+    pub fn purl(&self, lock: &Lock, base: &Purl) -> Purl {
+        let code = eco::by_id(&self.package.ecosystem);
+        let qualifiers = code.map(|code| code.purl_qualifiers(lock, self.package));
+        base.qualified(&qualifiers.unwrap_or_default())
+    }
+
     /// Whether it only exists inside another release's archive.
     pub fn is_bundled_only(&self) -> bool {
         self.package.artifacts.is_empty() && !self.bundled_in.is_empty()

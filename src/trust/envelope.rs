@@ -95,6 +95,15 @@ impl<'a> Signable<'a> {
             payload,
         }
     }
+
+    /// A record of a transfer, an in-toto statement likewise.
+    pub const fn transfer(payload: &'a [u8]) -> Self {
+        Self {
+            payload_type: STATEMENT_TYPE,
+            namespace: Some(sshsig::TRANSFER_NAMESPACE),
+            payload,
+        }
+    }
 }
 
 /// One signature as it is written, not yet judged.

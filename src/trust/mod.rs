@@ -8,6 +8,7 @@
 //! ```
 
 pub mod approval;
+pub mod attested;
 pub mod chain;
 pub mod crypto;
 pub mod diff;

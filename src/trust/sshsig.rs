@@ -26,6 +26,8 @@ pub const PROOF_NAMESPACE: &str = "stage-proof@v1";
 pub const PACKET_NAMESPACE: &str = "stage-packet@v1";
 /// Namespace of signatures over SBOMs.
 pub const SBOM_NAMESPACE: &str = "stage-sbom@v1";
+/// Namespace of signatures over records of transfers.
+pub const TRANSFER_NAMESPACE: &str = "stage-transfer@v1";
 
 const MAGIC: &[u8] = b"SSHSIG";
 const HASH: &[u8] = b"sha512";

@@ -390,7 +390,8 @@ fn expected_components(
         }
         sha256.sort();
         sha512.sort();
-        expected.insert(code.purl(&release).as_str().to_owned(), (sha256, sha512));
+        let purl = member.purl(lock, &code.purl(&release));
+        expected.insert(purl.as_str().to_owned(), (sha256, sha512));
     }
     Ok(expected)
 }

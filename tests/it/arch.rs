@@ -10,6 +10,7 @@ use crate::source;
 /// A new module gets a row above its users.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("base", &[]),
+    ("page", &[]),
     ("fs", &[]),
     ("lint", &[]),
     ("manifest", &["fs"]),
@@ -74,6 +75,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "packet",
         &[
+            "fs",
+            "lint",
             "lock",
             "eco",
             "evidence",
@@ -85,7 +88,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "permissions",
             "hids",
             "verify",
+            "page",
         ],
+    ),
+    ("submit", &["fs", "upstream", "net", "packet"]),
+    (
+        "transfer",
+        &["fs", "lock", "trust", "unpack", "verify", "page"],
     ),
     (
         "import",
@@ -143,6 +152,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hids",
             "verify",
             "packet",
+            "submit",
+            "transfer",
             "import",
             "serve",
         ],
@@ -150,7 +161,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that reach the network or decide what to ask it.
-const CONNECTED: &[&str] = &["net", "agent", "fetch", "resolve", "upstream"];
+const CONNECTED: &[&str] = &["net", "agent", "fetch", "resolve", "upstream", "submit"];
 
 /// Words that open a socket or name a crate that does, and the only modules that may use them.
 const SOCKETS: &[&str] = &[

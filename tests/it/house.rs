@@ -82,7 +82,10 @@ const BLAME: &[&str] = &[
     "hole",
     "openpgp",
     "vuln",
+    "transfer",
     "ca",
+    "packet",
+    "submit",
 ];
 
 #[test]

@@ -14,6 +14,7 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Asked {
@@ -38,6 +39,8 @@ pub(crate) struct Reply {
     pub(crate) delay: u64,
     /// What is said after the number of the status.
     pub(crate) reason: Option<String>,
+    /// Close the connection instead of answering.
+    pub(crate) gone: bool,
 }
 
 impl Reply {
@@ -175,6 +178,9 @@ fn talk<S: Read + Write>(stream: S, answer: impl Fn(&Asked) -> Reply) {
     let mut stream = BufReader::new(stream);
     while let Some(asked) = read_request(&mut stream) {
         let reply = answer(&asked);
+        if reply.gone {
+            return;
+        }
         if asked.method == "CONNECT" && reply.status == 200 {
             return;
         }
@@ -215,6 +221,7 @@ fn read_request(stream: &mut impl std::io::BufRead) -> Option<Asked> {
         method: words.next()?.to_owned(),
         target: words.next()?.to_owned(),
         headers: Vec::new(),
+        body: Vec::new(),
     };
     loop {
         let mut line = String::new();
@@ -223,9 +230,13 @@ fn read_request(stream: &mut impl std::io::BufRead) -> Option<Asked> {
             Some((name, value)) => asked
                 .headers
                 .push((name.to_owned(), value.trim().to_owned())),
-            None => return Some(asked),
+            None => break,
         }
     }
+    let length = asked.header("content-length").map(str::parse);
+    asked.body = vec![0; length.and_then(Result::ok).unwrap_or(0)];
+    stream.read_exact(&mut asked.body).ok()?;
+    Some(asked)
 }
 
 /// A proxy that tunnels and forwards for whoever shows `Basic dTpTM0NSM1Q=`, to where the target says.
@@ -318,6 +329,7 @@ fn relay(stream: TcpStream, log: &Mutex<Vec<Asked>>) {
             }
         }
         server.write_all(b"Connection: close\r\n\r\n").unwrap();
+        server.write_all(&asked.body).unwrap();
     }
     if std::io::copy(&mut server, client).is_err() {
         // Either side may go away in the middle.

@@ -153,9 +153,13 @@ mod source;
 mod ssh;
 #[cfg(feature = "connected")]
 mod staged;
+#[cfg(feature = "connected")]
+mod submit;
 mod tamper;
 #[cfg(all(feature = "connected", feature = "pkcs11"))]
 mod tokens;
+#[cfg(feature = "connected")]
+mod transfer;
 #[cfg(feature = "connected")]
 mod undo;
 #[cfg(feature = "connected")]

@@ -35,11 +35,12 @@ why = "everybody's"
 "#;
 
 /// A bundle of `evil`, whose license and deprecation say what no page should obey.
-fn desk() -> Desk {
+pub(crate) fn desk() -> Desk {
     let desk = Desk::new();
     let registry = Registry::new();
     let fields = json!({"license": HOSTILE, "deprecated": HOSTILE, "description": HOSTILE});
     registry.publish_with("evil", "1.0.0", fields, "");
+    registry.publish_with("playwright-core", "1.0.0", json!({}), "");
     registry.publish_with("plain", "1.0.0", json!({}), "");
     registry.publish_with("plain", "1.1.0", json!({}), "");
     desk.key("k");
@@ -54,7 +55,10 @@ fn desk() -> Desk {
     desk.write("stage.toml", manifest("\"plain@1.0.0\""));
     desk.stage("resolve").ok();
     desk.stage("bundle --key k.pem -o old.stage").ok();
-    desk.write("stage.toml", manifest("\"plain@1.1.0\", \"evil@1.0.0\""));
+    desk.write(
+        "stage.toml",
+        manifest("\"plain@1.1.0\", \"evil@1.0.0\", \"playwright-core@1.0.0\""),
+    );
     desk.stage("resolve --upgrade").ok();
     desk.stage("bundle --key k.pem --ticket CHG0012345 -o new.stage")
         .ok();
@@ -130,6 +134,14 @@ fn a_packet_says_what_is_so_and_obeys_nobody() {
     );
 
     checklist_and_controls(&files);
+    // What only the archives tell is there without a policy, too.
+    assert!(
+        text("findings/findings.csv").contains("hole-"),
+        "{}",
+        text("findings/findings.csv")
+    );
+    let found: Value = serde_json::from_slice(&files["evidence/findings.json"]).unwrap();
+    assert_valid("findings-evidence.json", &found);
     let rollback = text("rollback.md");
     assert!(
         rollback.contains("| npm | plain | 1.1.0 | 1.0.0 |"),
@@ -285,4 +297,46 @@ fn nothing_is_written_of_what_cannot_be_trusted_and_nothing_is_overwritten() {
     assert_eq!(before, files(&desk, "packet"));
     desk.stage("ticket new.stage --trust root.json -o /")
         .refused(2, "no name");
+}
+
+#[test]
+fn a_packet_is_checked_by_whoever_gets_it() {
+    let desk = desk();
+    desk.stage("ticket new.stage --trust root.json --key k.pem -o packet")
+        .ok();
+    for given in ["packet", "packet.zip"] {
+        let words = format!("ticket check {given} --trust root.json --format json");
+        let report = desk.stage(&words).ok().json();
+        assert_valid("ticket-check-report.json", &report);
+        assert_eq!(report["signed_by"], "owner");
+        assert_eq!(report["channel"], "demo");
+    }
+    desk.stage("ticket check packet")
+        .ok()
+        .says(&["nobody looked at who signed", "not verified who signed it"]);
+    desk.key("other");
+    desk.stage("trust init --key other.pem -o other.json").ok();
+    desk.stage("ticket check packet --trust other.json")
+        .refused(4, "packet-signature");
+    desk.stage("ticket check nothing").refused(2, "");
+
+    // One byte, one file more, one less, and a list that somebody made again: nobody signed that.
+    let page = desk.read("packet/index.md");
+    desk.write("packet/index.md", [page.as_slice(), b" "].concat());
+    desk.stage("ticket check packet --trust root.json")
+        .refused(4, "packet-");
+    desk.write("packet/index.md", &page);
+    desk.write("packet/more.txt", "x");
+    desk.stage("ticket check packet").refused(4, "packet-files");
+    std::fs::remove_file(desk.path("packet/more.txt")).unwrap();
+    desk.stage("ticket new.stage --trust root.json --host another -o forged")
+        .ok();
+    desk.copy("packet/manifest.json.dsse", "forged/manifest.json.dsse");
+    desk.stage("ticket check forged").ok();
+    desk.stage("ticket check forged --trust root.json")
+        .refused(4, "packet-signature");
+    desk.stage("ticket new.stage --trust root.json -o plain")
+        .ok();
+    desk.stage("ticket check plain --trust root.json")
+        .refused(4, "packet-unsigned");
 }

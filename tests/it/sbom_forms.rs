@@ -359,3 +359,25 @@ fn two_architectures_of_one_version_are_two_components() {
     summary("gone.json").says(&["0 components added, 1 removed, 0 changed"]);
     summary("old.json").says(&["0 components added, 0 removed, 0 changed"]);
 }
+
+#[test]
+fn what_other_programs_write_is_compared_too() {
+    let desk = Desk::new();
+    // As cyclonedx-py writes it: no component that it is about; as old programs do: a list of tools, no package URL.
+    desk.write("a.json", r#"{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"tools":[{"name":"x"}]},"components":[{"type":"library","name":"one","version":"1"},{"type":"library","bom-ref":"two","name":"two","version":"1","purl":"pkg:pypi/two@1"}]}"#);
+    desk.write("b.json", r#"{"bomFormat":"CycloneDX","specVersion":"1.5","components":[{"type":"library","name":"one","version":"2"}]}"#);
+    desk.stage("sbom diff a.json b.json")
+        .ok()
+        .says(&["0 components added, 1 removed, 1 changed", "one 1 -> 2"]);
+}
+
+#[test]
+fn nobody_signs_the_sbom_of_a_bundle_that_nobody_verified() {
+    let desk = desk();
+    desk.key("s");
+    desk.stage("sbom new.stage --key s.pem -o x.cdx.json")
+        .refused(2, "--trust");
+    assert!(!desk.path("x.cdx.json").exists());
+    desk.stage("sbom new.stage --key s.pem --trust root.json -o x.cdx.json")
+        .ok();
+}

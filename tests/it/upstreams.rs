@@ -115,7 +115,8 @@ impl Carried {
             let hashes = hashes.map(|a| json!({"alg": "SHA-256", "content": digest(a).hex()}));
             json!({
                 "name": package.name,
-                "purl": self.ecosystem.purl(&package.id()),
+                "purl": self.ecosystem.purl(&package.id())
+                    .qualified(&self.ecosystem.purl_qualifiers(&lock, package)),
                 "hashes": hashes.collect::<Vec<_>>(),
             })
         });

@@ -235,6 +235,14 @@ fn what_changelogs_mention_is_said_to_be_no_more_than_that() {
     );
     resolved(&world, &[]);
     world.ok(&["fetch"]);
+    // What a scanner recognises a Debian package by.
+    let sbom: Value = serde_json::from_slice(&world.ok(&["sbom", "stage.lock"]).stdout).unwrap();
+    let parts = sbom["components"].as_array().unwrap();
+    let libone = parts.iter().find(|part| part["name"] == "libone").unwrap();
+    assert_eq!(
+        libone["purl"],
+        "pkg:deb/debian/libone@1.0-1%2Bdeb12u1?arch=amd64&distro=bookworm"
+    );
     let folder = world.path("osv");
     std::fs::create_dir_all(&folder).unwrap();
     let ask = |form: &str| {

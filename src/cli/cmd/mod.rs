@@ -30,7 +30,10 @@ pub mod repo;
 pub mod resolve;
 pub mod sbom;
 pub mod sign;
+#[cfg(feature = "connected")]
+pub mod submit;
 pub mod ticket;
+pub mod transfer_record;
 pub mod trust;
 pub mod verify;
 pub mod vex;
@@ -82,6 +85,9 @@ pub enum Command {
     Sbom(sbom::SbomArgs),
     Vex(vex::VexArgs),
     Ticket(ticket::TicketArgs),
+    #[cfg(feature = "connected")]
+    Submit(submit::SubmitArgs),
+    TransferRecord(transfer_record::TransferArgs),
     Explain(explain::ExplainArgs),
     Generate(generate::GenerateArgs),
 }
@@ -137,6 +143,9 @@ pub(crate) fn dispatch(ctx: &Context, command: Command) -> CommandResult {
         Command::Sbom(args) => sbom::run(ctx, &args),
         Command::Vex(args) => vex::run(ctx, &args),
         Command::Ticket(args) => ticket::run(ctx, &args),
+        #[cfg(feature = "connected")]
+        Command::Submit(args) => submit::run(ctx, &args),
+        Command::TransferRecord(args) => transfer_record::run(ctx, &args),
         Command::Explain(args) => explain::run(ctx, &args),
         Command::Generate(args) => generate::run(ctx, &args),
     }

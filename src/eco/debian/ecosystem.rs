@@ -47,6 +47,10 @@ impl Ecosystem for Debian {
         super::purl(vendor, release)
     }
 
+    fn purl_qualifiers(&self, lock: &Lock, package: &LockedPackage) -> Vec<(&'static str, String)> {
+        super::purl_qualifiers(lock, package)
+    }
+
     fn normalized(&self, name: &str) -> String {
         name.to_lowercase()
     }

@@ -54,6 +54,7 @@ pub mod version;
 
 use crate::base::package::{Purl, ReleaseId};
 use crate::base::platform::Platform;
+use crate::lock::{Lock, LockedPackage};
 
 /// The Debian ecosystem.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +87,34 @@ pub const fn architecture(platform: Platform) -> &'static str {
 /// Package URL of a release. `vendor` is the distribution, such as `debian` or `ubuntu`.
 pub fn purl(vendor: &str, release: &ReleaseId) -> Purl {
     Purl::new("deb", &[vendor, &release.name], &release.version, &[])
+}
+
+/// The architecture, where all files are of one, and the release of the distribution, where the lock has one (purl
+/// specification, type `deb`).
+pub fn purl_qualifiers(lock: &Lock, package: &LockedPackage) -> Vec<(&'static str, String)> {
+    let mut archs: Vec<&str> = package
+        .artifacts
+        .iter()
+        .filter_map(|artifact| artifact.file.strip_suffix(".deb")?.rsplit_once('_'))
+        .map(|(_, arch)| arch)
+        .collect();
+    archs.sort_unstable();
+    archs.dedup();
+    let mut distros: Vec<&str> = lock
+        .inputs
+        .iter()
+        .filter(|input| input.ecosystem == package.ecosystem)
+        .filter_map(|input| input.name.split_once("dists/")?.1.split('/').next())
+        .map(|suite| suite.split_once('-').map_or(suite, |(release, _)| release))
+        .collect();
+    distros.sort_unstable();
+    distros.dedup();
+    let one = |key, values: &[&str]| match values {
+        [value] => Some((key, (*value).to_owned())),
+        _ => None,
+    };
+    let found = [one("arch", &archs), one("distro", &distros)];
+    found.into_iter().flatten().collect()
 }
 
 /// Name of an upstream in locks: archives are numbered in the order in which the manifest, or this host's apt, has them.

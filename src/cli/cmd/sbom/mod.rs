@@ -12,6 +12,7 @@ use crate::base::text::shown;
 use crate::cli::cmd::CommandResult;
 use crate::cli::sbom;
 use crate::cli::secret::{PassphraseArgs, secret_key};
+use crate::cli::subject::is_bundle;
 use crate::cli::ui::{Failure, Format, Outcome, plural};
 use crate::cli::{Context, UsageError};
 use crate::fs;
@@ -102,6 +103,12 @@ pub(crate) fn run(ctx: &Context, args: &SbomArgs) -> CommandResult {
 
 fn write(ctx: &Context, args: &SbomArgs, subject: &Path) -> CommandResult {
     let key = args.key.as_deref();
+    if key.is_some() && args.trust.is_none() && is_bundle(subject)? {
+        let message = "nobody verified this bundle, and a signature says that somebody did";
+        return Err(UsageError::new(message)
+            .next("name its trust root: --trust root.json")
+            .into());
+    }
     let key = key
         .map(|path| secret_key(ctx, path, &args.passphrase))
         .transpose()?;

@@ -16,7 +16,7 @@ const STYLE: &str = ".bars text{font:13px system-ui,sans-serif;fill:#1b1f24}.bar
 @media (prefers-color-scheme:dark){.bars text{fill:#e6edf3}.bars rect{fill:#7d9cc0}}@media print{.bars text{fill:#000}}";
 
 /// Names with amounts, longest first; `say` words an amount. `id` is unique in its page.
-pub(super) fn bars(
+pub fn bars(
     id: &str,
     title: &str,
     amounts: &[(String, u64)],

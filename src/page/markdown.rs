@@ -1,11 +1,11 @@
 //! A page as Markdown, for gateways and trackers that take no HTML.
 
-use super::page::{Block, Page, Table};
+use super::{Block, Page, Table};
 use crate::base::lines::Lines;
 use crate::base::markup::{markdown, markdown_table};
 
 /// The whole document. Pictures are left out: their captions say what they show, and the tables have the numbers.
-pub(super) fn write(page: &Page) -> String {
+pub fn write(page: &Page) -> String {
     let mut out = Lines::new();
     out.line(format!(
         "# {}\n\n{}",

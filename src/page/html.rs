@@ -1,7 +1,7 @@
 //! A page as HTML: one file, no script, nothing from elsewhere, readable in light, in dark and on paper, and by a screen
 //! reader (WCAG 2.2: headings in order, tables with captions and column headers, contrast of at least 4.5 to 1).
 
-use super::page::{Block, Page, Section, Table};
+use super::{Block, Page, Section, Table};
 use crate::base::lines::Lines;
 use crate::base::markup::html;
 
@@ -11,7 +11,7 @@ const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'";
 
 /// The whole document.
-pub(super) fn write(page: &Page) -> String {
+pub fn write(page: &Page) -> String {
     let mut out = Lines::new();
     let title = html(&page.title);
     out.lines([

@@ -1,8 +1,10 @@
 //! `stage ticket`.
 
+pub mod check;
+
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::base::egress::Contact;
@@ -37,19 +39,24 @@ use crate::verify::{self, Bundle, Judge, Verified};
 /// `--osv` bring them.
 #[derive(Debug, Args)]
 #[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     after_help = "Examples:\n  stage ticket openclaw.stage --trust root.json -o packet\n  \
-    stage ticket openclaw.stage --trust root.json --previous last.stage --key alice.pem -o CHG0012345"
+    stage ticket openclaw.stage --trust root.json --previous last.stage --key alice.pem -o CHG0012345\n  \
+    stage ticket check CHG0012345.zip --trust root.json"
 )]
 pub struct TicketArgs {
+    #[command(subcommand)]
+    command: Option<TicketCommand>,
     /// The bundle
-    #[arg(value_name = "BUNDLE")]
-    bundle: PathBuf,
+    #[arg(value_name = "BUNDLE", required = true)]
+    bundle: Option<PathBuf>,
     /// The trust root: document or envelope
-    #[arg(long, value_name = "FILE")]
-    trust: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    trust: Option<PathBuf>,
     /// The folder to write; the zip file gets its name and `.zip`
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "DIR", required = true)]
+    output: Option<PathBuf>,
     /// The last approved bundle, or its lock, to tell what changed; it is looked at, not verified
     #[arg(long, value_name = "LOCK|BUNDLE")]
     previous: Option<PathBuf>,
@@ -79,9 +86,45 @@ pub struct TicketArgs {
     proof: ProofFile,
 }
 
+/// What else is done with packets.
+#[derive(Debug, Subcommand)]
+#[expect(
+    missing_docs,
+    reason = "the help of a command is the doc comment of its arguments; one here would hide it"
+)]
+pub enum TicketCommand {
+    Check(check::TicketCheckArgs),
+}
+
 pub(crate) fn run(ctx: &Context, args: &TicketArgs) -> CommandResult {
-    let archive = archive(&args.output)?;
-    free(&args.output)?;
+    if let Some(TicketCommand::Check(args)) = &args.command {
+        return check::run(ctx, args);
+    }
+    match (&args.bundle, &args.trust, &args.output) {
+        (Some(bundle), Some(trust), Some(output)) => make(
+            ctx,
+            args,
+            &Named {
+                bundle,
+                trust,
+                output,
+            },
+        ),
+        _ => Err(UsageError::new("name a bundle, its trust root and the folder to write").into()),
+    }
+}
+
+/// What a packet cannot be made without.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    bundle: &'a Path,
+    trust: &'a Path,
+    output: &'a Path,
+}
+
+fn make(ctx: &Context, args: &TicketArgs, named: &Named<'_>) -> CommandResult {
+    let archive = archive(named.output)?;
+    free(named.output)?;
     free(&archive)?;
     let key = args.key.as_deref();
     let key = key
@@ -92,11 +135,11 @@ pub(crate) fn run(ctx: &Context, args: &TicketArgs) -> CommandResult {
         .as_deref()
         .map(|path| subject::open(ctx, path, None))
         .transpose()?;
-    let (bundle, evidence) = verified(ctx, args)?;
-    let baselines = baselines(ctx, args, &bundle, &evidence)?;
+    let (bundle, evidence) = verified(ctx, args, named)?;
+    let baselines = baselines(ctx, named, &bundle, &evidence)?;
     let policy = args.policy.as_deref().map(Policy::load).transpose()?;
-    let vex = said::of(&args.bundle, &bundle, policy.as_ref())?;
-    let contacts = contacts(args)?;
+    let vex = said::of(named.bundle, &bundle, policy.as_ref())?;
+    let contacts = contacts(args, named)?;
     let facts = Facts {
         bundle: &bundle,
         evidence: &evidence,
@@ -116,13 +159,13 @@ pub(crate) fn run(ctx: &Context, args: &TicketArgs) -> CommandResult {
             envelope::statement_file(&payload, &signature),
         );
     }
-    write(&args.output, &archive, &files)?;
+    write(named.output, &archive, &files)?;
     let statement = &bundle.statement;
     let report = json!({
         "bundle_id": bundle.id.to_string(),
         "channel": statement.channel,
         "serial": statement.serial,
-        "folder": shown(&args.output),
+        "folder": shown(named.output),
         "archive": shown(&archive),
         "signed": key.is_some(),
         "files": files.keys().collect::<Vec<_>>(),
@@ -132,7 +175,7 @@ pub(crate) fn run(ctx: &Context, args: &TicketArgs) -> CommandResult {
         statement.channel,
         statement.serial,
         plural(files.len(), "file"),
-        shown(&args.output),
+        shown(named.output),
         shown(&archive)
     );
     Ok(Outcome::new("stage/ticket-report/v1", report).line(line))
@@ -169,45 +212,58 @@ fn previous(subject: &Subject) -> Result<(&crate::lock::Lock, String), UsageErro
 }
 
 /// Who was contacted, where that was kept.
-fn contacts(args: &TicketArgs) -> Result<Option<Vec<Contact>>, Failure> {
+fn contacts(args: &TicketArgs, named: &Named<'_>) -> Result<Option<Vec<Contact>>, Failure> {
     let read = match &args.egress {
         Some(path) => Some(egress::read(path)?),
-        None => egress::beside(&args.bundle)?,
+        None => egress::beside(named.bundle)?,
     };
     Ok(read.map(|contacts| contacts.into_iter().collect()))
 }
 
 /// The bundle, and its documents of evidence.
-fn verified(ctx: &Context, args: &TicketArgs) -> Result<(Verified<Bundle>, Files), Failure> {
-    let root = TrustRoot::load(&args.trust)?;
-    let approvals = args.approvals.load(&args.bundle)?;
-    let proof = args.proof.load(&args.bundle)?;
+fn verified(
+    ctx: &Context,
+    args: &TicketArgs,
+    named: &Named<'_>,
+) -> Result<(Verified<Bundle>, Files), Failure> {
+    let root = TrustRoot::load(named.trust)?;
+    let approvals = args.approvals.load(named.bundle)?;
+    let proof = args.proof.load(named.bundle)?;
     let judge = Judge {
         approvals: approvals.as_deref(),
         proof: proof.as_deref(),
         ..Judge::alone(&root, args.at.unwrap_or(ctx.now))
     };
     let mut kept = Carried::new(EVIDENCE);
-    let bundle = verify::bundle(fs::open(&args.bundle)?, &judge, &mut kept, &ctx.ui)?;
+    let bundle = verify::bundle(fs::open(named.bundle)?, &judge, &mut kept, &ctx.ui)?;
     Ok((bundle, kept.documents()))
 }
 
 /// What is installed, where the manifest said where.
 fn baselines(
     ctx: &Context,
-    args: &TicketArgs,
+    named: &Named<'_>,
     bundle: &Bundle,
     evidence: &Files,
 ) -> Result<Vec<Baseline>, Failure> {
-    let runtime = evidence.get(runtime::DOCUMENT);
-    let runtime = runtime.and_then(|bytes| runtime::parse(bytes));
+    let runtime = match evidence.get(runtime::DOCUMENT) {
+        Some(bytes) => Some(runtime::parse(bytes).ok_or_else(unreadable)?),
+        None => None,
+    };
     match (runtime, &bundle.lock) {
         (Some(runtime), Some(lock)) => {
-            let folder = fs::parent(&args.output);
-            baseline::of(ctx, &args.bundle, bundle, lock, &runtime, folder)
+            let folder = fs::parent(named.output);
+            baseline::of(ctx, named.bundle, bundle, lock, &runtime, folder)
         }
         _ => Ok(Vec::new()),
     }
+}
+
+/// A part that the bundle has and this version cannot read is not left out without a word.
+fn unreadable() -> UsageError {
+    UsageError::new("what the bundle says of its runtime cannot be used by this version of stage")
+        .fact("document", runtime::DOCUMENT.to_owned())
+        .next("make the bundle again, or use the version that made it")
 }
 
 /// Writes the folder, then the zip file.

@@ -1,5 +1,9 @@
-//! A page of the packet before it is HTML or Markdown: sections of facts, tables, pictures and lists. Both forms are made
+//! A page for people to read and to print, before it is HTML or Markdown: sections of facts, tables, pictures and lists. Both forms are made
 //! of the same page, so that they say the same. Every text is foreign until it is written.
+
+pub mod chart;
+pub mod html;
+pub mod markdown;
 
 /// A page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +64,7 @@ impl Tone {
     }
 
     /// As a class of the style sheet.
-    pub(super) const fn class(self) -> &'static str {
+    const fn class(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Look => "look",
@@ -83,11 +87,11 @@ pub struct Table {
 }
 
 /// Most rows of a table on a page; a file has the others.
-pub(super) const MOST_ROWS: usize = 60;
+const MOST_ROWS: usize = 60;
 
 impl Table {
     /// The rows that a page shows, and how many it does not.
-    pub(super) fn shown(&self) -> (&[Vec<String>], usize) {
+    fn shown(&self) -> (&[Vec<String>], usize) {
         let most = if self.file.is_some() {
             MOST_ROWS
         } else {
