@@ -158,14 +158,15 @@ fn rule(paths: &[&str], what: &str) -> String {
     format!("{}/({})$ {what}", expression(shared), inside.join("|"))
 }
 
-/// A regular expression that matches a path and nothing else.
+/// A regular expression that matches a path and nothing else. What is written by its number stands in brackets: AIDE looks
+/// into folders by the plain beginning of a rule, and takes the character after a backslash for plain.
 pub(super) fn expression(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for c in path.chars() {
         match c {
-            ' ' => out.push_str("\\x20"),
-            '@' => out.push_str("\\x40"),
-            '#' => out.push_str("\\x23"),
+            ' ' => out.push_str("[\\x20]"),
+            '@' => out.push_str("[\\x40]"),
+            '#' => out.push_str("[\\x23]"),
             '/' | '_' => out.push(c),
             c if c.is_alphanumeric() || !c.is_ascii() => out.push(c),
             c => {
@@ -182,9 +183,10 @@ pub(super) fn database(baseline: &Baseline) -> String {
     let mut out = Lines::new();
     out.line(SPEC);
     for folder in folders(baseline) {
-        let attributes = match is_changing(baseline, folder) {
-            true => CHANGING,
-            false => FOLDER,
+        let attributes = if is_changing(baseline, folder) {
+            CHANGING
+        } else {
+            FOLDER
         };
         out.line(bare(folder, attributes, DIRECTORY | ENTER));
     }

@@ -282,7 +282,7 @@ impl Scheme<'_> {
         } else {
             format!("{site}/{path}")
         };
-        if at.contains("/__pycache__/") && at.ends_with(".pyc") {
+        if at.contains("/__pycache__/") && at.strip_suffix(".pyc").is_some() {
             return; // Written anew.
         }
         if member.python && at.starts_with(&format!("{environment}/bin/")) {

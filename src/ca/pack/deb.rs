@@ -154,9 +154,10 @@ impl Package<'_> {
                 let long = (EntryType::GNULongName, 0o644);
                 self.append(&mut builder, LONG_NAME, long, &name)?;
             }
-            let kind = match path.ends_with('/') {
-                true => EntryType::Directory,
-                false => EntryType::Regular,
+            let kind = if path.ends_with('/') {
+                EntryType::Directory
+            } else {
+                EntryType::Regular
             };
             let content = bytes.unwrap_or_default();
             self.append(&mut builder, &path, (kind, mode), &content)?;

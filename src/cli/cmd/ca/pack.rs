@@ -25,7 +25,7 @@ use crate::verify::{self, Judge};
 /// From root certificates, or from the ones that a bundle carries. Writes the roots as one PEM file and each by itself, a
 /// package that adds them to the system's store and takes them out again, a file of environment variables, and settings of
 /// Node, npm, Python, pip, uv, cargo, git, curl, Java and systemd with what goes wrong otherwise. The version of the package
-/// begins with the time: that of the bundle, else SOURCE_DATE_EPOCH, else now; the same roots and time give the same bytes.
+/// begins with the time: that of the bundle, else `SOURCE_DATE_EPOCH`, else now; the same roots and time give the same bytes.
 /// Bundles with `[ca]` carry these files under `ca/`.
 #[derive(Debug, Args)]
 #[command(
