@@ -335,6 +335,9 @@ fn a_packet_is_checked_by_whoever_gets_it() {
     desk.stage("ticket check forged").ok();
     desk.stage("ticket check forged --trust root.json")
         .refused(4, "packet-signature");
+    let send = "submit forged --to rt --url http://127.0.0.1:9 --ticket 1 --dry-run";
+    desk.stage(&format!("{send} --trust root.json"))
+        .refused(4, "packet-signature");
     desk.stage("ticket new.stage --trust root.json -o plain")
         .ok();
     desk.stage("ticket check plain --trust root.json")

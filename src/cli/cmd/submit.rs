@@ -17,10 +17,12 @@ use crate::cli::{Context, TOOL, UsageError};
 use crate::net::HttpUpstream;
 use crate::net::settings::web_url;
 use crate::packet::received::{self, Packet, ReceivedError};
+use crate::packet::signed;
 use crate::submit::item::Submission;
 use crate::submit::line::Line;
 use crate::submit::receipt::{About, Book};
 use crate::submit::{Api, Destination, Planned, System};
+use crate::trust::root::TrustRoot;
 
 /// Attach a change packet to its ticket in Jira, ServiceNow or Request Tracker, or hand its SBOM to Dependency-Track
 ///
@@ -62,6 +64,9 @@ pub struct SubmitArgs {
     /// How many seconds Dependency-Track may take to read the SBOM
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     wait: u64,
+    /// The trust root: of a packet that no key of it signed nothing is sent
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
     /// Show every request that would be made, and make none
     #[arg(long)]
     dry_run: bool,
@@ -92,6 +97,9 @@ pub(crate) fn run(ctx: &Context, args: &SubmitArgs) -> CommandResult {
     let destination = Destination::new(system, base.clone(), &args.ticket)
         .map_err(|form| UsageError::new(format!("{} is not {form}", quoted(&args.ticket))))?;
     let (packet, stem) = packet(&args.packet)?;
+    if let Some(root) = &args.trust {
+        signed::signer(&packet, &TrustRoot::load(root)?)?;
+    }
     let archive = packet.archive().unwrap_or_default().to_vec();
     let submission = Submission::of(&packet, archive)?;
     let login = login(args.to);

@@ -14,7 +14,7 @@ use crate::eco::{
     BundleView, ClientFile, ClientSetup, EcoError, Ecosystem, ExportForm, ExportRequest,
     ExportedFile, Publishing, ReleaseFacts, RepoFile, RepoView,
 };
-use crate::lock::LockedPackage;
+use crate::lock::{Lock, LockedPackage};
 #[cfg(feature = "connected")]
 use crate::{
     base::platform::{Platform, Target},
@@ -24,7 +24,6 @@ use crate::{
     eco::install::Install,
     eco::interpreter::{Interpreter, StagedInterpreter, leading_version},
     eco::vouched::Proof,
-    lock::Lock,
     manifest::{ManifestError, table::Table},
 };
 

@@ -1,9 +1,11 @@
 //! Packets that somebody changed, and services that answer what they should not.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use super::rt::{State, tracker};
 use super::{answer, desk, files, manifest, receipt, states, submit, write_packet};
 use crate::desk::Desk;
 use crate::loopback::{Asked, Reply, Server};
@@ -196,6 +198,26 @@ fn what_stage_ticket_writes_is_a_packet_and_nothing_else_of_it_is() {
         }
     }
     desk.stage(&format!("submit out/packet {words}")).ok();
+
+    // Its verdicts are in the note.
+    super::write_secret(&desk, "token", super::TOKEN);
+    let state = Arc::<Mutex<State>>::default();
+    let server = tracker(&state, format!("token {}", super::TOKEN));
+    submit(
+        &desk,
+        &rt(&server)
+            .replace("packet ", "out/packet ")
+            .replace(" --ticket", "rt --ticket"),
+    )
+    .ok();
+    let state = state.lock().unwrap();
+    let note = state.comments[0]["Content"].as_str().unwrap();
+    for verdict in [
+        "\nOK: every check of the bundle passed; signed by ",
+        "\nLook: no vulnerability database was given\n",
+    ] {
+        assert!(note.contains(verdict), "{note}");
+    }
 }
 
 #[test]

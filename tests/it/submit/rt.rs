@@ -12,16 +12,16 @@ use crate::loopback::{Asked, Reply, Server};
 use crate::schemas::assert_valid;
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     attached: Vec<Field>,
-    comments: Vec<Value>,
+    pub(super) comments: Vec<Value>,
     mishaps: Vec<Mishap>,
     /// Whether it keeps other bytes than it got.
     damages: bool,
 }
 
 /// Ticket 42 in a Request Tracker below `/rt`.
-fn tracker(state: &Arc<Mutex<State>>, authorization: String) -> Server {
+pub(super) fn tracker(state: &Arc<Mutex<State>>, authorization: String) -> Server {
     let state = state.clone();
     Server::new(move |asked: &Asked| {
         let mut state = state.lock().unwrap();
