@@ -16,6 +16,7 @@ use crate::base::path::{PathError, RelPath, check_tree};
 use crate::base::text::quoted;
 use crate::base::time::Timestamp;
 use crate::bundle::write::{PlannedFile, Source};
+use crate::ca::pack::Packing;
 use crate::eco::{self, EcoError};
 use crate::fs::{self, FsError};
 use crate::lock::{Lock, Records, format};
@@ -122,8 +123,8 @@ pub struct Contents<'a> {
     pub lock: &'a Lock,
     /// Its records.
     pub records: &'a Records,
-    /// The private CA as hosts take it, by the name in the folder `ca`; empty: there is none.
-    pub ca: BTreeMap<String, Vec<u8>>,
+    /// What makes of the private CA what hosts take, in the folder `ca`; `None`: there is none.
+    pub ca: Option<Packing>,
     /// Texts of licenses that have no identifier, for the SBOM.
     pub license_texts: LicenseTexts,
     /// The lock with licenses that only the files tell, for the SBOM; `None`: as it is.
@@ -189,7 +190,7 @@ impl<'a> Contents<'a> {
         Ok(Self {
             lock,
             records,
-            ca: BTreeMap::new(),
+            ca: None,
             license_texts: LicenseTexts::new(),
             described: None,
             author: None,
@@ -200,7 +201,10 @@ impl<'a> Contents<'a> {
     }
 
     /// Digest of everything that decides the bundle's content beside serial and time.
-    pub fn inputs(&self, settings: &Settings<'_>) -> Digest {
+    ///
+    /// # Errors
+    /// What hosts take of the private CA cannot be made.
+    pub fn inputs(&self, settings: &Settings<'_>) -> Result<Digest, PackError> {
         let records: BTreeMap<&str, Digest> = self
             .records
             .iter()
@@ -211,10 +215,11 @@ impl<'a> Contents<'a> {
             .iter()
             .map(|(name, bytes)| (*name, Digest::of(bytes)))
             .collect();
-        let ca: BTreeMap<&str, Digest> = self
-            .ca
-            .iter()
-            .map(|(name, bytes)| (name.as_str(), Digest::of(bytes)))
+        // Of a time that is always the same.
+        let ca: BTreeMap<String, Digest> = self
+            .private_ca(Timestamp::default())?
+            .into_iter()
+            .map(|(name, bytes)| (name, Digest::of(&bytes)))
             .collect();
         let mut content = json!({
             "lock": Digest::of(&format::write(self.lock)),
@@ -232,7 +237,16 @@ impl<'a> Contents<'a> {
         if let Some(content) = content.as_object_mut().filter(|_| !proofs.is_empty()) {
             content.insert("upstream".to_owned(), json!(proofs));
         }
-        inputs_digest(settings, &content)
+        Ok(inputs_digest(settings, &content))
+    }
+
+    /// What hosts take of the private CA.
+    fn private_ca(&self, at: Timestamp) -> Result<BTreeMap<String, Vec<u8>>, PackError> {
+        let files = self.ca.as_ref().map(|packing| packing.files(at));
+        let files = files
+            .transpose()
+            .map_err(fs::context("make", Path::new("ca")))?;
+        Ok(files.unwrap_or_default())
     }
 
     /// Every file of the bundle.
@@ -275,9 +289,9 @@ impl<'a> Contents<'a> {
             "sbom/bundle.cdx.json".to_owned(),
             document("sbom/bundle.cdx.json", sbom)?,
         );
-        for (name, bytes) in &self.ca {
+        for (name, bytes) in self.private_ca(created)? {
             let path = format!("ca/{name}");
-            add(path.clone(), document(&path, bytes.clone())?);
+            add(path.clone(), document(&path, bytes)?);
         }
         for (name, bytes) in &self.evidence {
             let path = format!("{EVIDENCE}/{name}");

@@ -2,7 +2,7 @@
 
 use crate::base::finding::Finding;
 use crate::ca;
-use crate::ca::pack::{Files, Name, Packing, Prefix};
+use crate::ca::pack::{Name, Packing};
 use crate::cli::project::Project;
 use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
@@ -12,16 +12,16 @@ use crate::manifest;
 /// Largest CA file that is read, in bytes.
 const LIMIT: u64 = 16 << 20;
 
-/// The files below `ca/` of a bundle, named after the channel, for the runtime's prefix, and what was found about the
-/// roots that `[ca]` names. None of both, when it names none.
-pub(crate) fn files(
+/// What makes the files below `ca/` of a bundle, named after the channel, for the runtime's prefix, and what was found about
+/// the roots that `[ca]` names. None of both, when it names none.
+pub(crate) fn packing(
     ctx: &Context,
     project: &Project,
     channel: &str,
-) -> Result<(Files, Vec<Finding>), Failure> {
+) -> Result<(Option<Packing>, Vec<Finding>), Failure> {
     let named = &project.manifest.ca_roots;
     if named.is_empty() {
-        return Ok((Files::new(), Vec::new()));
+        return Ok((None, Vec::new()));
     }
     let mut files = Vec::new();
     for path in named {
@@ -30,15 +30,18 @@ pub(crate) fn files(
     }
     let roots = ca::read_roots(&files, ctx.now)?;
     let name = Name::of_channel(channel);
-    let usual = format!("/opt/{name}");
     let runtime = project.manifest.runtime.as_ref();
-    let prefix = runtime.map_or(usual.as_str(), |runtime| runtime.prefix.as_str());
-    let prefix = prefix.parse::<Prefix>();
-    let prefix = prefix.map_err(|error| UsageError::new(format!("[runtime] prefix: {error}")))?;
+    let prefix = match runtime {
+        Some(runtime) => runtime.prefix.clone(),
+        None => format!("/opt/{name}")
+            .parse()
+            .map_err(|_never| UsageError::new("the channel has no name that a path could have"))?,
+    };
+    let findings = roots.findings.clone();
     let packing = Packing {
-        roots: &roots,
+        roots,
         name,
         prefix,
     };
-    Ok((packing.files(), roots.findings))
+    Ok((Some(packing), findings))
 }

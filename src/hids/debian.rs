@@ -1,8 +1,8 @@
 //! How dpkg lays a `.deb` out: its data archive goes to the root, with the modes it has. Folders that Debian has merged into
 //! `/usr` are links there.
 
-use super::scan::Scanned;
-use super::{Baseline, path};
+use super::scan::Members;
+use super::{Baseline, path, release};
 use crate::lock::LockedPackage;
 
 /// Folders of the root that are links to those of `/usr`.
@@ -16,7 +16,7 @@ const USUAL: u32 = 0o644;
 pub(super) fn place(
     package: &LockedPackage,
     file: &str,
-    members: &[Scanned],
+    members: &Members,
     baseline: &mut Baseline,
 ) {
     let arch = baseline.platform.as_str().rsplit('/').next();
@@ -28,22 +28,30 @@ pub(super) fn place(
     if package.install_script {
         baseline.cannot_know(package, "has maintainer scripts, which may make more");
     }
-    for member in members {
-        let inside = path::normal(&member.path);
-        let first = inside.split('/').next().unwrap_or_default();
-        let at = if MERGED.contains(&first) {
-            format!("/usr/{inside}")
-        } else {
-            format!("/{inside}")
-        };
+    for member in &members.files {
         let mode = member.mode.unwrap_or(USUAL) & BITS;
-        baseline.put(&at, member, mode, package);
+        baseline.put(&merged(&member.path), member, mode, package);
+    }
+    for (path, target) in &members.links {
+        baseline.link(&merged(path), target, &release(package));
+    }
+}
+
+/// Where a host with merged folders has a member.
+fn merged(path: &str) -> String {
+    let inside = path::normal(path);
+    let first = inside.split('/').next().unwrap_or_default();
+    if MERGED.contains(&first) {
+        format!("/usr/{inside}")
+    } else {
+        format!("/{inside}")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Baseline;
+    use super::super::scan::Members;
     use super::super::tests::{package, scanned, shown};
     use super::place;
     use crate::base::package::EcosystemId;
@@ -51,7 +59,7 @@ mod tests {
 
     #[test]
     fn members_go_to_the_root_with_their_modes() {
-        let members = [
+        let files = vec![
             scanned("./bin/tool", 0o100_755),
             scanned("./usr/bin/su", 0o104_755),
             scanned("usr/share/doc/x", 0o644),
@@ -59,6 +67,13 @@ mod tests {
             scanned("./library", 0o600),
             scanned("./../etc/shadow", 0o644),
         ];
+        let members = Members {
+            files,
+            links: vec![
+                ("./lib/x.so.1".to_owned(), "x.so".to_owned()),
+                ("./usr/bin/a".to_owned(), "a\nb".to_owned()),
+            ],
+        };
         let package = package(EcosystemId::debian(), "tool");
         let mut baseline = Baseline::new(Platform::LinuxAmd64);
         place(&package, "tool_1.0_arm64.deb", &members, &mut baseline);
@@ -74,6 +89,17 @@ mod tests {
                 "/usr/share/doc/x 0644",
             ]
         );
-        assert_eq!(baseline.unknown.len(), 1, "{:?}", baseline.unknown);
+        assert_eq!(baseline.unknown.len(), 2, "{:?}", baseline.unknown);
+        let links: Vec<&String> = baseline.links.keys().collect();
+        assert_eq!(links, ["/usr/lib/x.so.1"]);
+        assert_eq!(baseline.links["/usr/lib/x.so.1"].target, "x.so");
+        // Another release with other bytes: nobody knows which one stays.
+        let other = super::super::tests::package(EcosystemId::debian(), "other");
+        let mut changed = scanned("usr/bin/su", 0o755);
+        changed.size += 1;
+        baseline.put("/usr/bin/su", &changed, 0o755, &other);
+        assert!(!baseline.files.contains_key("/usr/bin/su"));
+        let why = &baseline.may_change["/usr/bin/su"].why;
+        assert!(why.starts_with("debian tool@1.0 has it, too"), "{why}");
     }
 }

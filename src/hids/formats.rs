@@ -7,49 +7,75 @@ use crate::base::json;
 use crate::base::lines::Lines;
 use crate::base::markup::{html, markdown};
 use crate::base::runtime::{Flow, Runtime};
-use crate::base::sheet::sheet;
+use crate::base::sheet::titled;
 use crate::base::text::amount;
 
 /// Titles of the summary.
-pub const TITLES: [&str; 6] = [
+pub const TITLES: [&str; 8] = [
     "platform",
     "files",
     "bytes",
     "executable files",
+    "may change",
+    "links",
     "made at install",
     "not known before",
 ];
 
 /// A baseline as a row of the summary.
-pub fn cells(baseline: &Baseline) -> [String; 6] {
+pub fn cells(baseline: &Baseline) -> [String; 8] {
     let entries = baseline.files.values();
-    let bytes = entries.clone().map(|entry| entry.size).sum();
-    let executable = entries.filter(|entry| entry.is_executable()).count();
+    let bytes = entries.map(|entry| entry.size).sum();
+    let executable = executable(baseline).count();
     [
         baseline.platform.as_str().to_owned(),
         baseline.files.len().to_string(),
         amount(bytes),
         executable.to_string(),
+        baseline.may_change.len().to_string(),
+        baseline.links.len().to_string(),
         format!("{} places", baseline.made.len()),
         baseline.unknown.len().to_string(),
     ]
 }
 
-/// Every file.
+/// Titles of tables of files.
+const FILE: [&str; 7] = ["path", "size", "mode", "sha256", "sha512", "kind", "from"];
+
+/// Every file that stays as it comes.
 pub(super) fn table(baseline: &Baseline) -> Vec<u8> {
-    let titles = ["path", "size", "mode", "sha256", "sha512", "kind", "from"];
-    let row = |(path, entry): (&String, &Entry)| {
-        vec![
-            path.clone(),
-            entry.size.to_string(),
-            format!("{:04o}", entry.mode),
-            entry.digests.sha256.hex(),
-            entry.digests.sha512.hex(),
-            entry.kind.as_str().to_owned(),
-            entry.from.clone(),
-        ]
-    };
-    titled(&titles, baseline.files.iter().map(row))
+    let files = baseline.files.iter();
+    titled(&FILE, files.map(|(path, entry)| row(path, entry)))
+}
+
+/// Every other file, as it is carried.
+pub(super) fn may_change(baseline: &Baseline) -> Vec<u8> {
+    let titles = [FILE.as_slice(), &["changed by"]].concat();
+    let files = baseline.may_change.iter().map(|(path, may)| {
+        let mut row = row(path, &may.entry);
+        row.push(may.why.clone());
+        row
+    });
+    titled(&titles, files)
+}
+
+fn row(path: &str, entry: &Entry) -> Vec<String> {
+    vec![
+        path.to_owned(),
+        entry.size.to_string(),
+        format!("{:04o}", entry.mode),
+        entry.digests.sha256.hex(),
+        entry.digests.sha512.hex(),
+        entry.kind.as_str().to_owned(),
+        entry.from.clone(),
+    ]
+}
+
+/// Every symbolic link.
+pub(super) fn links(baseline: &Baseline) -> Vec<u8> {
+    let links = baseline.links.iter();
+    let rows = links.map(|(path, link)| vec![path.clone(), link.target.clone(), link.from.clone()]);
+    titled(&["path", "target", "from"], rows)
 }
 
 /// What may be run, apart.
@@ -70,8 +96,14 @@ pub(super) fn executables(baseline: &Baseline) -> Vec<u8> {
 }
 
 fn executable(baseline: &Baseline) -> impl Iterator<Item = (&String, &Entry)> {
-    let all = baseline.files.iter();
-    all.filter(|(_, entry)| entry.is_executable())
+    all(baseline).filter(|(_, entry)| entry.is_executable())
+}
+
+/// Every file as it is carried.
+fn all(baseline: &Baseline) -> impl Iterator<Item = (&String, &Entry)> {
+    let changing = baseline.may_change.iter();
+    let changing = changing.map(|(path, may)| (path, &may.entry));
+    baseline.files.iter().chain(changing)
 }
 
 /// What is made at install.
@@ -88,11 +120,6 @@ fn pairs<'a>(titles: &[&str], rows: impl Iterator<Item = &'a (String, String)>) 
     titled(titles, rows.map(|(a, b)| vec![a.clone(), b.clone()]))
 }
 
-fn titled(titles: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<u8> {
-    let titles = titles.iter().map(|&title| title.to_owned()).collect();
-    sheet(std::iter::once(titles).chain(rows))
-}
-
 /// For `sha256sum -c`.
 pub(super) fn sums(baseline: &Baseline) -> String {
     let mut out = Lines::new();
@@ -101,14 +128,14 @@ pub(super) fn sums(baseline: &Baseline) -> String {
     out.into_text()
 }
 
-/// For `/etc/fapolicyd/trust.d`: path, size, SHA-256. Versions of fapolicyd differ in how they write white space and percent
+/// For `/etc/fapolicyd/trust.d`: path, size, SHA-256; what an install changed is trusted when somebody says so. Versions of fapolicyd differ in how they write white space and percent
 /// signs; paths with them are left out.
 pub(super) fn fapolicyd(channel: &str, baseline: &Baseline) -> String {
     let mut out = Lines::new();
     out.line(format!(
         "# What {channel} installs, for /etc/fapolicyd/trust.d; then: fapolicyd-cli --update"
     ));
-    for (path, entry) in &baseline.files {
+    for (path, entry) in all(baseline) {
         if path.contains(|c: char| c.is_whitespace() || c == '%') {
             continue;
         }
@@ -137,7 +164,7 @@ pub(super) fn wazuh(channel: &str, baseline: &Baseline) -> String {
     }
     for tree in baseline.trees.iter().filter(|tree| !tree.made.is_empty()) {
         if tree.made.iter().any(|made| made.contains("__pycache__")) {
-            out.line("    <ignore type=\"sregex\">/__pycache__/</ignore>");
+            out.line("    <ignore type=\"sregex\">.pyc$</ignore>");
         } else {
             out.line(format!(
                 "    <ignore>{}/.package-lock.json</ignore>",

@@ -8,9 +8,11 @@
 //! ```
 //!
 //! Modes are those of umask 022. Archives are hostile: they are read with bounds, and a member whose path leads elsewhere
-//! or cannot be written into a list is named apart. What an install makes and nobody can know before is named apart, too.
+//! or cannot be written into a list is named apart. What an install makes and nobody can know before is named apart, too, and
+//! so is what it may change: files of packages with install scripts, and paths that two releases have.
 
 mod aide;
+mod commands;
 mod debian;
 mod formats;
 mod npm;
@@ -35,7 +37,7 @@ use crate::eco::EcoError;
 use crate::fs::{FsError, OpenFile};
 use crate::lock::{Lock, LockedArtifact, LockedPackage, Records};
 
-use self::scan::Scanned;
+use self::scan::{Members, Scanned};
 
 /// What a file is for whoever watches what runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,10 +77,33 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether a host cannot tell them apart.
+    fn is_same(&self, other: &Self) -> bool {
+        self.digests == other.digests && self.mode == other.mode
+    }
+
     /// Whether it may be run.
     pub const fn is_executable(&self) -> bool {
         self.mode & 0o111 != 0 || matches!(self.kind, Kind::Native)
     }
+}
+
+/// A file that an install creates, and may change afterwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MayChange {
+    /// As it is carried.
+    pub entry: Entry,
+    /// What may change it.
+    pub why: String,
+}
+
+/// A symbolic link that an install creates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Where it leads, as it says.
+    pub target: String,
+    /// The release that it comes from, or the program that makes it.
+    pub from: String,
 }
 
 /// A folder in which nothing may be that is not known.
@@ -86,10 +111,24 @@ impl Entry {
 pub struct Tree {
     /// Its path.
     pub path: String,
-    /// What is made in it at install: regular expressions below it.
-    pub made: Vec<&'static str>,
-    /// Folders in it whose packages run a script at install, which may make anything there.
-    pub scripted: BTreeSet<String>,
+    /// What is made in it at install: regular expressions below it, each with the kinds of file that it is for.
+    pub made: Vec<String>,
+    /// Folders in it whose packages run a script at install, which may change what they brought, each with the folders of
+    /// other packages in it.
+    pub scripted: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Tree {
+    /// Whether the script of a package may change what is at `path`.
+    fn may_change(&self, path: &str) -> bool {
+        let mut scripted = self.scripted.iter();
+        scripted.any(|(folder, others)| {
+            path::is_below(path, folder)
+                && !others
+                    .iter()
+                    .any(|other| path == other || path::is_below(path, other))
+        })
+    }
 }
 
 /// What a host of one platform gets.
@@ -97,8 +136,12 @@ pub struct Tree {
 pub struct Baseline {
     /// The platform.
     pub platform: Platform,
-    /// Every file by its path.
+    /// Every file that stays as it comes, by its path.
     pub files: BTreeMap<String, Entry>,
+    /// Every other file whose path is known.
+    pub may_change: BTreeMap<String, MayChange>,
+    /// Every symbolic link that is known.
+    pub links: BTreeMap<String, Link>,
     /// Folders that hold nothing else.
     pub trees: Vec<Tree>,
     /// What is made at install: where, and what makes it.
@@ -112,6 +155,8 @@ impl Baseline {
         Self {
             platform,
             files: BTreeMap::new(),
+            may_change: BTreeMap::new(),
+            links: BTreeMap::new(),
             trees: Vec::new(),
             made: BTreeSet::new(),
             unknown: BTreeSet::new(),
@@ -123,12 +168,12 @@ impl Baseline {
         self.platform.as_str().replace('/', "-")
     }
 
-    /// Puts a file where it will be, unless nobody could name it in a list.
+    /// Puts a file where it will be, unless nobody could name it in a list. A path that another release has, too, with
+    /// other bytes is one of those that may change: which of both stays is up to the client.
     fn put(&mut self, at: &str, found: &Scanned, mode: u32, from: &LockedPackage) {
         let release = release(from);
         if !path::is_listable(at) {
-            let why = format!("a member whose path fits in no list: {}", escaped(at));
-            self.unknown.insert((release, why));
+            self.cannot_list(at, release);
             return;
         }
         let entry = Entry {
@@ -138,7 +183,59 @@ impl Baseline {
             kind: found.kind,
             from: release,
         };
-        self.files.insert(at.to_owned(), entry);
+        if self.trees.iter().any(|tree| tree.may_change(at)) {
+            let why = "the install script of its package".to_owned();
+            self.may_change
+                .insert(at.to_owned(), MayChange { entry, why });
+            return;
+        }
+        if self.links.contains_key(at) || self.may_change.contains_key(at) {
+            self.contended(at, entry);
+            return;
+        }
+        match self.files.get(at) {
+            Some(known) if known.from != entry.from && !known.is_same(&entry) => {
+                self.contended(at, entry);
+            }
+            Some(_) | None => {
+                self.files.insert(at.to_owned(), entry);
+            }
+        }
+    }
+
+    /// Takes a path that several releases have out of what stays.
+    fn contended(&mut self, at: &str, entry: Entry) {
+        let file = self.files.remove(at).map(|known| known.from);
+        let link = self.links.remove(at).map(|known| known.from);
+        let before = self.may_change.remove(at).map(|known| known.entry.from);
+        let before = file.or(link).or(before).unwrap_or_default();
+        let why = format!("{before} has it, too, and the client decides which one stays");
+        let changing = MayChange { entry, why };
+        self.may_change.insert(at.to_owned(), changing);
+    }
+
+    /// Puts a symbolic link where it will be, unless nobody could name it in a list.
+    fn link(&mut self, at: &str, target: &str, from: &str) {
+        let from = from.to_owned();
+        if !path::is_listable(at) || !path::is_plain(target) {
+            self.cannot_list(at, from);
+            return;
+        }
+        let target = target.to_owned();
+        let known = self.links.get(at);
+        if self.files.contains_key(at) || known.is_some_and(|known| known.target != target) {
+            self.files.remove(at);
+            self.links.remove(at);
+            let why = format!("several releases have {at}");
+            self.unknown.insert((from, why));
+            return;
+        }
+        self.links.insert(at.to_owned(), Link { target, from });
+    }
+
+    fn cannot_list(&mut self, at: &str, release: String) {
+        let why = format!("a member whose path fits in no list: {}", escaped(at));
+        self.unknown.insert((release, why));
     }
 
     fn makes(&mut self, at: String, what: &str) {
@@ -220,7 +317,7 @@ pub fn baselines(
     let npm = npm::Layout::new(said)?;
     let wheels = wheel::Layout::new(said);
     for baseline in &mut out {
-        npm.trees(said, baseline);
+        npm.trees(baseline);
         wheels.trees(baseline);
         without_artifacts(said.lock, baseline);
     }
@@ -234,6 +331,9 @@ pub fn baselines(
         place(&npm, &wheels, artifact, &members, &mut out)?;
         progress.advance(1);
     }
+    for baseline in &mut out {
+        npm.links(baseline);
+    }
     progress.end();
     Ok(out)
 }
@@ -243,7 +343,7 @@ fn place(
     npm: &npm::Layout,
     wheels: &wheel::Layout,
     artifact: &Artifact<'_>,
-    members: &io::Result<Vec<Scanned>>,
+    members: &io::Result<Members>,
     out: &mut [Baseline],
 ) -> Result<(), HidsError> {
     let package = artifact.package;
@@ -261,7 +361,7 @@ fn place(
         if package.ecosystem == EcosystemId::npm() {
             npm.place(package, members, baseline);
         } else if package.ecosystem == EcosystemId::pypi() {
-            wheels.place(package, file, members, baseline)?;
+            wheels.place(package, file, &members.files, baseline)?;
         } else {
             debian::place(package, file, members, baseline);
         }
@@ -314,12 +414,13 @@ impl Fault for HidsError {
 
 /// Every file about a baseline of a bundle of `channel`; the same input gives the same bytes.
 pub fn files(channel: &str, runtime: &Runtime, baseline: &Baseline) -> Vec<Made> {
-    vec![
+    let mut out = vec![
         Made::new("baseline.csv", formats::table(baseline)),
+        Made::new("links.csv", formats::links(baseline)),
+        Made::new("may-change.csv", formats::may_change(baseline)),
         Made::new("executables.csv", formats::executables(baseline)),
         Made::new("made-at-install.csv", formats::made(baseline)),
         Made::new("not-known.csv", formats::unknown(baseline)),
-        Made::new("SHA256SUMS", formats::sums(baseline)),
         Made::new("aide.conf", aide::configuration(channel, baseline)),
         Made::new("aide.db", aide::database(baseline)),
         Made::new("fapolicyd.trust", formats::fapolicyd(channel, baseline)),
@@ -329,7 +430,18 @@ pub fn files(channel: &str, runtime: &Runtime, baseline: &Baseline) -> Vec<Made>
             "behaviour.md",
             formats::behaviour(channel, runtime, baseline),
         ),
-    ]
+    ];
+    // sha256sum refuses a list without lines.
+    if !baseline.files.is_empty() {
+        out.push(Made::new("SHA256SUMS", formats::sums(baseline)));
+    }
+    if !baseline.may_change.is_empty() {
+        let configuration = aide::changing_configuration(channel, baseline);
+        out.push(Made::new("aide-may-change.conf", configuration));
+        let database = aide::changing_database(baseline);
+        out.push(Made::new("aide-may-change.db", database));
+    }
+    out
 }
 
 #[cfg(test)]
@@ -350,6 +462,7 @@ mod tests {
             kind: Kind::Data,
             corrected: None,
             python: path.contains("#!python"),
+            hard_link: false,
         }
     }
 

@@ -3,25 +3,48 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::scan::Scanned;
-use super::{Baseline, Said, Tree, path};
+use super::commands::{self, Command};
+use super::scan::{Members, Scanned};
+use super::{Baseline, Said, Tree, aide, path, release};
 use crate::base::package::{EcosystemId, ReleaseId};
+use crate::base::platform::Platform;
 use crate::eco::EcoError;
-use crate::eco::npm::placed::PlacedTree;
-use crate::eco::npm::{pins, records};
-use crate::lock::LockedPackage;
+use crate::eco::npm::pins;
+use crate::eco::npm::placed::{Placed, PlacedTree};
+use crate::eco::npm::records::{self, NpmRecords};
+use crate::lock::{Lock, LockedPackage};
 
 /// What npm gives every file before the umask.
 const FILE: u32 = 0o666;
 /// What the umask takes away.
 const UMASK: u32 = 0o022;
+/// The bits of a mode that npm keeps.
+const BITS: u32 = 0o7777;
 /// A command.
 const COMMAND: u32 = 0o755;
 /// What npm writes into a tree itself.
-const OWN: &str = r"\.package-lock\.json$";
+const OWN: &str = r"\.package-lock\.json$ f";
+/// What tells npm to build a package with node-gyp.
+const GYP: &str = "binding.gyp";
 
-/// Files that the install script of a package is known to remove, by its name.
-const REMOVED: [(&str, &str); 1] = [("openclaw", ".openclaw-lifecycle-pending")];
+/// A package at one place.
+#[derive(Debug)]
+struct Package {
+    place: String,
+    /// The release, as people write it.
+    release: String,
+    platforms: Vec<Platform>,
+    install_script: bool,
+    /// The tarball of another package holds it.
+    bundled: bool,
+    commands: Vec<Command>,
+}
+
+impl Package {
+    fn is_here(&self, baseline: &Baseline) -> bool {
+        self.platforms.contains(&baseline.platform)
+    }
+}
 
 /// Where the installs of a lock are.
 #[derive(Debug)]
@@ -30,7 +53,9 @@ pub(super) struct Layout {
     folders: BTreeMap<u32, String>,
     /// Where the tarball of each release goes. What another tarball holds comes with that one.
     places: BTreeMap<ReleaseId, Vec<String>>,
-    /// Paths of the commands of every package, bundled ones, too.
+    /// Every package, bundled ones, too, in the order in which npm links their commands.
+    packages: Vec<Package>,
+    /// Paths of their commands.
     commands: BTreeSet<String>,
 }
 
@@ -46,6 +71,7 @@ impl Layout {
         let mut layout = Self {
             folders: installs.iter().map(|n| (*n, folder(n))).collect(),
             places: BTreeMap::new(),
+            packages: Vec::new(),
             commands: BTreeSet::new(),
         };
         let Some(bytes) = said.records.get(&npm) else {
@@ -59,19 +85,20 @@ impl Layout {
                     continue;
                 }
                 let place = format!("{folder}/{at}");
-                let known = records.packages.get(&placed.release.name);
-                let version = known.and_then(|known| known.versions.get(&placed.release.version));
-                let commands = version.into_iter().flat_map(|version| version.bin.values());
-                let commands = commands.map(|command| command.trim_start_matches("./"));
                 layout
-                    .commands
-                    .extend(commands.map(|command| format!("{place}/{command}")));
+                    .packages
+                    .extend(package(said.lock, &records, &place, &placed));
                 if placed.bundler.is_none() {
                     let places = layout.places.entry(placed.release).or_default();
                     places.push(place);
                 }
             }
         }
+        layout
+            .packages
+            .sort_by_cached_key(|package| commands::order(&package.place));
+        let commands = layout.packages.iter().flat_map(|package| &package.commands);
+        layout.commands = commands.map(|command| command.file.clone()).collect();
         Ok(layout)
     }
 
@@ -84,33 +111,55 @@ impl Layout {
     }
 
     /// The folders that hold nothing but what is known.
-    pub(super) fn trees(&self, said: &Said<'_>, baseline: &mut Baseline) {
-        let npm = EcosystemId::npm();
+    pub(super) fn trees(&self, baseline: &mut Baseline) {
         for folder in self.folders.values() {
             let at = format!("{folder}/node_modules");
             baseline.makes(format!("{at}/.package-lock.json"), "npm, at every install");
-            baseline.makes(format!("{at}/**/.bin/*"), "npm: symbolic links to commands");
             let mut tree = Tree {
                 path: at,
-                made: vec![OWN],
-                scripted: BTreeSet::new(),
+                made: vec![OWN.to_owned()],
+                scripted: BTreeMap::new(),
             };
-            let here = |package: &&LockedPackage| {
-                package.install_script && package.platforms.contains(&baseline.platform)
+            let here = |package: &&Package| {
+                path::is_below(&package.place, &tree.path) && package.is_here(baseline)
             };
-            let scripted: Vec<String> = said
-                .lock
-                .of(&npm)
-                .filter(here)
-                .flat_map(|package| self.places(package))
-                .filter(|place| place.starts_with(&format!("{}/", tree.path)))
-                .cloned()
-                .collect();
-            for place in scripted {
-                baseline.makes(format!("{place}/**"), "the install script of the package");
-                tree.scripted.insert(place);
+            let packages: Vec<&Package> = self.packages.iter().filter(here).collect();
+            for scripted in packages.iter().filter(|package| package.install_script) {
+                let place = &scripted.place;
+                let others = packages.iter().filter(|package| {
+                    let own = package.bundled || package.install_script;
+                    !own && path::is_below(&package.place, place)
+                });
+                let others = others.map(|package| package.place.clone()).collect();
+                tree.scripted.insert(place.clone(), others);
+                baseline.makes(
+                    format!("{place}/**"),
+                    "the install script of the package, if it adds anything: a difference to look at once",
+                );
             }
             baseline.trees.push(tree);
+        }
+    }
+
+    /// Puts the links to commands whose files are there.
+    pub(super) fn links(&self, baseline: &mut Baseline) {
+        let mut seen = BTreeSet::new();
+        for package in &self.packages {
+            if !package.is_here(baseline) {
+                continue;
+            }
+            for command in &package.commands {
+                if !seen.insert(&command.link) {
+                    continue;
+                }
+                let file = &command.file;
+                if baseline.files.contains_key(file) || baseline.may_change.contains_key(file) {
+                    baseline.link(&command.link, &command.target, &package.release);
+                } else if package.install_script {
+                    let what = "npm, if the install script of the package makes the command";
+                    baseline.makes(command.link.clone(), what);
+                }
+            }
         }
     }
 
@@ -118,11 +167,12 @@ impl Layout {
     pub(super) fn place(
         &self,
         package: &LockedPackage,
-        members: &[Scanned],
+        members: &Members,
         baseline: &mut Baseline,
     ) {
+        let places = self.places(package);
         let mut ignores = BTreeSet::new();
-        for member in members {
+        for member in members.files.iter().filter(|member| !member.hard_link) {
             let Some((_, inside)) = member.path.split_once('/') else {
                 continue;
             };
@@ -130,36 +180,69 @@ impl Layout {
             if is_named(&inside, ".npmignore") {
                 ignores.insert(inside.clone());
             } else if is_named(&inside, ".gitignore") {
-                inside = inside.replace(".gitignore", ".npmignore");
+                let kept = inside.len() - ".gitignore".len();
+                inside.replace_range(kept.., ".npmignore");
                 if ignores.contains(&inside) {
                     continue;
                 }
             }
-            let removed = REMOVED.contains(&(package.name.as_str(), inside.as_str()));
-            for folder in self.places(package) {
-                let at = format!("{folder}/{inside}");
-                let is_command = self.commands.contains(&at);
-                if removed {
-                    baseline.makes(at, "nothing: the install script of the package removes it");
-                    continue;
-                }
-                // A command whose first line ends as on Windows is corrected.
-                let corrected = member.corrected.filter(|_| is_command);
-                let member = corrected.map_or_else(
-                    || member.clone(),
-                    |(digests, size)| Scanned {
-                        digests,
-                        size,
-                        ..member.clone()
-                    },
-                );
-                let mode = if is_command {
-                    COMMAND
-                } else {
-                    mode(member.mode)
-                };
-                baseline.put(&at, &member, mode, package);
+            if inside == GYP && package.install_script {
+                built(places, baseline);
             }
+            for folder in places {
+                let at = format!("{folder}/{inside}");
+                self.put(package, &at, member, baseline);
+            }
+        }
+    }
+
+    fn put(&self, package: &LockedPackage, at: &str, member: &Scanned, baseline: &mut Baseline) {
+        if !self.commands.contains(at) {
+            baseline.put(at, member, mode(member.mode), package);
+            return;
+        }
+        // A command whose first line ends as on Windows is corrected.
+        let corrected = member.corrected.map_or_else(
+            || member.clone(),
+            |(digests, size)| Scanned {
+                digests,
+                size,
+                ..member.clone()
+            },
+        );
+        baseline.put(at, &corrected, COMMAND, package);
+    }
+}
+
+/// A package at its place, if the lock has it.
+fn package(lock: &Lock, records: &NpmRecords, place: &str, placed: &Placed) -> Option<Package> {
+    let npm = EcosystemId::npm();
+    let (name, version) = (&placed.release.name, &placed.release.version);
+    let mut locked = lock.of(&npm);
+    let locked = locked.find(|locked| locked.name == *name && locked.version == *version)?;
+    let known = records.packages.get(name);
+    let version = known.and_then(|known| known.versions.get(version));
+    Some(Package {
+        place: place.to_owned(),
+        release: release(locked),
+        platforms: locked.platforms.clone(),
+        install_script: locked.install_script,
+        bundled: placed.bundler.is_some(),
+        commands: version
+            .map(|version| commands::of_package(place, &version.bin))
+            .unwrap_or_default(),
+    })
+}
+
+/// What node-gyp builds is nobody's to know.
+fn built(places: &[String], baseline: &mut Baseline) {
+    for place in places {
+        baseline.makes(format!("{place}/build/**"), "node-gyp, which npm runs");
+        for tree in &mut baseline.trees {
+            let inside = place.strip_prefix(&format!("{}/", tree.path));
+            let inside =
+                inside.map(|inside| format!("{}/build(/|$) f,d,l", aide::expression(inside)));
+            tree.made.extend(inside);
         }
     }
 }
@@ -169,5 +252,5 @@ fn is_named(path: &str, name: &str) -> bool {
 }
 
 fn mode(stated: Option<u32>) -> u32 {
-    ((stated.unwrap_or_default() & 0o777) | FILE) & !UMASK
+    ((stated.unwrap_or_default() & BITS) | FILE) & !UMASK
 }

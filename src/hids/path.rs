@@ -18,8 +18,24 @@ pub(super) fn normal(path: &str) -> String {
 
 /// Whether every list can hold the path as it is: nothing that ends a line, is not shown or begins an escape.
 pub(super) fn is_listable(path: &str) -> bool {
+    path.len() < LONGEST && path.strip_prefix('/').is_some_and(is_inside) && is_plain(path)
+}
+
+/// Whether a text stands in every list as it is.
+pub(super) fn is_plain(text: &str) -> bool {
     let plain = |c: char| crate::base::text::is_plain(c) && c != '\\' && c != '\u{fffd}';
-    path.len() < LONGEST && path.strip_prefix('/').is_some_and(is_inside) && path.chars().all(plain)
+    text.chars().all(plain)
+}
+
+/// Whether a path is in a folder.
+pub(super) fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder)
+        .is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// The folder of a path; empty for the root.
+pub(super) fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What an archive holds: every regular file with its digests. Symbolic links have no bytes and are left out.
+//! What an archive holds: every regular file with its digests, symbolic links with their targets.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -30,28 +30,44 @@ pub(super) struct Scanned {
     pub(super) corrected: Option<(Digests, u64)>,
     /// Its first line begins with `#!python`, which pip replaces in scripts.
     pub(super) python: bool,
+    /// The archive has a hard link here.
+    pub(super) hard_link: bool,
 }
 
-/// Every regular file, in the order of the archive; a hard link is the file that it names.
-pub(super) fn scan(file: OpenFile) -> io::Result<Vec<Scanned>> {
-    let mut out: Vec<Scanned> = Vec::new();
+/// What an archive holds, in its order.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    /// Regular files; a hard link is the file that it names.
+    pub(super) files: Vec<Scanned>,
+    /// Symbolic links: their paths and targets.
+    pub(super) links: Vec<(String, String)>,
+}
+
+/// Everything in an archive.
+pub(super) fn scan(file: OpenFile) -> io::Result<Members> {
+    let mut out = Members::default();
     let mut by_path: BTreeMap<String, usize> = BTreeMap::new();
     let walked = unpack::walk_whole(file, Part::Data, &mut |path, header, member| {
         let found = match (member, header.same_as) {
-            (Member::File(bytes), _) => Some(read(path, header.mode, bytes)?),
+            (Member::File(bytes), _) => read(path, header.mode, bytes)?,
             (Member::Link(_), Some(same)) => {
-                let original = by_path.get(same).and_then(|at| out.get(*at));
-                original.map(|original| Scanned {
+                let original = by_path.get(same).and_then(|at| out.files.get(*at));
+                let Some(original) = original.cloned() else {
+                    return Ok(());
+                };
+                Scanned {
                     path: path.to_owned(),
-                    ..original.clone()
-                })
+                    hard_link: true,
+                    ..original
+                }
             }
-            (Member::Link(_), None) => None,
+            (Member::Link(target), None) => {
+                out.links.push((path.to_owned(), target.to_owned()));
+                return Ok(());
+            }
         };
-        if let Some(found) = found {
-            by_path.insert(path.to_owned(), out.len());
-            out.push(found);
-        }
+        by_path.insert(path.to_owned(), out.files.len());
+        out.files.push(found);
         Ok(())
     })?;
     match walked {
@@ -96,6 +112,7 @@ fn read(path: &str, mode: Option<u32>, bytes: &mut dyn Read) -> io::Result<Scann
         },
         corrected: corrected.map(Hasher::finish),
         python: head.starts_with(b"#!python"),
+        hard_link: false,
     })
 }
 

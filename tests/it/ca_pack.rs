@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::ca_check;
-use crate::desk::{Desk, ran};
+use crate::desk::{Desk, Ran, ran};
 use crate::schemas::assert_valid;
 
 fn files(desk: &Desk, folder: &str) -> BTreeMap<String, Vec<u8>> {
@@ -25,15 +25,81 @@ fn files(desk: &Desk, folder: &str) -> BTreeMap<String, Vec<u8>> {
     out
 }
 
+/// `stage ca pack` at a time.
+fn packed(desk: &Desk, words: &str, at: i64, zone: &str) -> Ran {
+    let mut command = desk.command(env!("CARGO_BIN_EXE_stage"), &format!("ca pack {words}"));
+    command
+        .env("TZ", zone)
+        .env("SOURCE_DATE_EPOCH", at.to_string());
+    ran(command).ok()
+}
+
+/// The Debian package of a folder.
+fn deb(desk: &Desk, folder: &str) -> String {
+    let files = files(desk, folder);
+    let name = files.keys().find(|name| name.ends_with("_all.deb"));
+    format!("{folder}/{}", name.unwrap())
+}
+
+/// A field of a Debian package.
+fn field(desk: &Desk, deb: &str, name: &str) -> String {
+    let printed = ran(desk.command("dpkg-deb", &format!("-f {deb} {name}"))).ok();
+    printed.stdout.trim().to_owned()
+}
+
+#[test]
+fn a_later_package_replaces_an_earlier_one_whatever_roots_it_has() {
+    let desk = ca_check::desk();
+    // The first time is that of packages whose version was the day of their newest root.
+    let mut last = "2026.11.30+5c1a9f30".to_owned();
+    for (at, roots) in [
+        (1_790_000_000, "goodroot.pem otherroot.pem"),
+        (1_790_000_001, "goodroot.pem"),
+        (1_790_000_002, "otherroot.pem"),
+        (1_800_000_000, "otherroot.pem goodroot.pem"),
+    ] {
+        packed(&desk, &format!("{roots} -o at{at}"), at, "UTC");
+        let version = field(&desk, &deb(&desk, &format!("at{at}")), "Version");
+        let words = format!("--compare-versions {version} gt {last}");
+        ran(desk.command("dpkg", &words)).ok();
+        last = version;
+    }
+}
+
+#[test]
+fn the_longest_name_gives_a_whole_package() {
+    let desk = ca_check::desk();
+    let name = "n".repeat(40);
+    let prefix = "--prefix /opt/claw+1@2";
+    desk.stage(&format!(
+        "ca pack goodroot.pem --name {name} {prefix} -o it"
+    ))
+    .ok();
+    let deb = deb(&desk, "it");
+    ran(desk.command("dpkg-deb", &format!("-x {deb} root"))).ok();
+    let unpacked = files(&desk, "root");
+    let folder = format!("usr/share/ca-certificates/{name}/");
+    let certificate = unpacked.keys().find(|path| path.starts_with(&folder));
+    let certificate = certificate.unwrap();
+    assert!(certificate.len() > 100, "{certificate}");
+    assert_eq!(unpacked[certificate], desk.read("goodroot.pem"));
+    let doc = format!("usr/share/doc/{name}-ca-certificates");
+    for file in ["copyright", "changelog.gz"] {
+        assert!(unpacked.contains_key(&format!("{doc}/{file}")), "{file}");
+    }
+    let package = format!("{name}-ca-certificates");
+    assert_eq!(field(&desk, &deb, "Package"), package);
+    let env = String::from_utf8(desk.read("it/ca.env")).unwrap();
+    assert!(env.contains("=/opt/claw+1@2/ca/ca-bundle.pem\n"), "{env}");
+}
+
 #[test]
 fn the_same_roots_give_the_same_files_and_a_package_that_dpkg_reads() {
     let desk = ca_check::desk();
-    let words = "ca pack goodroot.pem otherroot.pem --name agency --prefix /srv/claw -o";
-    let report = desk.stage(&format!("{words} one --format json")).ok();
+    let words = "goodroot.pem otherroot.pem --name agency --prefix /srv/claw";
+    let report = packed(&desk, &format!("{words} -o one --format json"), 1, "UTC");
     assert_valid("ca-pack-report.json", &report.json());
-    let mut again = desk.command(env!("CARGO_BIN_EXE_stage"), &format!("{words} two"));
-    again.env("TZ", "Asia/Tokyo").env("SOURCE_DATE_EPOCH", "1");
-    ran(again).ok();
+    packed(&desk, &format!("{words} -o two"), 1, "Asia/Tokyo");
     let one = files(&desk, "one");
     assert_eq!(one, files(&desk, "two"));
     let listed = report.json()["files"].as_array().unwrap().len();
@@ -123,7 +189,7 @@ fn the_packet_of_a_bundle_shows_the_ca_and_holds_its_files() {
     desk.stage("trust init --key k.pem -o root.json").ok();
     let manifest = |roots: &str| {
         format!(
-            "[bundle]\nchannel = \"my_demo.1\"\n[target]\nplatforms = [\"linux/amd64\"]\n[npm]\nregistry = \"{}/\"\n\
+            "[bundle]\nchannel = \"platform_engineering-openclaw.prod\"\n[target]\nplatforms = [\"linux/amd64\"]\n[npm]\nregistry = \"{}/\"\n\
              packages = [\"plain@1.0.0\"]\n[runtime]\nuser = \"svc\"\nprefix = \"/opt/demo\"\n[ca]\nroots = [{roots}]\n",
             registry.server.url()
         )
@@ -152,14 +218,26 @@ fn the_packet_of_a_bundle_shows_the_ca_and_holds_its_files() {
     assert!(env.contains("\nNODE_EXTRA_CA_CERTS=/opt/demo/ca/ca-bundle.pem\n"));
     // The package is named after the channel, as far as Debian lets it.
     let packed = files(&desk, "packet/ca");
-    let named = |name: &&String| name.starts_with("my-demo-1-ca-certificates_");
+    let name = "platform-engineering-openclaw-prod";
+    let deb = deb(&desk, "packet/ca");
     assert_eq!(
-        packed.keys().filter(named).count(),
-        1,
-        "{:?}",
-        packed.keys()
+        field(&desk, &deb, "Package"),
+        format!("{name}-ca-certificates")
     );
-    desk.stage("ca pack x.stage --trust root.json --name my-demo-1 --prefix /opt/demo -o again")
-        .ok();
+    let contents = ran(desk.command("dpkg-deb", &format!("--contents {deb}"))).ok();
+    let inside = format!("./usr/share/ca-certificates/{name}/{name}-");
+    assert_eq!(
+        contents.stdout.matches(&inside).count(),
+        2,
+        "{}",
+        contents.stdout
+    );
+    // The same bytes again: from the bundle, and of a bundle that is made again.
+    desk.stage(&format!(
+        "ca pack x.stage --trust root.json --name {name} --prefix /opt/demo -o again"
+    ))
+    .ok();
     assert_eq!(packed, files(&desk, "again"));
+    desk.stage("bundle --key k.pem -o y.stage").ok();
+    assert_eq!(desk.read("x.stage"), desk.read("y.stage"));
 }

@@ -11,6 +11,10 @@ use crate::base::time::Timestamp;
 
 const POSTINST: &str = include_str!("postinst.sh");
 const POSTRM: &str = include_str!("postrm.sh");
+/// Longest name that a header holds.
+const NAME: usize = 100;
+/// The name of a member that holds the name of the next one.
+const LONG_NAME: &str = "././@LongLink";
 
 /// A package.
 pub(super) struct Package<'a> {
@@ -34,12 +38,17 @@ impl Package<'_> {
     }
 
     /// The file.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// A member has no place in a tarball.
+    pub(super) fn bytes(&self) -> io::Result<Vec<u8>> {
         let mut out = b"!<arch>\n".to_vec();
         self.member(&mut out, "debian-binary", b"2.0\n");
-        self.member(&mut out, "control.tar.gz", &self.tarball(self.control()));
-        self.member(&mut out, "data.tar.gz", &self.tarball(self.data()));
-        out
+        let control = self.tarball(self.control()?)?;
+        self.member(&mut out, "control.tar.gz", &control);
+        let data = self.tarball(self.data()?)?;
+        self.member(&mut out, "data.tar.gz", &data);
+        Ok(out)
     }
 
     fn seconds(&self) -> u64 {
@@ -59,8 +68,8 @@ impl Package<'_> {
         }
     }
 
-    fn control(&self) -> Vec<Member> {
-        let size = self.data().iter().fold(0, |sum, (_, _, bytes)| {
+    fn control(&self) -> io::Result<Vec<Member>> {
+        let size = self.data()?.iter().fold(0, |sum, (_, _, bytes)| {
             sum + bytes.as_ref().map_or(1, |bytes| bytes.len().div_ceil(1024))
         });
         let (package, version, name) = (self.package(), &self.version, self.name);
@@ -69,19 +78,18 @@ impl Package<'_> {
              Installed-Size: {size}\nDepends: ca-certificates\nSection: misc\nPriority: optional\n\
              Description: root certificates of the private CA {name}\n \
              Programs that look into the system's store trust servers of this CA.\n .\n \
-             The package was made from certificates that travelled with signatures;\n \
-             its documentation names their fingerprints.\n"
+             The documentation of the package names the fingerprints of its certificates.\n"
         );
         let script = |text: &str| text.replace("@NAME@", &self.name.to_string()).into_bytes();
-        vec![
+        Ok(vec![
             ("./".to_owned(), 0o755, None),
             ("./control".to_owned(), 0o644, Some(fields.into_bytes())),
             ("./postinst".to_owned(), 0o755, Some(script(POSTINST))),
             ("./postrm".to_owned(), 0o755, Some(script(POSTRM))),
-        ]
+        ])
     }
 
-    fn data(&self) -> Vec<Member> {
+    fn data(&self) -> io::Result<Vec<Member>> {
         let doc = format!("./usr/share/doc/{}/", self.package());
         let certificates = format!("./usr/share/ca-certificates/{}/", self.name);
         let folder = |path: &str| (path.to_owned(), 0o755, None);
@@ -103,14 +111,14 @@ impl Package<'_> {
         members.push((
             format!("{doc}changelog.gz"),
             0o644,
-            Some(compressed(self.changelog().as_bytes())),
+            Some(compressed(self.changelog().as_bytes())?),
         ));
         members.push((
             format!("{doc}copyright"),
             0o644,
             Some(self.copyright().into_bytes()),
         ));
-        members
+        Ok(members)
     }
 
     fn changelog(&self) -> String {
@@ -136,56 +144,61 @@ impl Package<'_> {
         )
     }
 
-    fn tarball(&self, members: Vec<Member>) -> Vec<u8> {
+    fn tarball(&self, members: Vec<Member>) -> io::Result<Vec<u8>> {
         let mut builder = tar::Builder::new(Vec::new());
         for (path, mode, bytes) in members {
-            let content = bytes.unwrap_or_default();
-            let mut header = Header::new_gnu();
+            if path.len() > NAME {
+                // A long name stands before its member, as a member of its own that ends with a zero byte.
+                let mut name = path.clone().into_bytes();
+                name.push(0);
+                let long = (EntryType::GNULongName, 0o644);
+                self.append(&mut builder, LONG_NAME, long, &name)?;
+            }
             let kind = if path.ends_with('/') {
                 EntryType::Directory
             } else {
                 EntryType::Regular
             };
-            header.set_entry_type(kind);
-            header.set_mode(mode);
-            header.set_mtime(self.seconds());
-            header.set_uid(0);
-            header.set_gid(0);
-            header.set_size(content.len() as u64);
-            // Paths are short and ASCII, and a vector takes everything.
-            let written = named(&mut header, &path).and_then(|()| {
-                header.set_cksum();
-                builder.append(&header, content.as_slice())
-            });
-            if written.is_err() {
-                return Vec::new();
-            }
+            let content = bytes.unwrap_or_default();
+            self.append(&mut builder, &path, (kind, mode), &content)?;
         }
-        builder
-            .into_inner()
-            .map(|tar| compressed(&tar))
-            .unwrap_or_default()
+        compressed(&builder.into_inner()?)
+    }
+
+    /// Adds a member; of a long name its beginning.
+    fn append(
+        &self,
+        builder: &mut tar::Builder<Vec<u8>>,
+        path: &str,
+        (kind, mode): (EntryType, u32),
+        content: &[u8],
+    ) -> io::Result<()> {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_mtime(self.seconds());
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_size(content.len() as u64);
+        // `./` before every path is what dpkg-deb writes; `tar` itself would leave it out.
+        let fields = header.as_gnu_mut().ok_or(io::ErrorKind::InvalidInput)?;
+        for (to, from) in fields.name.iter_mut().zip(path.bytes()) {
+            *to = from;
+        }
+        header.set_username("root")?;
+        header.set_groupname("root")?;
+        header.set_cksum();
+        builder.append(&header, content)
     }
 }
 
-/// Path and owner. `./` before every path is what dpkg-deb writes; `tar` itself would leave it out.
-fn named(header: &mut Header, path: &str) -> io::Result<()> {
-    let fields = header.as_gnu_mut().ok_or(io::ErrorKind::InvalidInput)?;
-    let room = fields.name.get_mut(..path.len());
-    room.ok_or(io::ErrorKind::InvalidInput)?
-        .copy_from_slice(path.as_bytes());
-    header.set_username("root")?;
-    header.set_groupname("root")
-}
-
-fn compressed(bytes: &[u8]) -> Vec<u8> {
+fn compressed(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzBuilder::new()
         .mtime(0)
         .operating_system(3)
         .write(Vec::new(), Compression::best());
-    // A vector takes everything.
-    let written = encoder.write_all(bytes);
-    written.and_then(|()| encoder.finish()).unwrap_or_default()
+    encoder.write_all(bytes)?;
+    encoder.finish()
 }
 
 /// `Sat, 01 Nov 2025 10:00:00 +0000`.

@@ -1,5 +1,5 @@
 //! The private CA as hosts take it: a Debian package for the system's store, and settings for clients that do not look
-//! there. The same certificates, name and prefix give the same bytes.
+//! there. The same certificates, name, prefix and time give the same bytes.
 //!
 //! ```text
 //! ca-bundle.pem            every root in one file
@@ -15,9 +15,11 @@ mod settings;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use super::{CaBundle, CaCertificate, pem};
+use crate::base::runtime::HostPath;
 use crate::base::text::quoted;
 use crate::base::time::Timestamp;
 
@@ -29,7 +31,7 @@ pub const BUNDLE: &str = "ca-bundle.pem";
 /// Longest name.
 const MOST: usize = 40;
 
-/// Why there is no package: a name or a prefix that files of settings cannot hold.
+/// A name that files of settings and packages cannot hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found} is not {expected}")]
 pub struct PackError {
@@ -84,37 +86,15 @@ impl fmt::Display for Name {
     }
 }
 
-/// The folder on the hosts below which the files go: an absolute path that no file of settings has to quote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prefix(String);
-
-impl FromStr for Prefix {
-    type Err = PackError;
-
-    fn from_str(text: &str) -> Result<Self, PackError> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let segment = |s: &str| !matches!(s, "" | "." | "..") && s.chars().all(plain);
-        let inside = text.strip_prefix('/');
-        if inside.is_some_and(|inside| inside.len() < 512 && inside.split('/').all(segment)) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(PackError {
-                expected: "an absolute path of letters, digits, dot, underscore and hyphen",
-                found: quoted(text),
-            })
-        }
-    }
-}
-
 /// What the files are made of.
 #[derive(Debug)]
-pub struct Packing<'a> {
+pub struct Packing {
     /// The roots.
-    pub roots: &'a CaBundle,
+    pub roots: CaBundle,
     /// Whose they are.
     pub name: Name,
     /// Where the files go: `PREFIX/ca`.
-    pub prefix: Prefix,
+    pub prefix: HostPath,
 }
 
 /// One certificate as a file.
@@ -125,9 +105,12 @@ struct Single<'a> {
     pem: Vec<u8>,
 }
 
-impl Packing<'_> {
-    /// Every file.
-    pub fn files(&self) -> Files {
+impl Packing {
+    /// Every file, made at `at`.
+    ///
+    /// # Errors
+    /// A file has no place in the Debian package.
+    pub fn files(&self, at: Timestamp) -> io::Result<Files> {
         let singles = self.singles();
         let mut files = Files::new();
         files.insert(BUNDLE.to_owned(), self.roots.pem.clone());
@@ -137,18 +120,18 @@ impl Packing<'_> {
         let package = deb::Package {
             name: &self.name,
             singles: &singles,
-            version: self.version(),
-            time: self.time(),
+            version: self.version(at),
+            time: at,
         };
-        files.insert(package.file_name(), package.bytes());
-        let folder = format!("{}/ca", self.prefix.0);
+        files.insert(package.file_name(), package.bytes()?);
+        let folder = format!("{}/ca", self.prefix);
         let names: Vec<&str> = singles.iter().map(|single| single.name.as_str()).collect();
         for (name, text) in settings::all(&folder, &self.name, &names) {
             files.insert(name.to_owned(), text.into_bytes());
         }
         let readme = settings::readme(&folder, &package.file_name(), &singles);
         files.insert("README.md".to_owned(), readme.into_bytes());
-        files
+        Ok(files)
     }
 
     fn singles(&self) -> Vec<Single<'_>> {
@@ -166,17 +149,16 @@ impl Packing<'_> {
         singles
     }
 
-    /// The begin of the newest root: no clock decides over bytes, and successors come later.
-    fn time(&self) -> Timestamp {
-        let begins = self.roots.certificates.iter().map(|one| one.not_before);
-        begins.max().unwrap_or_default()
-    }
-
-    /// The day of the newest root, and the digest of all: another set has another version.
-    fn version(&self) -> String {
-        let day: String = self.time().to_string().chars().take(10).collect();
+    /// The time, so that later packages replace earlier ones whatever roots they have, and the digest of all roots: another
+    /// set has another version.
+    fn version(&self, at: Timestamp) -> String {
+        let time: String = at
+            .to_string()
+            .chars()
+            .filter(char::is_ascii_digit)
+            .collect();
         let digest = crate::base::digest::Digest::of(&self.roots.pem).hex();
         let digits: String = digest.chars().take(8).collect();
-        format!("{}+{digits}", day.replace('-', "."))
+        format!("{time}+{digits}")
     }
 }

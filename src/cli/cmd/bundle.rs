@@ -256,7 +256,7 @@ fn locked(job: &Job<'_>, project: &Project) -> CommandResult {
     if let Some(refused) = denied_by(ctx, &rules, &early) {
         return Ok(refused);
     }
-    let (ca, found) = private_ca::files(ctx, project, &job.channel)?;
+    let (ca, found) = private_ca::packing(ctx, project, &job.channel)?;
     if let Some(refused) = refused(ctx, &found) {
         return Ok(refused);
     }
@@ -435,7 +435,7 @@ impl Job<'_> {
     /// Writes the bundle of a lock.
     fn release(&self, contents: &Contents<'_>) -> CommandResult {
         let settings = self.settings()?;
-        let inputs = contents.inputs(&settings);
+        let inputs = contents.inputs(&settings)?;
         let decision = self.decide(inputs)?;
         let files = contents.files(&settings, decision.serial, decision.created)?;
         let packages = &contents.lock.packages;

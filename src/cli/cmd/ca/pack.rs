@@ -7,8 +7,10 @@ use serde_json::json;
 
 use crate::base::finding::Finding;
 use crate::base::path::RelPath;
+use crate::base::runtime::HostPath;
 use crate::base::text::{quoted, shown};
-use crate::ca::pack::{BUNDLE, Name, Packing, Prefix};
+use crate::base::time::Timestamp;
+use crate::ca::pack::{BUNDLE, Name, Packing};
 use crate::ca::{self, CaBundle};
 use crate::cli::cmd::CommandResult;
 use crate::cli::exit::Exit;
@@ -22,8 +24,9 @@ use crate::verify::{self, Judge};
 ///
 /// From root certificates, or from the ones that a bundle carries. Writes the roots as one PEM file and each by itself, a
 /// package that adds them to the system's store and takes them out again, a file of environment variables, and settings of
-/// Node, npm, Python, pip, uv, cargo, git, curl, Java and systemd with what goes wrong otherwise. The same roots give the
-/// same bytes. Bundles with `[ca]` carry these files under `ca/`.
+/// Node, npm, Python, pip, uv, cargo, git, curl, Java and systemd with what goes wrong otherwise. The version of the package
+/// begins with the time: that of the bundle, else `SOURCE_DATE_EPOCH`, else now; the same roots and time give the same bytes.
+/// Bundles with `[ca]` carry these files under `ca/`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  stage ca pack agency-root.pem --name agency --prefix /opt/claw -o ca\n  \
@@ -44,7 +47,7 @@ pub(super) struct PackArgs {
     name: Name,
     /// Where the files go on the hosts: the folder `ca` in it
     #[arg(long, value_name = "DIR", default_value = "/opt/claw")]
-    prefix: Prefix,
+    prefix: HostPath,
 }
 
 pub(super) fn run(ctx: &Context, args: &PackArgs) -> CommandResult {
@@ -56,9 +59,9 @@ pub(super) fn run(ctx: &Context, args: &PackArgs) -> CommandResult {
         let hint = "remove it, or name another folder";
         return Err(UsageError::new(message).next(hint).into());
     }
-    let files = match &args.trust {
-        Some(trust) => vec![of_bundle(ctx, args, trust)?],
-        None => super::read(&args.files)?,
+    let (files, at) = match &args.trust {
+        Some(trust) => of_bundle(ctx, args, trust)?,
+        None => (super::read(&args.files)?, ctx.stamp()?),
     };
     let roots = ca::read_roots(&files, ctx.now)?;
     ctx.ui.findings(&roots.findings);
@@ -68,20 +71,21 @@ pub(super) fn run(ctx: &Context, args: &PackArgs) -> CommandResult {
         return Ok(outcome.line("Denied; nothing was written").exit(exit));
     }
     let packing = Packing {
-        roots: &roots,
+        roots,
         name: args.name.clone(),
         prefix: args.prefix.clone(),
     };
-    let files = packing.files();
+    let made = packing.files(at);
+    let files = made.map_err(fs::context("make", &args.output))?;
     fs::write_folder(&args.output, &files)?;
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     let line = format!(
         "Wrote {} in {}: {}",
         plural(names.len(), "file"),
         shown(&args.output),
-        plural(roots.certificates.len(), "root")
+        plural(packing.roots.certificates.len(), "root")
     );
-    Ok(report(&roots, &args.output, &names).line(line))
+    Ok(report(&packing.roots, &args.output, &names).line(line))
 }
 
 fn report(roots: &CaBundle, folder: &Path, files: &[&str]) -> Outcome {
@@ -95,8 +99,11 @@ fn report(roots: &CaBundle, folder: &Path, files: &[&str]) -> Outcome {
     Outcome::new("stage/ca-pack-report/v1", report)
 }
 
-/// The roots that a verified bundle carries.
-fn of_bundle(ctx: &Context, args: &PackArgs, trust: &Path) -> Result<(String, Vec<u8>), Failure> {
+/// Files by what they are called, and when they were made.
+type Given = (Vec<(String, Vec<u8>)>, Timestamp);
+
+/// The roots that a verified bundle carries, and when it was made.
+fn of_bundle(ctx: &Context, args: &PackArgs, trust: &Path) -> Result<Given, Failure> {
     let [path] = args.files.as_slice() else {
         let error = UsageError::new("--trust is for one bundle, and several files were given");
         return Err(error.into());
@@ -111,5 +118,6 @@ fn of_bundle(ctx: &Context, args: &PackArgs, trust: &Path) -> Result<(String, Ve
     let (_, bytes) = found.ok_or_else(|| {
         UsageError::new("the bundle carries no private CA").next("give the PEM files instead")
     })?;
-    Ok((path.to_string_lossy().into_owned(), bytes.clone()))
+    let name = path.to_string_lossy().into_owned();
+    Ok((vec![(name, bytes.clone())], bundle.statement.created))
 }
