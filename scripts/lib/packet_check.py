@@ -28,7 +28,7 @@ ELSEWHERE = {
     "permissions": ("scripts/runtime-check", {
         "tmpfiles.conf", "sysusers.conf", "ansible.yml", "puppet.pp", "acl.restore", "selinux.fc"}),
     "hids": ("scripts/hids-check", {
-        "aide.conf", "aide.db", "fapolicyd.trust", "wazuh-syscheck.xml", "osquery.pack.json", "SHA256SUMS"}),
+        "aide.conf", "aide-may-change.conf", "aide.db", "fapolicyd.trust", "wazuh-syscheck.xml", "osquery.pack.json", "SHA256SUMS"}),
     "ca": ("scripts/ca-check", None),
 }
 # Nothing reads these here: PowerShell is not in Debian.
