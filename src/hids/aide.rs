@@ -67,7 +67,8 @@ pub(super) fn configuration(channel: &str, baseline: &Baseline) -> String {
 pub(super) fn changing_configuration(channel: &str, baseline: &Baseline) -> String {
     let mut out = begun(channel, baseline, "aide-may-change");
     out.line(
-        "# What installs may change, as it was carried. Look once at what differs after the install, then make what is there\n         # what has to be there: aide --update -c aide-may-change.conf",
+        "# What installs may change, as it was carried. Look once at what differs after the install, then make what is there\n\
+         # what has to be there: aide --update -c aide-may-change.conf",
     );
     for inside in baseline.trees.iter().flat_map(scripted) {
         whole(&mut out, &inside);
@@ -89,7 +90,18 @@ pub(super) fn changing_configuration(channel: &str, baseline: &Baseline) -> Stri
 fn begun(channel: &str, baseline: &Baseline, name: &str) -> Lines {
     let mut out = Lines::new();
     out.line(format!(
-        "# What {channel} installs on {0}, for AIDE 0.18: aide --check -c {name}.conf\n         # The database was computed from the bundle, before anything was installed; protect it and note its SHA-256.\n         # Elsewhere than below: aide --check -c {name}.conf -B '@@define DBDIR /where/it/is'\n         @@ifndef DBDIR\n@@define DBDIR /var/lib/aide/{channel}\n@@endif\n         database_in=file:@@{{DBDIR}}/{name}.db\n         database_out=file:@@{{DBDIR}}/{name}.db.new\n         report_url=stdout\n         Installed = ftype+p+s+sha256+sha512\n         Linked = ftype+p+l\n         Folder = ftype+p\n         Changing = ftype+ARF\n         Other = ftype\n",
+        "# What {channel} installs on {0}, for AIDE 0.18: aide --check -c {name}.conf\n\
+         # The database was computed from the bundle, before anything was installed; protect it and note its SHA-256.\n\
+         # Elsewhere than below: aide --check -c {name}.conf -B '@@define DBDIR /where/it/is'\n\
+         @@ifndef DBDIR\n@@define DBDIR /var/lib/aide/{channel}\n@@endif\n\
+         database_in=file:@@{{DBDIR}}/{name}.db\n\
+         database_out=file:@@{{DBDIR}}/{name}.db.new\n\
+         report_url=stdout\n\
+         Installed = ftype+p+s+sha256+sha512\n\
+         Linked = ftype+p+l\n\
+         Folder = ftype+p\n\
+         Changing = ftype+ARF\n\
+         Other = ftype\n",
         baseline.platform.as_str()
     ));
     out
