@@ -176,8 +176,12 @@ impl Served {
             None,
             Some(&lengths),
         )
-        .map(|_path| ())
-        .map_err(|error| said(&error))
+        .map_err(|error| said(&error))?;
+        if parse(&leaf.der).is_ok_and(|certificate| may_serve(&certificate)) {
+            Ok(())
+        } else {
+            Err("its key usage is that of no server: it allows neither to sign a handshake nor to agree on keys".to_owned())
+        }
     }
 
     /// Whether the server's certificate is for the name that clients use.
@@ -283,6 +287,19 @@ fn may_certify(certificate: &X509Certificate<'_>) -> bool {
     match certificate.key_usage() {
         Ok(None) => true,
         Ok(Some(found)) => found.value.key_cert_sign(),
+        Err(_malformed) => false,
+    }
+}
+
+/// What `webpki` does not ask of the server's own certificate: that its key may be used in a handshake (RFC 8446 section
+/// 4.4.2.2 and RFC 5246 section 7.4.2).
+fn may_serve(certificate: &X509Certificate<'_>) -> bool {
+    match certificate.key_usage() {
+        Ok(None) => true,
+        Ok(Some(found)) => {
+            let usage = found.value;
+            usage.digital_signature() || usage.key_encipherment() || usage.key_agreement()
+        }
         Err(_malformed) => false,
     }
 }

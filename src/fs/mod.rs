@@ -10,7 +10,7 @@
 mod beneath;
 mod host;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write};
 use std::os::unix::fs::{
@@ -539,12 +539,18 @@ pub fn write_folder(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<
     create_dir_all(parent, 0o755)?;
     let draft = temporary_folder(parent, ".stage-folder")?;
     let written = (|| {
+        let mut inner = BTreeSet::new();
         for (path, bytes) in files {
             let file = draft.join(path);
             create_dir_all(self::parent(&file), 0o755)?;
             write_atomic(&file, bytes, 0o644)?;
+            let above = file.ancestors().skip(1);
+            inner.extend(above.take_while(|at| *at != draft).map(Path::to_owned));
         }
-        set_mode(&draft, 0o755)?;
+        // Whatever the umask is: others are to read it.
+        for at in inner.iter().map(PathBuf::as_path).chain([draft.as_path()]) {
+            set_mode(at, 0o755)?;
+        }
         rename(&draft, folder)
     })();
     if written.is_err() {

@@ -184,6 +184,13 @@ fn chains_are_judged_as_openssl_judges_them() {
             "repo.corp.example",
             &["deny ca-chain-refused"],
         ),
+        // Its key may sign certificates and no handshake.
+        (
+            "goodroot",
+            "signer",
+            "repo.corp.example",
+            &["deny ca-chain-refused"],
+        ),
         (
             "goodroot",
             "shortly",

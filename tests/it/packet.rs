@@ -330,6 +330,25 @@ fn what_would_change_the_host_is_refused_before_anything_is_resolved() {
 }
 
 #[test]
+fn others_can_read_a_packet_whatever_the_umask_is() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let desk = desk();
+    let stage = env!("CARGO_BIN_EXE_stage");
+    let words = format!("umask 077; {stage} ticket new.stage --trust root.json -o packet");
+    let mut command = desk.command("sh", "-c");
+    command.arg(words);
+    ran(command).ok();
+    for (path, mode) in [
+        ("packet", 0o755),
+        ("packet/sbom", 0o755),
+        ("packet/index.md", 0o644),
+    ] {
+        let found = std::fs::metadata(desk.path(path)).unwrap().permissions();
+        assert_eq!(found.mode() & 0o777, mode, "{path}");
+    }
+}
+
+#[test]
 fn a_packet_is_checked_by_whoever_gets_it() {
     let desk = desk();
     desk.stage("ticket new.stage --trust root.json --key k.pem -o packet")

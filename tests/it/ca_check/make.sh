@@ -71,6 +71,7 @@ issued direct ncroot "$(server DNS:repo.corp.example)"
 issued outside ncroot "$(server DNS:repo.elsewhere.example)"
 issued sha1int rsa2048 "$CA\n$KU" -sha1
 issued sha1srv sha1int "$(server DNS:repo.corp.example)"
+issued signer goodroot 'basicConstraints=CA:FALSE\nkeyUsage=critical,keyCertSign\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:repo.corp.example'
 issued shortly goodroot "$(server DNS:repo.corp.example)" -days 10
 # The same CA once more, issued by another root.
 cp goodroot.key cross.key
