@@ -382,8 +382,21 @@ fn contents(facts: &Facts<'_>) -> Option<Section> {
     let lock = facts.bundle.lock.as_ref()?;
     let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
     let mut largest: Vec<(String, u64)> = Vec::new();
+    // Not every lock has every size; the bundle does.
+    let manifest = &facts.bundle.manifest;
+    let carried = manifest.artifacts();
+    let of_blob: BTreeMap<_, u64> = manifest
+        .files
+        .iter()
+        .map(|file| (file.digests.sha256, file.size))
+        .collect();
     for package in lock.packages.iter().filter(|p| p.is_carried()) {
-        let size: u64 = package.artifacts.iter().filter_map(|a| a.size).sum();
+        let size = package.artifacts.iter().filter_map(|artifact| {
+            let key = (package.ecosystem.clone(), artifact.checksum.clone());
+            let size = carried.get(&key).and_then(|digest| of_blob.get(digest));
+            size.copied().or(artifact.size)
+        });
+        let size: u64 = size.sum();
         let sum = sizes.entry(package.ecosystem.to_string()).or_default();
         *sum = sum.saturating_add(size);
         largest.push((format!("{} {}", package.ecosystem, package.id()), size));

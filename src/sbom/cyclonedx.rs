@@ -404,12 +404,29 @@ fn references(facts: &ReleaseFacts) -> Option<ExternalReferences> {
     ];
     let mut out = Vec::new();
     for (kind, text) in named {
-        let absolute = text.as_ref().filter(|t| t.contains("://"));
+        let absolute = text.as_ref().filter(|text| is_location(text));
         if let Some(uri) = absolute.and_then(|t| Uri::try_from(t.clone()).ok()) {
             out.push(ExternalReference::new(kind, uri));
         }
     }
     (!out.is_empty()).then_some(ExternalReferences(out))
+}
+
+/// Whether a text is the absolute address of something that people or programs fetch. Pages make links of it.
+fn is_location(text: &str) -> bool {
+    const SCHEMES: [&str; 9] = [
+        "http",
+        "https",
+        "git",
+        "git+http",
+        "git+https",
+        "git+ssh",
+        "ssh",
+        "svn",
+        "hg+https",
+    ];
+    text.split_once("://")
+        .is_some_and(|(scheme, _)| SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()))
 }
 
 fn property(name: &str, value: &str) -> Property {

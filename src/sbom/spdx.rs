@@ -146,7 +146,7 @@ fn package(sbom: &Document, part: &Part, extracted: &mut Extracted) -> Value {
         }
     }
     if let Some(description) = &part.description {
-        put("description", json!(description));
+        put("description", json!(visible_text(description)));
     }
     let comment = comment(sbom, part);
     if !comment.is_empty() {

@@ -37,7 +37,7 @@ fn facts() -> Facts {
         ..ReleaseFacts::default()
     };
     let odd = ReleaseFacts {
-        homepage: Some("not a reference at all://\u{0} <>".to_owned()),
+        homepage: Some("javascript://claw.example/%0aalert(1)".to_owned()),
         repository: Some("git@claw.example:odd".to_owned()),
         ..ReleaseFacts::default()
     };
