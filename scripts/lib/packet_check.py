@@ -28,7 +28,7 @@ ELSEWHERE = {
     "permissions": ("scripts/runtime-check", {
         "tmpfiles.conf", "sysusers.conf", "ansible.yml", "puppet.pp", "acl.restore", "selinux.fc"}),
     "hids": ("scripts/hids-check", {
-        "aide.conf", "aide-may-change.conf", "aide.db", "fapolicyd.trust", "wazuh-syscheck.xml", "osquery.pack.json", "SHA256SUMS"}),
+        "aide.conf", "aide-may-change.conf", "aide-may-change.db", "aide.db", "fapolicyd.trust", "wazuh-syscheck.xml", "osquery.pack.json", "SHA256SUMS"}),
     "ca": ("scripts/ca-check", None),
 }
 # Nothing reads these here: PowerShell is not in Debian.
@@ -128,10 +128,12 @@ def registry():
 REGISTRY = registry()
 
 
-def document(schema):
-    """JSON by one of our schemas."""
+def document(schema, part=None):
+    """JSON by one of our schemas, or by that of one of its properties."""
     def judge(data):
         text = json.loads((ROOT / "schemas" / schema).read_text())
+        if part:
+            text = {"$id": text["$id"], "$defs": text.get("$defs", {}), **text["properties"][part]}
         try:
             jsonschema.Draft202012Validator(text, registry=REGISTRY).validate(json.loads(data))
         except (jsonschema.ValidationError, ValueError) as error:
@@ -261,7 +263,7 @@ def rule(name):
     if name in ("vex/openvex.json", "vex/vex.cdx.json"):
         return "scripts/vex-check", other_script("vex-check"), None
     if name == "proof/proof.json":
-        return OURS + "proof.json", document("proof.json"), another("result", "perfect")
+        return OURS + "proof.json", document("proof.json", "predicate"), another("result", "perfect")
     if top == "evidence" and base in EVIDENCE:
         return OURS + EVIDENCE[base], document(EVIDENCE[base]), another("schema", "stage/other/v1")
     if top == "evidence":

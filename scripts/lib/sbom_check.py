@@ -30,8 +30,8 @@ def excuse(rule, bom, component):
     license = component["licenses"][0].get("license", {})
     if "-license" in rule and license.get("name") == UNKNOWN:
         return "license declared as unknown"
-    if "-license" in rule and "text" in license:
-        return "license in words, with its text"
+    if "-license" in rule and "name" in license:
+        return "license in words, with its text" if "text" in license else "license in words, no text of it in the archive"
     if "-license" in rule and "LicenseRef-" in component["licenses"][0].get("expression", ""):
         return "a license of its own in the expression"
     properties = {p["name"]: p["value"] for p in component.get("properties", [])}

@@ -25,7 +25,7 @@ const FOLDER: &str = "usr/share/doc/";
 
 /// What one package has.
 enum Told {
-    License(String),
+    License(Said),
     /// Its documents are those of another package.
     As(String),
     Nothing,
@@ -38,10 +38,7 @@ enum Told {
 pub fn read(lock: &Lock, store: &Store, progress: &dyn Progress) -> Result<Licenses, FsError> {
     let mut found = texts(lock, store, progress)?;
     let copyrights = copyrights(lock, store, progress)?;
-    found.0.extend(copyrights.into_iter().map(|(key, license)| {
-        let text = None;
-        (key, Said { license, text })
-    }));
+    found.0.extend(copyrights);
     Ok(found)
 }
 
@@ -86,7 +83,7 @@ fn copyrights(
     lock: &Lock,
     store: &Store,
     progress: &dyn Progress,
-) -> Result<BTreeMap<(EcosystemId, ReleaseId), String>, FsError> {
+) -> Result<BTreeMap<(EcosystemId, ReleaseId), Said>, FsError> {
     let debian = EcosystemId::debian();
     let mut jobs = Vec::new();
     for (package, artifact) in lock.carried_artifacts() {
@@ -106,8 +103,8 @@ fn copyrights(
     let (mut told, mut by_name) = (Vec::new(), BTreeMap::new());
     for ((package, _), result) in jobs.iter().zip(results) {
         let result = result?;
-        if let Told::License(text) = &result {
-            by_name.insert(package.name.as_str(), text.clone());
+        if let Told::License(said) = &result {
+            by_name.insert(package.name.as_str(), said.clone());
         }
         told.push((package, result));
     }
@@ -118,15 +115,15 @@ fn copyrights(
             Told::License(_) | Told::Nothing => None,
         })
         .collect();
-    let mut found: BTreeMap<(EcosystemId, ReleaseId), String> = BTreeMap::new();
+    let mut found: BTreeMap<(EcosystemId, ReleaseId), Said> = BTreeMap::new();
     for (package, told) in told {
-        let text = match told {
-            Told::License(text) => Some(text),
+        let said = match told {
+            Told::License(said) => Some(said),
             Told::As(other) => follow(other, &links, &by_name),
             Told::Nothing => None,
         };
-        if let Some(text) = text.filter(|text| !text.is_empty()) {
-            found.insert((debian.clone(), package.id()), text);
+        if let Some(said) = said.filter(|said| !said.license.is_empty()) {
+            found.insert((debian.clone(), package.id()), said);
         }
     }
     Ok(found)
@@ -135,11 +132,11 @@ fn copyrights(
 fn follow(
     mut name: String,
     links: &BTreeMap<String, String>,
-    licenses: &BTreeMap<&str, String>,
-) -> Option<String> {
+    licenses: &BTreeMap<&str, Said>,
+) -> Option<Said> {
     for _ in 0..MAX_LINKS {
-        if let Some(text) = licenses.get(name.as_str()) {
-            return Some(text.clone());
+        if let Some(said) = licenses.get(name.as_str()) {
+            return Some(said.clone());
         }
         name = links.get(&name)?.clone();
     }
@@ -156,9 +153,15 @@ fn look(file: OpenFile, package: &str) -> Told {
             .map(|rest| rest.trim_end_matches('/'));
         match (rest, member) {
             (Some("/copyright"), Member::File(bytes)) => {
-                let mut text = Vec::new();
-                Limited::new(bytes, copyright::LIMIT).read_to_end(&mut text)?;
-                told = Told::License(Copyright::parse(&text).text);
+                let mut file = Vec::new();
+                Limited::new(bytes, copyright::LIMIT).read_to_end(&mut file)?;
+                let license = Copyright::parse(&file).text;
+                // Where its words are no expression, its text is what there is to read.
+                let whole = (!is_expression(&license)).then(|| text::carried(&file));
+                told = Told::License(Said {
+                    license,
+                    text: whole,
+                });
             }
             // `usr/share/doc/libx-dev -> libx1`, or its copyright file alone.
             (Some("" | "/copyright"), Member::Link(target)) => {

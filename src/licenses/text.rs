@@ -63,7 +63,14 @@ fn rank(inside: &str, named: Option<&str>) -> Option<Rank> {
 fn text(bytes: &mut dyn Read) -> io::Result<String> {
     let mut read = Vec::new();
     bytes.take(MAX_TEXT).read_to_end(&mut read)?;
-    Ok(readable(&String::from_utf8_lossy(&read)))
+    Ok(carried(&read))
+}
+
+/// As much of a license file as is carried, readable.
+pub(super) fn carried(bytes: &[u8]) -> String {
+    let most = usize::try_from(MAX_TEXT).unwrap_or(usize::MAX);
+    let begin = bytes.get(..bytes.len().min(most)).unwrap_or_default();
+    readable(&String::from_utf8_lossy(begin))
 }
 
 #[cfg(test)]

@@ -184,8 +184,9 @@ fn added(
         let artifacts = member.package.artifacts.iter().zip(files);
         let reference = (input.purl)(ecosystem, release).to_string();
         let added = Added {
-            // Their indexes tell no license; it is read from the packages.
-            concluded: **ecosystem == EcosystemId::debian(),
+            // Their indexes tell no license; it is read from the packages. What only mentions some concludes nothing.
+            concluded: **ecosystem == EcosystemId::debian()
+                && member.package.license.as_deref().is_some_and(is_expression),
             license_text: input
                 .license_texts
                 .get(&((*ecosystem).clone(), release.clone()))
