@@ -35,21 +35,7 @@ pub struct Connection {
 pub fn open(ctx: &Context, project: &Project) -> Result<Connection, Failure> {
     let cache = ctx.cache_dir()?;
     let manifest = &project.manifest;
-    let mut settings = Settings::new(cache.clone());
-    settings.offline = ctx.global.offline;
-    if let Some(jobs) = ctx.global.jobs {
-        settings.jobs = usize::from(jobs);
-    }
-    if ctx.global.verbose > 1 {
-        // A printer of its own: with -v there is no progress display that the lines could disturb.
-        let ui = Ui::new(*ctx.ui.options());
-        settings.log = Some(Arc::new(move |line| ui.detail(line)));
-    }
-    settings.roots = HostRoots {
-        file: ctx.env("SSL_CERT_FILE").map(PathBuf::from),
-        folders: ctx.env("SSL_CERT_DIR"),
-    }
-    .load()?;
+    let mut settings = of_host(ctx)?;
     for file in &manifest.network.ca {
         let path = manifest::beside(&project.manifest_path, file);
         settings.roots.extend(roots::named_roots(&path)?);
@@ -74,6 +60,26 @@ pub fn open(ctx: &Context, project: &Project) -> Result<Connection, Failure> {
         cache,
         needed,
     })
+}
+
+/// Settings as the command line and this host have them, before anything is said of whom to reach.
+pub(crate) fn of_host(ctx: &Context) -> Result<Settings, Failure> {
+    let mut settings = Settings::new(ctx.cache_dir()?);
+    settings.offline = ctx.global.offline;
+    if let Some(jobs) = ctx.global.jobs {
+        settings.jobs = usize::from(jobs);
+    }
+    if ctx.global.verbose > 1 {
+        // A printer of its own: with -v there is no progress display that the lines could disturb.
+        let ui = Ui::new(*ctx.ui.options());
+        settings.log = Some(Arc::new(move |line| ui.detail(line)));
+    }
+    settings.roots = HostRoots {
+        file: ctx.env("SSL_CERT_FILE").map(PathBuf::from),
+        folders: ctx.env("SSL_CERT_DIR"),
+    }
+    .load()?;
+    Ok(settings)
 }
 
 /// The store of downloaded artifacts.

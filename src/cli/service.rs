@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 use url::Url;
@@ -11,12 +10,13 @@ use url::Url;
 use crate::base::fault::{Code, Fault, Kind};
 use crate::base::limits::Limited;
 use crate::base::text::quoted;
+use crate::cli::connect;
 use crate::cli::secret::MAX_KEY_FILE;
-use crate::cli::ui::{Failure, Ui};
+use crate::cli::ui::Failure;
 use crate::cli::{Context, UsageError};
 use crate::fs;
 use crate::net::proxy::ProxyRules;
-use crate::net::roots::{self, HostRoots};
+use crate::net::roots;
 use crate::net::settings::{Credential, Secret, Settings};
 
 /// Codes of this module.
@@ -92,18 +92,8 @@ pub(crate) fn settings(
     base: &Url,
     login: Login,
 ) -> Result<Settings, Failure> {
-    let mut settings = Settings::new(ctx.cache_dir()?);
+    let mut settings = connect::of_host(ctx)?;
     settings.uploads = true;
-    settings.offline = ctx.global.offline;
-    if ctx.global.verbose > 1 {
-        let ui = Ui::new(*ctx.ui.options());
-        settings.log = Some(Arc::new(move |line| ui.detail(line)));
-    }
-    settings.roots = HostRoots {
-        file: ctx.env("SSL_CERT_FILE").map(PathBuf::from),
-        folders: ctx.env("SSL_CERT_DIR"),
-    }
-    .load()?;
     for file in &args.ca {
         settings.roots.extend(roots::named_roots(file)?);
     }

@@ -11,7 +11,7 @@ use crate::base::text::amount;
 use crate::flows::{self, staging};
 use crate::hids;
 use crate::page::chart;
-use crate::page::{Block, Section, Table, Tone};
+use crate::page::{Block, Section, Table, Tone, table};
 use crate::permissions;
 use crate::sbom;
 use crate::trust::proof::{Ended, Proof, SignedProof};
@@ -41,20 +41,6 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<Section> {
 
 fn section(id: &'static str, title: &'static str, blocks: Vec<Block>) -> Option<Section> {
     (!blocks.is_empty()).then_some(Section { id, title, blocks })
-}
-
-fn table(
-    caption: &str,
-    columns: &'static [&'static str],
-    rows: Vec<Vec<String>>,
-    file: Option<&'static str>,
-) -> Block {
-    Block::Table(Table {
-        caption: caption.to_owned(),
-        columns,
-        rows,
-        file,
-    })
 }
 
 fn summary(facts: &Facts<'_>) -> Option<Section> {

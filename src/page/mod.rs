@@ -42,6 +42,21 @@ pub enum Block {
     Picture(String, String),
 }
 
+/// A table as a part of a section.
+pub fn table(
+    caption: &str,
+    columns: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+    file: Option<&'static str>,
+) -> Block {
+    Block::Table(Table {
+        caption: caption.to_owned(),
+        columns,
+        rows,
+        file,
+    })
+}
+
 /// How a notice is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {

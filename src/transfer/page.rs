@@ -2,7 +2,7 @@
 
 use super::{CarriedBlob, Line, MediumFile, Record, Scan, Verdict};
 use crate::base::text::amount;
-use crate::page::{Block, Page, Section, Table, Tone};
+use crate::page::{Block, Page, Section, Tone, table};
 
 const FILES: [&str; 6] = ["result", "file", "kind", "size", "SHA-256", "said"];
 const BLOBS: [&str; 5] = ["result", "what", "size", "SHA-256", "said"];
@@ -38,20 +38,6 @@ pub(super) fn of(record: &Record) -> Page {
 
 const fn section(id: &'static str, title: &'static str, blocks: Vec<Block>) -> Section {
     Section { id, title, blocks }
-}
-
-fn table(
-    caption: &str,
-    columns: &'static [&'static str],
-    rows: Vec<Vec<String>>,
-    file: Option<&'static str>,
-) -> Block {
-    Block::Table(Table {
-        caption: caption.to_owned(),
-        columns,
-        rows,
-        file,
-    })
 }
 
 fn summary(record: &Record) -> Vec<Block> {

@@ -31,6 +31,25 @@ fn installed(folder: &Path) -> BTreeMap<String, (String, String)> {
     out
 }
 
+/// The packet of a bundle with one package, of which the archive of another one is accepted as it is.
+fn packet(desk: &Desk, url: &str, (package, accepted): (&str, &str), prefix: &str) {
+    desk.write(
+        "stage.toml",
+        format!(
+            "[target]\nplatforms = [\"linux/amd64\"]\n[npm]\nregistry = \"{url}/\"\npackages = [\"{package}@1.0.0\"]\n\
+             [runtime]\nuser = \"svc-claw\"\nprefix = \"{prefix}\"\n"
+        ),
+    );
+    desk.key("k");
+    desk.stage("trust init --key k.pem -o root.json").ok();
+    desk.stage("resolve").ok();
+    let accepted = format!("--accept-archive npm:{accepted}@1.0.0");
+    desk.stage(&format!("bundle --key k.pem {accepted} -o it.stage"))
+        .ok();
+    desk.stage("ticket it.stage --trust root.json -o packet")
+        .ok();
+}
+
 /// Rows of a table by their first cell.
 fn rows(desk: &Desk, file: &str) -> BTreeMap<String, Vec<String>> {
     let bytes = desk.read(&format!("packet/hids/linux-amd64/{file}"));
@@ -123,20 +142,7 @@ fn members_that_lead_elsewhere_are_named_and_listed_nowhere() {
     ]);
     registry.publish_bytes("evil", "1.0.0", manifest, bytes);
     let url = registry.server.url();
-    desk.write(
-        "stage.toml",
-        format!(
-            "[target]\nplatforms = [\"linux/amd64\"]\n[npm]\nregistry = \"{url}/\"\npackages = [\"evil@1.0.0\"]\n\
-             [runtime]\nuser = \"svc-claw\"\nprefix = \"/opt/claw\"\n"
-        ),
-    );
-    desk.key("k");
-    desk.stage("trust init --key k.pem -o root.json").ok();
-    desk.stage("resolve").ok();
-    desk.stage("bundle --key k.pem --accept-archive npm:evil@1.0.0 -o it.stage")
-        .ok();
-    desk.stage("ticket it.stage --trust root.json -o packet")
-        .ok();
+    packet(&desk, &url, ("evil", "evil"), "/opt/claw");
     let listed: Vec<String> = rows(&desk, "baseline.csv").into_keys().collect();
     assert_eq!(
         listed,
@@ -274,20 +280,7 @@ fn aide_finds_nothing_after_an_install_and_then_exactly_what_was_touched() {
     std::fs::create_dir(&prefix).unwrap();
     let prefix = prefix.to_str().unwrap().to_owned();
     let url = registry.server.url();
-    desk.write(
-        "stage.toml",
-        format!(
-            "[target]\nplatforms = [\"linux/amd64\"]\n[npm]\nregistry = \"{url}/\"\npackages = [\"scripted@1.0.0\"]\n\
-             [runtime]\nuser = \"svc-claw\"\nprefix = \"{prefix}\"\n"
-        ),
-    );
-    desk.key("k");
-    desk.stage("trust init --key k.pem -o root.json").ok();
-    desk.stage("resolve").ok();
-    desk.stage("bundle --key k.pem --accept-archive npm:plain@1.0.0 -o it.stage")
-        .ok();
-    desk.stage("ticket it.stage --trust root.json -o packet")
-        .ok();
+    packet(&desk, &url, ("scripted", "plain"), &prefix);
     let npm = format!(
         "install --prefix {prefix} --registry {url}/ --no-audit --no-fund --umask 18 scripted@1.0.0"
     );
