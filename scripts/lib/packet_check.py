@@ -163,6 +163,15 @@ def manifest(data):
         raise Refused(f"differs: {sorted(set(listed.items()) ^ set(found.items()))[:3]}")
 
 
+def sums(data):
+    """sha256sum finds every file as listed, and only manifest.json and its signature are not listed."""
+    run("sh", "-c", 'cd "$1" && sha256sum --quiet --strict -c "$2"', "sh", PACKET, in_file(data, "sums"))
+    listed = {line[66:] for line in data.decode().splitlines()}
+    found = {str(path.relative_to(PACKET)) for path in PACKET.rglob("*") if path.is_file()}
+    if found - listed != {"SHA256SUMS", "manifest.json"} | (found & {"manifest.json.dsse"}):
+        raise Refused(f"not listed: {sorted(found - listed)}")
+
+
 def signature(data):
     """DSSE over a statement about the list, verified by openssl."""
     envelope = json.loads(data)
@@ -248,6 +257,8 @@ def rule(name):
         return "STIG Manager's reader", checklist, swap(b'"host_name"', b'"hostname"')
     if name == "oscal/component-definition.json":
         return "compliance-trestle", oscal, other_uuid
+    if name == "SHA256SUMS":
+        return "sha256sum", sums, swap(b"  index.md", b"  index.html")
     if name == "manifest.json":
         return "sha256 of every file", manifest, swap(b'"sha256":"', b'"sha256":"0')
     if name == "manifest.json.dsse":

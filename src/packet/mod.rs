@@ -6,7 +6,7 @@
 //! rollback.md                              how the change is taken back
 //! checklist.cklb                           rules of a STIG with where their evidence is
 //! oscal/      component-definition.json    controls with what shows them
-//! sbom/       bundle.cdx.json bundle.spdx.json components.csv dependencies.dot
+//! sbom/       bundle.cdx.json bundle.spdx.json components.csv licenses.md dependencies.dot
 //! vex/        openvex.json vex.cdx.json statements.csv
 //! findings/   findings.csv waivers.csv upstream.csv changes.csv
 //! hids/       linux-amd64/ baseline.csv aide.conf aide.db … what is installed
@@ -16,6 +16,7 @@
 //! ca/         ca-bundle.pem, a Debian package and settings of clients
 //! evidence/   the documents of the bundle, as they are
 //! controls.csv  signatures.csv
+//! SHA256SUMS                               for `sha256sum -c`, of every file above
 //! manifest.json                            SHA-256 and size of every file above
 //! manifest.json.dsse                       its signature, when it is signed
 //! ```
@@ -25,6 +26,7 @@
 mod controls;
 mod facts;
 mod graph;
+mod licensing;
 mod oscal;
 pub mod received;
 mod rollback;
@@ -54,6 +56,8 @@ pub use facts::{EVIDENCE, Facts, Found, Vex, Waived};
 
 /// Name of the list of files.
 pub const MANIFEST: &str = "manifest.json";
+/// Name of the same for `sha256sum -c`.
+const SUMS: &str = "SHA256SUMS";
 /// Name of its signature.
 pub const SIGNATURE: &str = "manifest.json.dsse";
 const SCHEMA: &str = "stage/packet/v1";
@@ -88,6 +92,8 @@ pub fn files(facts: &Facts<'_>) -> Files {
     if let Some(lock) = &facts.bundle.lock {
         let graph = Graph::of(lock).dot(&facts.bundle.statement.channel);
         files.insert("sbom/dependencies.dot".to_owned(), graph.into_bytes());
+        let licenses = markdown::write(&licensing::page(facts));
+        files.insert(licensing::PATH.to_owned(), licenses.into_bytes());
     }
     let carried = facts.evidence.iter().chain(&facts.vex.documents);
     files.extend(carried.map(|(path, bytes)| (path.clone(), bytes.clone())));
@@ -99,9 +105,19 @@ pub fn files(facts: &Facts<'_>) -> Files {
     }
     let oscal = oscal::write(facts, &files);
     files.insert(oscal::PATH.to_owned(), oscal);
+    let sums = sums(&files);
+    files.insert(SUMS.to_owned(), sums.into_bytes());
     let manifest = manifest(facts, &files);
     files.insert(MANIFEST.to_owned(), manifest);
     files
+}
+
+/// For `sha256sum -c`, where there is no `stage`: every file above.
+fn sums(files: &Files) -> String {
+    let lines = files
+        .iter()
+        .map(|(path, bytes)| format!("{}  {path}\n", Digest::of(bytes).hex()));
+    lines.collect()
 }
 
 /// What firewalls, directories and the watch over files need.

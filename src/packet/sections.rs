@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::controls;
 use super::facts::Facts;
 use super::graph::Graph;
+use super::licensing;
 use super::tables;
 use crate::base::text::amount;
 use crate::flows::{self, staging};
@@ -328,15 +329,11 @@ fn signatures(facts: &Facts<'_>) -> Option<Section> {
 }
 
 fn licenses(facts: &Facts<'_>) -> Option<Section> {
-    let lock = facts.described_lock()?;
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for package in lock.packages.iter().filter(|p| p.is_carried()) {
-        let license = package.license.clone().filter(|text| !text.is_empty());
-        *counts
-            .entry(license.unwrap_or_else(|| "unknown".to_owned()))
-            .or_default() += 1;
-    }
-    let counts: Vec<(String, u64)> = counts.into_iter().collect();
+    facts.bundle.lock.as_ref()?;
+    let counted = licensing::by_license(facts).into_iter();
+    let counts: Vec<(String, u64)> = counted
+        .map(|(license, components)| (license, components.len() as u64))
+        .collect();
     let picture = chart::bars("licenses", "Components by license", &counts, &|n| {
         n.to_string()
     });
@@ -358,7 +355,7 @@ fn licenses(facts: &Facts<'_>) -> Option<Section> {
                 "Licenses",
                 &["license", "components"],
                 rows,
-                Some("sbom/components.csv"),
+                Some(licensing::PATH),
             ),
         ],
     )

@@ -133,6 +133,11 @@ fn a_packet_says_what_is_so_and_obeys_nobody() {
         (&json!(license), &json!(HOSTILE))
     );
 
+    let licenses = text("sbom/licenses.md");
+    assert!(licenses.contains("npm evil@1.0.0") && !licenses.contains("<script"));
+    let mut sums = desk.command("sha256sum", "--quiet --strict -c SHA256SUMS");
+    sums.current_dir(desk.path("out/packet"));
+    ran(sums).ok();
     checklist_and_controls(&files);
     // What only the archives tell is there without a policy, too.
     assert!(
