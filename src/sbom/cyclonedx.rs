@@ -405,16 +405,17 @@ fn references(facts: &ReleaseFacts) -> Option<ExternalReferences> {
     ];
     let mut out = Vec::new();
     for (kind, text) in named {
-        let absolute = text.as_ref().filter(|text| is_location(text));
-        if let Some(uri) = absolute.and_then(|t| Uri::try_from(t.clone()).ok()) {
+        let absolute = text.as_deref().and_then(location);
+        if let Some(uri) = absolute.and_then(|text| Uri::try_from(text).ok()) {
             out.push(ExternalReference::new(kind, uri));
         }
     }
     (!out.is_empty()).then_some(ExternalReferences(out))
 }
 
-/// Whether a text is the absolute address of something that people or programs fetch. Pages make links of it.
-fn is_location(text: &str) -> bool {
+/// A text as the absolute address of something that people or programs fetch, if it is one: pages make links of it. What git
+/// writes as `user@host:path` is one of ssh (git-fetch, "GIT URLS").
+fn location(text: &str) -> Option<String> {
     const SCHEMES: [&str; 9] = [
         "http",
         "https",
@@ -426,8 +427,18 @@ fn is_location(text: &str) -> bool {
         "svn",
         "hg+https",
     ];
-    text.split_once("://")
-        .is_some_and(|(scheme, _)| SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()))
+    if let Some((scheme, _)) = text.split_once("://") {
+        let scheme = scheme.to_ascii_lowercase();
+        return SCHEMES.contains(&scheme.as_str()).then(|| text.to_owned());
+    }
+    let (login, path) = text.split_once(':')?;
+    let (user, host) = login.split_once('@')?;
+    let plain = |part: &str| {
+        let fine = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        !part.is_empty() && part.bytes().all(fine)
+    };
+    let whole = plain(user) && plain(host) && !path.is_empty() && !path.starts_with('/');
+    whole.then(|| format!("ssh://{login}/{path}"))
 }
 
 fn property(name: &str, value: &str) -> Property {
