@@ -10,13 +10,19 @@ use crate::cli::UsageError;
 use crate::cli::ui::Failure;
 use crate::fs;
 
-/// Reads the list of contacts in a file.
+/// Reads the list of contacts that somebody named.
 pub(crate) fn read(path: &Path) -> Result<BTreeSet<Contact>, Failure> {
-    let bytes = fs::read(path, LIMITS.document).map_err(|error| UsageError::unreadable(&error))?;
+    let hint =
+        "name a stage.egress.json, as `stage resolve` and `stage fetch` keep it beside the lock";
+    parsed(path, hint)
+}
+
+fn parsed(path: &Path, hint: &str) -> Result<BTreeSet<Contact>, Failure> {
+    let bytes = fs::read(path, LIMITS.document)
+        .map_err(|error| UsageError::unreadable(&error).next(hint))?;
     let contacts = egress::parse(&bytes).map_err(|error| {
         let name = quoted(&path.to_string_lossy());
-        UsageError::new(format!("{name} cannot be read: {error}"))
-            .next("remove it: `stage resolve` and `stage fetch` write it anew")
+        UsageError::new(format!("{name} cannot be read: {error}")).next(hint)
     })?;
     Ok(contacts)
 }
@@ -24,7 +30,8 @@ pub(crate) fn read(path: &Path) -> Result<BTreeSet<Contact>, Failure> {
 /// The list in the folder of a bundle or a lock, if it is there.
 pub(crate) fn beside(file: &Path) -> Result<Option<BTreeSet<Contact>>, Failure> {
     let path = fs::parent(file).join(egress::NAME);
-    fs::exists(&path).then(|| read(&path)).transpose()
+    let hint = "remove it: `stage resolve` and `stage fetch` write it anew";
+    fs::exists(&path).then(|| parsed(&path, hint)).transpose()
 }
 
 /// Adds contacts to the list beside a lock. Nobody contacted: nothing is written.

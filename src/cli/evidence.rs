@@ -86,6 +86,7 @@ pub(crate) fn proofs(
     }
     let mut connection = connect::open(ctx, project)?;
     let found = fetch::proofs(records, store, &mut connection.upstream, ctx.now)?;
+    connection.record_egress(project)?;
     let documents = found.documents.into_iter();
     let documents = documents.map(|(path, bytes)| PlannedFile::from_bytes(path, bytes));
     let stored = found.stored.into_iter().map(|(path, stored)| PlannedFile {

@@ -250,7 +250,7 @@ fn what_was_contacted_is_kept_beside_the_lock_and_shown() {
         "{\"contacts\":[{}],\"schema\":\"stage/egress/v1\"}",
     );
     desk.stage("ticket new.stage --trust root.json --egress other.json -o b")
-        .refused(2, "cannot be read");
+        .refused(2, "name a stage.egress.json");
     assert!(!desk.path("b").exists());
     std::fs::remove_file(desk.path("stage.egress.json")).unwrap();
     desk.stage("ticket new.stage --trust root.json -o c").ok();
@@ -372,7 +372,13 @@ fn a_packet_is_checked_by_whoever_gets_it() {
     desk.stage("trust init --key other.pem -o other.json").ok();
     desk.stage("ticket check packet --trust other.json")
         .refused(4, "packet-signature");
-    desk.stage("ticket check nothing").refused(2, "");
+    desk.stage("ticket check nothing")
+        .refused(2, "name the folder");
+    let long = "h".repeat(256);
+    desk.stage(&format!(
+        "ticket new.stage --trust root.json --host {long} -o b"
+    ))
+    .refused(2, "255");
 
     // One byte, one file more, one less, and a list that somebody made again: nobody signed that.
     let page = desk.read("packet/index.md");

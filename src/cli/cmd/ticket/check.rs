@@ -29,7 +29,9 @@ pub struct TicketCheckArgs {
 
 pub(super) fn run(ctx: &Context, args: &TicketCheckArgs) -> CommandResult {
     let packet = received::open(&args.packet).map_err(|error| match error {
-        received::ReceivedError::Fs(error) => UsageError::unreadable(&error).into(),
+        received::ReceivedError::Fs(error) => UsageError::unreadable(&error)
+            .next("name the folder that `stage ticket` wrote, or its zip file")
+            .into(),
         error => crate::cli::ui::Failure::from(error),
     })?;
     let root = args.trust.as_deref().map(TrustRoot::load).transpose()?;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::base::egress::Contact;
 use crate::base::runtime;
-use crate::base::text::{quoted, shown};
+use crate::base::text::{is_plain, quoted, shown};
 use crate::base::time::Timestamp;
 use crate::cli::approval::ApprovalsFile;
 use crate::cli::baseline;
@@ -64,7 +64,7 @@ pub struct TicketArgs {
     #[arg(long, value_name = "FILE")]
     egress: Option<PathBuf>,
     /// Name of the host in the checklist (CKLB), as its reader knows it [default: the channel]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = host_name)]
     host: Option<String>,
     /// The policy whose waivers the VEX documents say
     #[arg(long, value_name = "FILE")]
@@ -179,6 +179,15 @@ fn make(ctx: &Context, args: &TicketArgs, named: &Named<'_>) -> CommandResult {
         shown(&archive)
     );
     Ok(Outcome::new("stage/ticket-report/v1", report).line(line))
+}
+
+/// What a checklist may call a host: STIG Manager takes no longer name.
+fn host_name(text: &str) -> Result<String, String> {
+    const LONGEST: usize = 255;
+    if text.trim().is_empty() || text.len() > LONGEST || !text.chars().all(is_plain) {
+        return Err(format!("a name of at most {LONGEST} visible characters"));
+    }
+    Ok(text.to_owned())
 }
 
 /// The zip file beside a folder.

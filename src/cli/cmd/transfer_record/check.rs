@@ -27,7 +27,9 @@ pub(super) fn run(ctx: &Context, asked: &Asked<'_>, folder: &Path, whole: bool) 
     }
     if !kept.contains_key(RECORD) {
         let message = format!("there is no {RECORD} in {}", shown(folder));
-        return Err(UsageError::new(message).into());
+        return Err(UsageError::new(message)
+            .next("name the folder that `stage transfer-record -o` wrote")
+            .into());
     }
     let (bundle, files) = medium::read(ctx, asked, &mut NullSink)?;
     let (record, signer) = signed::read(&kept, &bundle.root)?;
